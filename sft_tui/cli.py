@@ -1,0 +1,203 @@
+"""The command line: parse, call, and turn errors into exit codes. Commands are imported when they are called."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import sys
+from typing import TYPE_CHECKING, Callable
+
+from sft_tui import __version__
+from sft_tui.errors import SftError, StoppedError
+from sft_tui.paths import error_log
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeAlias
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Every command and flag."""
+    parser = argparse.ArgumentParser(
+        prog="sft-tui",
+        description="From a Hugging Face checkpoint and an instruction dataset to a fine-tuned MindSpore model. "
+        "Without a command: the wizard.",
+    )
+    parser.add_argument("--version", action="version", version=f"sft-tui {__version__}")
+    parser.add_argument("--profile", default="", metavar="NAME", help="profile that the wizard opens")
+    parser.set_defaults(call="wizard:open_wizard")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _add_demo_and_doctor(commands)
+    _add_converters(commands)
+    _add_preprocess(commands)
+    _add_plan_and_run(commands)
+    _add_jobs(commands)
+    _add_profile(commands)
+    return parser
+
+
+# argparse has no public name for what `add_subparsers` returns
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+class _Group:
+    """What `add_subparsers` returns, with the command's function and --json in one call."""
+
+    def __init__(self, commands: _Commands) -> None:
+        self._commands = commands
+
+    def add(self, name: str, call: str, text: str, *, json: bool = False) -> argparse.ArgumentParser:
+        parser = self._commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        parser.set_defaults(call=call)
+        if json:
+            parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+        return parser
+
+
+def _flag(parser: argparse.ArgumentParser, name: str, **options: object) -> None:
+    """A flag in MindFormers' spelling (underscores); dashes work too."""
+    names = [f"--{name}"] + ([f"--{name.replace('_', '-')}"] if "_" in name else [])
+    parser.add_argument(*names, dest=name, **options)  # type: ignore[arg-type]
+
+
+def _add_demo_and_doctor(commands: _Commands) -> None:
+    group = _Group(commands)
+    demo = group.add("demo", "demo:run_demo", "rehearse the whole way on CPU with a toy model")
+    demo.add_argument("dir", nargs="?", default="sft-tui-demo", help="folder of the rehearsal (default: %(default)s)")
+    demo.add_argument("--headless", action="store_true", help="run it here and now, without the wizard")
+    demo.add_argument("--workers", type=int, choices=(1, 2), default=1, help="training processes (2: with msrun)")
+    group.add("doctor", "doctor:run_doctor", "tell what is installed, and what does not fit", json=True).add_argument(
+        "--profile", default="", metavar="NAME", help="look at the environment of this profile"
+    )
+
+
+def _add_converters(commands: _Commands) -> None:
+    group = _Group(commands)
+    inspect = group.add("inspect", "convert:inspect", "tell what is in a checkpoint folder", json=True)
+    inspect.add_argument("hf_dir", help="Hugging Face folder")
+    weight = group.add(
+        "convert-weight", "convert:convert_weight", "convert a Hugging Face checkpoint to .ckpt", json=True
+    )
+    _flag(weight, "model", default="llama", help="model family (default: %(default)s)")
+    _flag(weight, "input_path", required=True, help="Hugging Face folder")
+    _flag(weight, "output_path", required=True, help=".ckpt file to write")
+    _flag(weight, "dtype", choices=("fp32", "fp16", "bf16", "keep"), default="fp32", help="default: %(default)s")
+    _flag(weight, "verify", action="store_true", help="read both sides again and compare every tensor")
+    _flag(weight, "force", action="store_true", help="replace an existing file")
+    alpaca = group.add("convert-alpaca", "convert:convert_alpaca", "convert alpaca data to conversations", json=True)
+    _flag(alpaca, "data_path", required=True, help="alpaca JSON file")
+    _flag(alpaca, "output_path", required=True, help="conversation file to write")
+    _flag(alpaca, "eval_output_path", default="", help="conversation file for held-out records")
+    _flag(alpaca, "eval_fraction", type=float, default=0.05, help="share to hold out (default: %(default)s)")
+    summary = group.add("summary", "convert:summarise", "tell what a training run brought", json=True)
+    summary.add_argument("run_dir", help="folder of the run: WORK_DIR/runs/NAME")
+    summary.add_argument("--require-gain", action="store_true", help="exit 1 unless held-out perplexity fell")
+
+
+def _add_preprocess(commands: _Commands) -> None:
+    group = _Group(commands)
+    parser = group.add("preprocess", "convert:preprocess", "write conversations as MindRecord", json=True)
+    _flag(parser, "dataset_type", choices=("qa", "wiki"), default="qa", help="default: %(default)s")
+    _flag(parser, "input_glob", required=True, help="conversation files, or text files for wiki")
+    _flag(parser, "model_file", required=True, help="SentencePiece tokenizer.model")
+    _flag(parser, "seq_length", type=int, default=4096, help="tokens per sample (default: %(default)s)")
+    _flag(parser, "output_file", required=True, help="MindRecord file to write")
+    _flag(parser, "template", default="vicuna_v1.1", help="FastChat template (default: %(default)s)")
+    _flag(parser, "file_partition", type=int, default=1, help="number of files (default: %(default)s)")
+    audit = group.add("audit", "convert:audit", "tell what training will see of a data set", json=True)
+    audit.add_argument("path", help="MindRecord or conversation file")
+    _flag(audit, "model_file", required=True, help="SentencePiece tokenizer.model")
+    _flag(audit, "seq_length", type=int, default=4096, help="tokens per sample (default: %(default)s)")
+
+
+def _add_plan_and_run(commands: _Commands) -> None:
+    group = _Group(commands)
+    plan = group.add("plan", "run:show_plan", "show the steps and commands of a profile", json=True)
+    plan.add_argument("profile_name", metavar="PROFILE")
+    plan.add_argument("--script", default="", metavar="DIR", help="write shell scripts that run without sft-tui's jobs")
+    run = group.add("run", "run:run_profile", "run a profile; Ctrl-C detaches")
+    run.add_argument("profile_name", metavar="PROFILE")
+    run.add_argument("--from", dest="from_step", default="", metavar="STEP", help="run this step and later ones anew")
+    run.add_argument("--until", dest="until_step", default="", metavar="STEP", help="stop after this step")
+    run.add_argument("--detach", action="store_true", help="return at once; the job goes on")
+
+
+def _add_jobs(commands: _Commands) -> None:
+    parser = commands.add_parser("jobs", help="list, show and stop jobs", description="List, show and stop jobs.")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    parser.set_defaults(call="jobs:list_all")
+    group = _Group(parser.add_subparsers(title="commands", metavar="COMMAND"))
+    group.add("list", "jobs:list_all", "list all jobs", json=True)
+    for name, text in (
+        ("show", "show one job and its steps"),
+        ("attach", "follow a running job"),
+        ("stop", "stop a job"),
+        ("wait", "wait for a job; the exit code is the job's"),
+    ):
+        group.add(name, f"jobs:{name}", text, json=True).add_argument(
+            "id", nargs="?", default="", help="default: the newest"
+        )
+    log = group.add("log", "jobs:log", "print the log of a step")
+    log.add_argument("id", nargs="?", default="", help="default: the newest")
+    log.add_argument("--step", default="", help="default: the step that runs or failed")
+    log.add_argument("--follow", "-f", action="store_true", help="go on as it grows")
+
+
+def _add_profile(commands: _Commands) -> None:
+    parser = commands.add_parser(
+        "profile", help="list, show, make and check profiles", description="Work with profiles."
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    parser.set_defaults(call="profiles:list_all")
+    group = _Group(parser.add_subparsers(title="commands", metavar="COMMAND"))
+    group.add("list", "profiles:list_all", "list all profiles", json=True)
+    for name, text in (("show", "print a profile"), ("validate", "check a profile against this machine")):
+        group.add(name, f"profiles:{name}", text, json=True).add_argument("name")
+    new = group.add("new", "profiles:new", "make a profile")
+    new.add_argument("name")
+    new.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="such as model.hf_dir=/models/llama; repeatable",
+    )
+
+
+def run_command(argv: list[str]) -> int:
+    """Run one command line; returns the exit code and never raises an SftError."""
+    arguments = build_parser().parse_args(argv)
+    module, _, function = arguments.call.partition(":")
+    try:
+        command: Command = getattr(importlib.import_module(f"sft_tui.commands.{module}"), function)
+        return command(arguments)
+    except SftError as error:
+        return _fail(error)
+    except KeyboardInterrupt:
+        return _fail(StoppedError("Stopped."))
+    except BrokenPipeError:
+        # the reader of our output (head, less) is gone; keep Python from complaining at exit
+        sys.stderr.close()
+        return 1
+    except Exception:
+        return _fail_unexpected()
+
+
+def _fail(error: SftError) -> int:
+    from sft_tui.core.terminal_text import neutralise
+
+    print(neutralise(f"sft-tui: error: {error.message}"), file=sys.stderr)
+    if error.hint:
+        print(neutralise(f"    {error.hint}"), file=sys.stderr)
+    return error.exit_code
+
+
+def _fail_unexpected() -> int:
+    """A defect of ours: the traceback goes to a file, the message names it."""
+    path = error_log()
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    logging.basicConfig(filename=path, format="%(asctime)s %(message)s")
+    logging.exception("unexpected error in %s", sys.argv[1:])
+    return _fail(SftError("Something unexpected went wrong inside sft-tui.", f"The details are in {path}."))

@@ -1,0 +1,158 @@
+"""inspect, convert-weight, convert-alpaca, preprocess, audit, summary: the steps of a plan, by hand."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from sft_tui.commands.report import ProgressReport, print_json, print_problems, say, warn
+from sft_tui.core.terminal_text import short_duration, short_size
+from sft_tui.errors import SftError
+
+
+def inspect(arguments: argparse.Namespace) -> int:
+    """`sft-tui inspect`: exit code 2 when the folder cannot be converted."""
+    from sft_tui.checkpoint.inspect import inspect_checkpoint
+
+    report = inspect_checkpoint(Path(arguments.hf_dir))
+    failed = any(p.severity == "error" for p in report.problems)
+    if arguments.json:
+        print_json(report.to_json())
+        return 2 if failed else 0
+    for line in report.lines():
+        say(line)
+    print_problems(report.problems)
+    return 2 if failed else 0
+
+
+def convert_weight(arguments: argparse.Namespace) -> int:
+    """`sft-tui convert-weight`."""
+    from sft_tui.checkpoint import convert
+
+    source, output = Path(arguments.input_path), Path(arguments.output_path)
+    with ProgressReport("convert") as report:
+        result = convert.convert_weight(
+            source, output, family=arguments.model, dtype=arguments.dtype, force=arguments.force, progress=report
+        )
+    verified = _verify(arguments, source, output) if arguments.verify else None
+    if arguments.json:
+        print_json({**result.to_json(), "verified": verified})
+    else:
+        size, time = short_size(result.bytes_written), short_duration(result.seconds)
+        say(f"{output}: {result.tensors} tensors, {result.parameters:,} parameters, {size} in {time}")
+        if verified:
+            say(f"verified: {verified['tensors']} tensors are equal to the source after the cast")
+    return 0
+
+
+def _verify(arguments: argparse.Namespace, source: Path, output: Path) -> dict[str, object]:
+    from sft_tui.checkpoint.verify import verify_weight
+
+    with ProgressReport("verify") as report:
+        result = verify_weight(source, output, family=arguments.model, dtype=arguments.dtype, progress=report)
+    if not result.ok:
+        first = result.differences[0]
+        raise SftError(
+            f"{output} differs from {source} in {len(result.differences)} tensors; {first.name}: {first.what}.",
+            "Convert again; if it happens twice, the disk or the memory is not sound.",
+        )
+    return {"ok": True, "tensors": result.tensors, "seconds": result.seconds}
+
+
+def convert_alpaca(arguments: argparse.Namespace) -> int:
+    """`sft-tui convert-alpaca`."""
+    from sft_tui.dataset import conversation
+
+    evaluation = Path(arguments.eval_output_path) if arguments.eval_output_path else None
+    with ProgressReport("convert") as report:
+        result = conversation.convert_alpaca(
+            Path(arguments.data_path),
+            Path(arguments.output_path),
+            eval_output_path=evaluation,
+            eval_fraction=arguments.eval_fraction if evaluation else 0.0,
+            progress=report,
+        )
+    if arguments.json:
+        print_json({"records": result.records, "eval_records": result.eval_records, "output": str(result.output)})
+        return 0
+    say(f"{result.output}: {result.records} conversations in {short_duration(result.seconds)}")
+    if evaluation:
+        say(f"{evaluation}: {result.eval_records} conversations held out")
+    return 0
+
+
+def preprocess(arguments: argparse.Namespace) -> int:
+    """`sft-tui preprocess`: runs under the training interpreter."""
+    from sft_tui.dataset import mindrecord
+
+    with ProgressReport("preprocess") as report:
+        result = mindrecord.preprocess(
+            dataset_type=arguments.dataset_type,
+            input_glob=arguments.input_glob,
+            model_file=Path(arguments.model_file),
+            seq_length=arguments.seq_length,
+            output_file=Path(arguments.output_file),
+            template=arguments.template,
+            file_partition=arguments.file_partition,
+            progress=report,
+        )
+    if arguments.json:
+        print_json(result.to_json())
+        return 0
+    done = "already there" if result.skipped else f"in {short_duration(result.seconds)}"
+    say(f"{result.files[0]}: {result.rows} rows {done}, {result.pad_share:.0%} padding")
+    if result.cut:
+        warn(
+            f"warning: {result.cut} of {result.rows} samples are longer than {arguments.seq_length} tokens and were cut"
+        )
+    if result.masked:
+        warn(
+            f"warning: {result.masked} samples teach nothing: no token of the answer is left. sft-tui audit names them"
+        )
+    return 0
+
+
+def audit(arguments: argparse.Namespace) -> int:
+    """`sft-tui audit`."""
+    from sft_tui.dataset.audit import audit as run_audit
+
+    with ProgressReport("audit") as report:
+        result = run_audit(Path(arguments.path), Path(arguments.model_file), arguments.seq_length, progress=report)
+    if arguments.json:
+        print_json(result.to_json())
+        return 0
+    say(
+        f"{result.path}: {result.rows} rows, {result.trained_tokens} tokens to learn from, {result.pad_share:.0%} padding"
+    )
+    say(f"tokens per row: half up to {result.tokens_p50}, 95 % up to {result.tokens_p95}, longest {result.tokens_max}")
+    if result.cut is not None:
+        say(f"cut at {result.seq_length} tokens: {result.cut} rows" + _examples(result.cut_examples))
+    say(f"nothing to learn in: {result.masked} rows" + _examples(result.masked_examples))
+    return 0
+
+
+def _examples(findings: tuple[object, ...]) -> str:
+    return f" (ids {', '.join(str(getattr(f, 'id', '')) for f in findings)})" if findings else ""
+
+
+def summarise(arguments: argparse.Namespace) -> int:
+    """`sft-tui summary`: also writes summary.json into the run's folder."""
+    from sft_tui.launch.summary import build_summary
+    from sft_tui.store.atomic import write_atomic
+
+    run_dir = Path(arguments.run_dir)
+    summary = build_summary(run_dir)
+    write_atomic(run_dir / "summary.json", json.dumps(summary.to_json(), indent=1))
+    if arguments.json:
+        print_json(summary.to_json())
+    else:
+        for line in summary.lines():
+            say(line)
+    if arguments.require_gain and not summary.gained:
+        before, after = summary.perplexity_before, summary.perplexity_after
+        raise SftError(
+            f"Perplexity on held-out data did not fall: {before} before, {after} after.",
+            "Train longer or with a higher learning rate, and look at the loss.",
+        )
+    return 0

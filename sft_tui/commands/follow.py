@@ -1,0 +1,164 @@
+"""Shows a running job in the terminal: bars where there is one, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from sft_tui.commands.report import PLAIN_LINE_SECONDS, say, warn
+from sft_tui.core.job import Event, JobState
+from sft_tui.core.terminal_text import neutralise, short_duration, short_size
+from sft_tui.jobs import client
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from sft_tui.store.job_store import JobFolder
+
+REHEARSAL_NOTICE = "REHEARSAL on a toy model: it shows the way, its answers mean nothing."
+
+
+def follow_job(folder: JobFolder) -> JobState:
+    """Print what happens until the job has ended; the last state."""
+    view = _BarView() if sys.stderr.isatty() else _LineView()
+    say(f"job {folder.id}")
+    state = folder.load_state()
+    if state.rehearsal:
+        say(REHEARSAL_NOTICE)
+    with view:
+        for update in client.watch(folder):
+            state = update.state
+            for event in update.events:
+                view.show(event, state)
+    _print_end(folder, state)
+    return state
+
+
+def _print_end(folder: JobFolder, state: JobState) -> None:
+    seconds = (state.ended_at or time.time()) - (state.started_at or state.submitted_at)
+    say(f"job {state.headline()} ({short_duration(seconds)})")
+    if state.hint:
+        say(f"    {state.hint}")
+    step = state.current_step
+    if step is not None and state.outcome in ("failed", "lost"):
+        say(f"    log: {folder.step_log(step.id)}")
+    if state.outcome == "succeeded":
+        log = folder.step_log("summary")
+        if log.is_file():
+            say(log.read_text(encoding="utf-8", errors="replace").rstrip())
+
+
+def describe_progress(data: dict[str, Any]) -> str:
+    """`12.0 MB of 20.1 MB` or `32 of 64 rows`."""
+    done, total, unit = data["done"], data["total"], data["unit"]
+    if unit == "bytes":
+        return f"{short_size(done)} of {short_size(total)}"
+    return f"{done} of {total} {unit}"
+
+
+def describe_training_step(data: dict[str, Any]) -> str:
+    """`step 12/64  loss 3.412  231 ms/step  12 s left`."""
+    left = (data["steps"] - data["step"]) * data["per_step_ms"] / 1000
+    text = f"step {data['step']}/{data['steps']}  loss {data['loss']:.4f}  {data['per_step_ms']} ms/step"
+    return f"{text}  {short_duration(left)} left" if left else text
+
+
+def describe_event(event: Event, state: JobState) -> str:
+    """One line for a person, or an empty string for what needs no line."""
+    title = state.step(event.step).title if event.step else ""
+    if event.kind == "step_started":
+        return f"{title} ..."
+    if event.kind == "step_skipped":
+        return f"{title}: {state.step(event.step).reason or 'done before'}"
+    if event.kind == "step_finished":
+        step = state.step(event.step)
+        seconds = short_duration((step.ended_at or event.time) - (step.started_at or event.time))
+        return f"{title}: {event.data['status']} in {seconds}"
+    if event.kind == "perplexity":
+        return f"{title}: perplexity {event.data['perplexity']:.2f} (loss {event.data['loss']:.4f})"
+    if event.kind == "stop_asked":
+        return f"stopping: waiting up to {event.data['grace_seconds']:.0f} s for {title}"
+    return ""
+
+
+class _LineView:
+    """Plain lines, at most one of progress a second."""
+
+    def __init__(self) -> None:
+        self._printed = 0.0
+
+    def __enter__(self) -> _LineView:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        return None
+
+    def show(self, event: Event, state: JobState) -> None:
+        """Print the event."""
+        line = describe_event(event, state)
+        if line:
+            say(line)
+            return
+        now = time.monotonic()
+        last = event.kind == "training_step" and event.data["step"] == event.data["steps"]
+        if now - self._printed < PLAIN_LINE_SECONDS and not last:
+            return
+        if event.kind == "training_step":
+            warn(f"  {describe_training_step(event.data)}")
+        elif event.kind == "progress":
+            warn(f"  {describe_progress(event.data)}")
+        else:
+            return
+        self._printed = now
+
+
+class _BarView:
+    """One bar for the running step, above it the lines of what has ended."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[detail]}"),
+            TimeElapsedColumn(),
+        )
+        self._progress: Progress = Progress(*columns, console=Console(stderr=True, highlight=False), transient=True)
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> _BarView:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._progress.stop()
+
+    def show(self, event: Event, state: JobState) -> None:
+        """Print the event or move the bar."""
+        if event.kind == "step_started":
+            self._clear()
+            self._task = self._progress.add_task(state.step(event.step).title, total=None, detail="")
+            return
+        line = describe_event(event, state)
+        if line:
+            if event.kind in ("step_finished", "step_skipped"):
+                self._clear()
+            self._progress.console.print(neutralise(line), markup=False)
+        elif self._task is not None and event.kind == "training_step":
+            data = event.data
+            self._progress.update(
+                self._task, total=data["steps"], completed=data["step"], detail=describe_training_step(data)
+            )
+        elif self._task is not None and event.kind == "progress":
+            data = event.data
+            self._progress.update(
+                self._task, total=data["total"] or None, completed=data["done"], detail=describe_progress(data)
+            )
+
+    def _clear(self) -> None:
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+            self._task = None

@@ -1,0 +1,115 @@
+"""jobs list, show, log, attach, stop, wait."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from datetime import datetime
+
+from sft_tui.commands.report import print_json, say
+from sft_tui.commands.run import attach as attach_to
+from sft_tui.core.job import EXIT_CODES, JobState
+from sft_tui.core.terminal_text import short_duration
+from sft_tui.errors import InvalidInputError
+from sft_tui.jobs import client
+from sft_tui.jobs.log_tail import LogTail
+from sft_tui.paths import jobs_dir
+from sft_tui.store.job_store import JobFolder, find_job, list_jobs
+
+
+def list_all(arguments: argparse.Namespace) -> int:
+    """`sft-tui jobs list`."""
+    states = [client.read_state(folder) for folder in list_jobs(jobs_dir())]
+    if arguments.json:
+        print_json({"jobs": [s.model_dump(mode="json") for s in states]})
+        return 0
+    if not states:
+        say("No jobs yet. sft-tui run PROFILE starts one.")
+    for state in states:
+        started = datetime.fromtimestamp(state.submitted_at).strftime("%Y-%m-%d %H:%M")
+        step = state.current_step
+        where = f"  {step.title}" if step and not state.finished else ""
+        say(f"{state.id}  {started}  {state.headline()}{where}")
+    return 0
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """`sft-tui jobs show`."""
+    folder = find_job(jobs_dir(), arguments.id)
+    state = client.read_state(folder)
+    if arguments.json:
+        print_json({**state.model_dump(mode="json"), "folder": str(folder.path)})
+        return 0
+    for line in describe_job(folder, state):
+        say(line)
+    return 0
+
+
+def describe_job(folder: JobFolder, state: JobState) -> list[str]:
+    """A job and its steps, as lines."""
+    lines = [f"{state.id}: {state.headline()}"]
+    if state.hint:
+        lines.append(f"    {state.hint}")
+    for step in state.steps:
+        took = f" in {short_duration((step.ended_at or time.time()) - step.started_at)}" if step.started_at else ""
+        reason = f" ({step.reason})" if step.reason else ""
+        lines.append(f"  {step.status:10} {step.id}{took}{reason}")
+    lines.append(f"logs: {folder.path / 'logs'}")
+    return lines
+
+
+def attach(arguments: argparse.Namespace) -> int:
+    """`sft-tui jobs attach`."""
+    if arguments.json:
+        return wait(arguments)
+    return attach_to(arguments.id)
+
+
+def wait(arguments: argparse.Namespace) -> int:
+    """`sft-tui jobs wait`: the exit code is the job's."""
+    state = client.wait(find_job(jobs_dir(), arguments.id))
+    if arguments.json:
+        print_json(state.model_dump(mode="json"))
+    else:
+        say(f"{state.id}: {state.headline()}")
+    return EXIT_CODES[state.outcome] if state.outcome else 1
+
+
+def stop(arguments: argparse.Namespace) -> int:
+    """`sft-tui jobs stop`: returns when the job has ended."""
+    folder = find_job(jobs_dir(), arguments.id)
+    asked = client.stop(folder)
+    state = client.wait(folder)
+    if arguments.json:
+        print_json({"asked": asked, **state.model_dump(mode="json")})
+    else:
+        say(f"{state.id}: {state.headline()}" if asked else f"{state.id} had ended already: {state.headline()}")
+    return 0
+
+
+def log(arguments: argparse.Namespace) -> int:
+    """`sft-tui jobs log`."""
+    folder = find_job(jobs_dir(), arguments.id)
+    state = client.read_state(folder)
+    step = arguments.step or (state.current_step.id if state.current_step else "")
+    if not step:
+        done = [s.id for s in state.steps if folder.step_log(s.id).is_file()]
+        if not done:
+            raise InvalidInputError(f"Job {folder.id} has no logs yet.", f"sft-tui jobs show {folder.id}")
+        step = done[-1]
+    path = folder.step_log(step)
+    if step not in [s.id for s in state.steps]:
+        raise InvalidInputError(f"There is no step {step!r}.", f"The steps are {', '.join(s.id for s in state.steps)}.")
+    if not path.is_file():
+        raise InvalidInputError(
+            f"Step {step} of job {folder.id} has no log: it has not run.", f"sft-tui jobs show {folder.id}"
+        )
+    tail = LogTail(path)
+    while True:
+        lines = tail.read_lines()
+        for line in lines:
+            say(line)
+        if not lines:
+            if not arguments.follow or client.read_state(folder).finished:
+                return 0
+            time.sleep(client.WATCH_SECONDS)

@@ -1,0 +1,100 @@
+"""How commands speak: results on stdout, progress and errors on stderr, plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from sft_tui.core.problem import Problem
+from sft_tui.core.progress import Progress
+from sft_tui.core.terminal_text import neutralise, short_duration, short_size
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+PLAIN_LINE_SECONDS = 1.0
+
+
+def print_json(value: object) -> None:
+    """One JSON object on stdout."""
+    print(json.dumps(value, ensure_ascii=False, indent=1, default=str))
+
+
+def say(text: str) -> None:
+    """A line for people on stdout."""
+    print(neutralise(text), flush=True)
+
+
+def warn(text: str) -> None:
+    """A line for people on stderr."""
+    print(neutralise(text), file=sys.stderr, flush=True)
+
+
+def print_problems(problems: tuple[Problem, ...]) -> None:
+    """Every problem with its field and what to do."""
+    for problem in problems:
+        warn(f"{problem.severity}: {problem.field}: {problem.message}")
+        if problem.hint:
+            warn(f"    {problem.hint}")
+
+
+class ProgressReport:
+    """Shows progress on stderr: a bar on a terminal, otherwise a line a second that `parse_line` understands."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._started = time.monotonic()
+        self._printed = 0.0
+        self._rich: RichProgress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> ProgressReport:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+            from rich.progress import Progress as RichProgress
+
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.fields[amount]}"),
+                TimeRemainingColumn(),
+            )
+            self._rich = RichProgress(*columns, console=Console(stderr=True))
+            self._task = self._rich.add_task(self._label, total=None, amount="")
+            self._rich.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._rich is not None:
+            self._rich.stop()
+
+    def __call__(self, progress: Progress) -> None:
+        if self._rich is not None and self._task is not None:
+            amount = f"{_amount(progress, progress.done)} {self._rate(progress)}"
+            self._rich.update(self._task, total=progress.total or None, completed=progress.done, amount=amount)
+            return
+        now = time.monotonic()
+        if now - self._printed >= PLAIN_LINE_SECONDS or progress.done == progress.total:
+            self._printed = now
+            warn(self._line(progress))
+
+    def _line(self, progress: Progress) -> str:
+        elapsed = time.monotonic() - self._started
+        eta = ""
+        if 0 < progress.done < progress.total:
+            eta = f", {short_duration(elapsed / progress.done * (progress.total - progress.done))} left"
+        return f"progress: {self._label} {progress.done}/{progress.total} {progress.unit} ({self._rate(progress)}{eta})"
+
+    def _rate(self, progress: Progress) -> str:
+        return f"{_amount(progress, progress.done / max(1e-6, time.monotonic() - self._started))}/s"
+
+
+def _amount(progress: Progress, count: float) -> str:
+    return short_size(count) if progress.unit == "bytes" else f"{count:.0f} {progress.unit}"

@@ -1,0 +1,113 @@
+"""plan and run."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+from sft_tui.commands.follow import follow_job
+from sft_tui.commands.profiles import exit_code, load_valid
+from sft_tui.commands.report import print_json, print_problems, say, warn
+from sft_tui.core.job import EXIT_CODES
+from sft_tui.core.plan import Plan
+from sft_tui.core.problem import Problem
+from sft_tui.jobs import client
+from sft_tui.paths import jobs_dir
+from sft_tui.preflight import examine
+from sft_tui.store.atomic import write_atomic
+
+
+def plan_of(name: str) -> tuple[Plan | None, tuple[Problem, ...]]:
+    """The plan of a profile on this machine, or None; and all problems, warnings among them."""
+    profile, problems = load_valid(name)
+    if profile is None:
+        return None, problems
+    findings = examine(profile)
+    return findings.plan, findings.problems
+
+
+def show_plan(arguments: argparse.Namespace) -> int:
+    """`sft-tui plan`."""
+    plan, problems = plan_of(arguments.profile_name)
+    if arguments.json:
+        steps = plan.model_dump(mode="json") if plan else None
+        print_json({"plan": steps, "problems": [p.to_json() for p in problems]})
+        return exit_code(problems)
+    print_problems(problems)
+    if plan is None:
+        return exit_code(problems)
+    if arguments.script:
+        return _write_script(plan, Path(arguments.script))
+    for number, step in enumerate(plan.steps, 1):
+        say(f"{number}. {step.id}: {step.title}")
+        say(f"   not needed: {step.not_needed}" if step.not_needed else f"   {step.command}")
+    return 0
+
+
+def _write_script(plan: Plan, folder: Path) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [
+        "#!/usr/bin/env bash",
+        f"# {plan.profile}: the steps of sft-tui plan {plan.profile}",
+        "set -euo pipefail",
+        "",
+    ]
+    for file in plan.files:
+        copy = folder / Path(file.path).name
+        write_atomic(copy, file.text)
+        lines += [
+            f"mkdir -p {shlex.quote(str(Path(file.path).parent))}",
+            f"cp {shlex.quote(str(copy.resolve()))} {shlex.quote(file.path)}",
+        ]
+    for step in plan.steps:
+        if step.not_needed:
+            lines += ["", f"# {step.title}: not needed, {step.not_needed}"]
+            continue
+        env = "".join(f"export {name}={shlex.quote(value)}{_old_value(name)}; " for name, value in step.env.items())
+        lines += [
+            "",
+            f"# {step.title}",
+            f"mkdir -p {shlex.quote(step.cwd)}",
+            f"(cd {shlex.quote(step.cwd)}; {env}{shlex.join(step.argv)})",
+        ]
+    script = folder / "node_0.sh"
+    write_atomic(script, "\n".join(lines) + "\n")
+    script.chmod(0o700)
+    say(f"{script}")
+    return 0
+
+
+def _old_value(name: str) -> str:
+    return f'"${{{name}:+:${name}}}"' if name in ("PATH", "PYTHONPATH") else ""
+
+
+def run_profile(arguments: argparse.Namespace) -> int:
+    """`sft-tui run`: submit, then attach."""
+    plan, problems = plan_of(arguments.profile_name)
+    print_problems(problems)
+    if plan is None:
+        return exit_code(problems)
+    folder = client.submit(jobs_dir(), plan, from_step=arguments.from_step, until_step=arguments.until_step)
+    if arguments.detach:
+        say(folder.id)
+        warn(f"The job runs on its own. sft-tui jobs attach {folder.id} shows it.")
+        return 0
+    return attach(folder.id)
+
+
+def attach(job_id: str) -> int:
+    """Follow a job to its end; Ctrl-C detaches. The exit code is the job's, 0 when detached."""
+    from sft_tui.store.job_store import find_job
+
+    folder = find_job(jobs_dir(), job_id)
+    try:
+        state = follow_job(folder)
+    except KeyboardInterrupt:
+        warn(
+            f"\nDetached: job {folder.id} goes on. sft-tui jobs attach {folder.id} comes back, sft-tui jobs stop {folder.id} ends it."
+        )
+        return 0
+    sys.stdout.flush()
+    return EXIT_CODES[state.outcome] if state.outcome else 1

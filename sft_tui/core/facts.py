@@ -1,0 +1,59 @@
+"""What was found on the machine and in the files: the second input of a plan, beside the profile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, Optional
+
+from sft_tui.core.model_config import ModelConfig
+
+Route = Literal["checkpoint", "direct"]
+
+
+@dataclass(frozen=True)
+class StackTraits:
+    """What differs between MindFormers versions, as data (see stack/compatibility.py)."""
+
+    mindformers: str  # "1.7"
+    mindspore: tuple[str, ...]  # version prefixes it runs with
+    optimizer: str
+    betas_as_list: bool
+    cpu_workers: int  # how many workers train on CPU; 0: CPU not supported
+
+
+@dataclass(frozen=True)
+class EnvironmentFacts:
+    """The training interpreter and what it has installed; an empty string means not found."""
+
+    python: str
+    python_version: str = ""
+    packages: dict[str, str] = field(default_factory=dict)  # distribution name -> version
+    mindformers_version: str = ""  # of the source folder if one is used, else of the package
+    mindformers_home: str = ""
+    run_mindformer: str = ""  # path of run_mindformer.py
+    msrun: str = ""
+    cann: str = ""
+    driver: str = ""
+    npu_smi: str = ""
+    error: str = ""  # why the interpreter could not be asked
+    traits: Optional[StackTraits] = None
+
+    @property
+    def mindspore(self) -> str:
+        """Installed MindSpore version."""
+        return self.packages.get("mindspore", "")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything `build_plan` needs to know that the profile does not say."""
+
+    own_command: tuple[str, ...]  # how to call sft-tui under its own interpreter
+    training_command: tuple[str, ...]  # how to call sft-tui under the training interpreter
+    package_dir: str  # the folder of the sft_tui package
+    environment: EnvironmentFacts
+    model: ModelConfig
+    tokenizer_model: str
+    train_records: int
+    eval_records: int  # held-out records, from a file or cut from the training file
+    route: Route = "checkpoint"

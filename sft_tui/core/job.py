@@ -1,0 +1,132 @@
+"""A job: a submitted plan, where it stands, and how it ended. Lifecycle and outcome are two things."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal, Optional
+
+from pydantic import BaseModel, ConfigDict
+
+from sft_tui.core.plan import Plan
+
+JOB_SCHEMA_VERSION: Final = 1
+
+Lifecycle = Literal["queued", "running", "stopping", "finished"]
+Outcome = Literal["succeeded", "failed", "stopped", "lost"]
+StepStatus = Literal["todo", "running", "done", "skipped", "not_needed", "failed", "stopped"]
+EventKind = Literal[
+    "job_started", "step_started", "step_finished", "step_skipped", "training_step", "perplexity", "progress",
+    "stop_asked", "job_finished",
+]  # fmt: skip
+
+EXIT_CODES: dict[Outcome, int] = {"succeeded": 0, "failed": 1, "stopped": 3, "lost": 1}
+
+
+class _Data(BaseModel):
+    # a state file of a later version may know more
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class ProcessIdentity(_Data):
+    """Tells a process from a later one that got the same pid."""
+
+    pid: int
+    start_ticks: int
+    boot_id: str
+
+
+class JobSpec(_Data):
+    """What was asked for; written once, at submission."""
+
+    schema_version: Literal[1] = JOB_SCHEMA_VERSION
+    id: str
+    plan: Plan
+    from_step: str = ""
+    until_step: str = ""
+    submitted_at: float
+
+
+class StepState(_Data):
+    """Where one step stands. Times are seconds since the epoch."""
+
+    id: str
+    title: str
+    status: StepStatus = "todo"
+    started_at: Optional[float] = None
+    ended_at: Optional[float] = None
+    exit_code: Optional[int] = None
+    reason: str = ""
+    process: Optional[ProcessIdentity] = None
+
+
+class JobState(_Data):
+    """Where the job stands; replaced as a whole by its supervisor."""
+
+    schema_version: Literal[1] = JOB_SCHEMA_VERSION
+    id: str
+    profile: str
+    rehearsal: bool = False
+    lifecycle: Lifecycle = "queued"
+    outcome: Optional[Outcome] = None
+    reason: str = ""
+    hint: str = ""
+    submitted_at: float
+    started_at: Optional[float] = None
+    ended_at: Optional[float] = None
+    supervisor: Optional[ProcessIdentity] = None
+    steps: tuple[StepState, ...]
+
+    @property
+    def finished(self) -> bool:
+        """Nothing of the job is running or waiting."""
+        return self.lifecycle == "finished"
+
+    @property
+    def current_step(self) -> Optional[StepState]:
+        """The step that runs now, else the last one that ended badly."""
+        for status in ("running", "failed", "stopped"):
+            for step in self.steps:
+                if step.status == status:
+                    return step
+        return None
+
+    def step(self, step_id: str) -> StepState:
+        """The step of that id. Raises KeyError."""
+        for step in self.steps:
+            if step.id == step_id:
+                return step
+        raise KeyError(step_id)
+
+    def with_step(self, step_id: str, **changes: Any) -> JobState:  # noqa: ANN401 - fields of StepState
+        """A copy in which one step is changed."""
+        steps = tuple(s.model_copy(update=changes) if s.id == step_id else s for s in self.steps)
+        return self.model_copy(update={"steps": steps})
+
+    def headline(self) -> str:
+        """One line: lifecycle or outcome, and why."""
+        word = self.outcome if self.finished and self.outcome else self.lifecycle
+        return f"{word}: {self.reason}" if self.reason else str(word)
+
+
+class Event(_Data):
+    """Something that happened; one line of events.jsonl. `data` depends on the kind."""
+
+    schema_version: Literal[1] = JOB_SCHEMA_VERSION
+    kind: EventKind
+    time: float
+    step: str = ""
+    data: dict[str, Any] = {}
+
+
+def initial_state(spec: JobSpec) -> JobState:
+    """The state of a job that has not begun."""
+    steps = tuple(
+        StepState(id=s.id, title=s.title, status="not_needed" if s.not_needed else "todo", reason=s.not_needed)
+        for s in spec.plan.steps
+    )
+    return JobState(
+        id=spec.id,
+        profile=spec.plan.profile,
+        rehearsal=spec.plan.rehearsal,
+        submitted_at=spec.submitted_at,
+        steps=steps,
+    )

@@ -1,0 +1,1 @@
+from sft_tui.checkpoint.model_config import ModelConfig as ModelConfig

@@ -1,0 +1,66 @@
+"""A plan: the ordered steps of a job, as data. What is shown is what runs."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+OutputKind = Literal["json", "conversation", "ckpt", "mindrecord", "checkpoint_folder", "perplexity", "weights_loaded"]
+PLAN_SCHEMA_VERSION: Final = 1
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Output(_Data):
+    """Something a step must leave. `perplexity` and `weights_loaded` are lines in the log at `path`."""
+
+    path: str
+    kind: OutputKind
+
+
+class PlannedFile(_Data):
+    """A small text file that is written before the first step runs."""
+
+    path: str
+    text: str
+
+
+class Step(_Data):
+    """One command of a job. `env` holds additions to the submitter's environment."""
+
+    id: str
+    title: str
+    argv: tuple[str, ...]
+    cwd: str
+    env: dict[str, str] = {}
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[Output, ...] = ()
+    training_log: str = ""  # where loss lines appear; empty: in the step's own log
+    not_needed: str = ""  # why this route does without the step
+
+    @property
+    def command(self) -> str:
+        """The command as a person would paste it into a shell."""
+        env = [f"{name}={shlex.quote(value)}" for name, value in self.env.items()]
+        return " ".join([*(["env", *env] if env else []), shlex.join(self.argv)])
+
+
+class Plan(_Data):
+    """Ordered steps and the files that they read."""
+
+    schema_version: Literal[1] = PLAN_SCHEMA_VERSION
+    profile: str
+    rehearsal: bool = False
+    steps: tuple[Step, ...]
+    files: tuple[PlannedFile, ...] = ()
+
+    def step(self, step_id: str) -> Step:
+        """The step of that id. Raises KeyError."""
+        for step in self.steps:
+            if step.id == step_id:
+                return step
+        raise KeyError(step_id)

@@ -1,0 +1,232 @@
+"""The profile: everything a user chose, typed and validated as a whole.
+
+Field titles and descriptions are the labels and help lines that the wizard shows.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final, Literal, Optional
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from sft_tui.core.problem import Problem
+
+SCHEMA_VERSION: Final = 1
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, pattern=NAME_PATTERN)]
+DeviceTarget = Literal["CPU", "Ascend"]
+WeightDtype = Literal["fp32", "fp16", "bf16", "keep"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Environment(_Section):
+    """Where training runs and where its files go."""
+
+    python: Text = Field(
+        "",
+        title="Python of the training environment",
+        description="Interpreter that has MindSpore and MindFormers. Empty: the one that runs sft-tui.",
+    )
+    mindformers_home: Text = Field(
+        "",
+        title="MindFormers source folder",
+        description="A checkout whose run_mindformer.py is to be used. Empty: the installed package.",
+    )
+    device_target: DeviceTarget = Field(
+        "Ascend", title="Device", description="Ascend for training on NPUs; CPU for a rehearsal."
+    )
+    work_dir: Text = Field(
+        "",
+        title="Working folder",
+        description="Converted weights, MindRecord files, logs and checkpoints are written below it.",
+    )
+
+
+class Model(_Section):
+    """The Hugging Face checkpoint to start from."""
+
+    family: Literal["llama"] = Field("llama", title="Family", description="Llama 1, 2, 3, Code Llama, Vicuna.")
+    hf_dir: Text = Field(
+        "", title="Model folder", description="Hugging Face folder with config.json and the safetensors files."
+    )
+    tokenizer_model: Text = Field(
+        "", title="Tokenizer", description="SentencePiece tokenizer.model. Empty: the one in the model folder."
+    )
+
+
+class Weights(_Section):
+    """How the weights are converted."""
+
+    dtype: WeightDtype = Field(
+        "fp32", title="Precision of the .ckpt", description="fp32 as documented; keep: as in the source files."
+    )
+    verify: bool = Field(
+        True, title="Verify", description="Read both sides again and compare every tensor after converting."
+    )
+
+
+class Dataset(_Section):
+    """The instruction data."""
+
+    train_path: Text = Field("", title="Alpaca file", description="JSON list of instruction, input, output.")
+    eval_path: Text = Field(
+        "", title="Held-out alpaca file", description="Never trained on. Empty: a share of the alpaca file is held out."
+    )
+    eval_fraction: float = Field(
+        0.05,
+        ge=0.0,
+        le=0.5,
+        title="Held-out share",
+        description="Used when no held-out file is given. 0: no evaluation.",
+    )
+    template: Text = Field("vicuna_v1.1", title="Prompt template", description="A conversation template of FastChat.")
+    seq_length: int = Field(
+        2048, ge=16, le=1_048_576, title="Sequence length", description="Tokens per sample; longer samples are cut."
+    )
+
+
+class Training(_Section):
+    """What msrun and MindFormers are told."""
+
+    run_name: Name = Field("run1", title="Run name", description="Folder below runs/ for this run's output.")
+    epochs: int = Field(1, ge=1, le=10_000, title="Epochs", description="Passes over the training data.")
+    batch_size: int = Field(1, ge=1, le=65_536, title="Batch size", description="Samples per worker and step.")
+    learning_rate: float = Field(1e-5, gt=0, le=1, title="Learning rate", description="Peak of the cosine schedule.")
+    warmup_ratio: float = Field(0.03, ge=0, lt=1, title="Warm-up ratio", description="Share of steps that warm up.")
+    weight_decay: float = Field(0.0, ge=0, le=1, title="Weight decay", description="Of AdamW.")
+    max_grad_norm: float = Field(1.0, gt=0, title="Gradient clipping", description="Largest global norm of gradients.")
+    save_checkpoint_steps: int = Field(
+        0, ge=0, title="Checkpoint every N steps", description="0: four over the run, and one at its end."
+    )
+    seed: int = Field(0, ge=0, le=2**31 - 1, title="Seed", description="Shuffling and initialisation.")
+    evaluate: bool = Field(
+        True, title="Evaluate", description="Measure perplexity on held-out data before and after training."
+    )
+
+
+class Nodes(_Section):
+    """How many workers, and where."""
+
+    worker_num: int = Field(1, ge=1, le=8192, title="Workers", description="Processes, one per NPU. This host only.")
+    master_port: int = Field(
+        8118, ge=1024, le=65_535, title="Master port", description="Port on which msrun's scheduler listens."
+    )
+    cluster_time_out: int = Field(
+        600, ge=30, le=86_400, title="Cluster time-out", description="Seconds msrun waits for all workers."
+    )
+
+
+class Profile(_Section):
+    """Everything a user chose."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    name: Name
+    rehearsal: bool = Field(
+        False, title="Rehearsal", description="A toy model that shows the way; its answers mean nothing."
+    )
+    environment: Environment = Environment()
+    model: Model = Model()
+    weights: Weights = Weights()
+    dataset: Dataset = Dataset()
+    training: Training = Training()
+    nodes: Nodes = Nodes()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _newer_schema(cls, data: Any) -> Any:  # noqa: ANN401 - whatever stood in the file
+        version = data.get("schema_version", SCHEMA_VERSION) if isinstance(data, dict) else SCHEMA_VERSION
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            raise ValueError(
+                f"profile has schema_version {version}; this sft-tui knows {SCHEMA_VERSION}: update sft-tui"
+            )
+        return data
+
+
+SECTIONS: tuple[str, ...] = ("environment", "model", "weights", "dataset", "training", "nodes")
+
+
+def section_model(section: str) -> type[BaseModel]:
+    """The pydantic model of one section of the profile."""
+    annotation = Profile.model_fields[section].annotation
+    assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
+    return annotation
+
+
+def default_data(name: str, work_dir: str, python: str) -> dict[str, Any]:
+    """The data of a new profile: every default that works, to be completed by the user."""
+    data = Profile(name=name).model_dump()
+    data["environment"].update(work_dir=work_dir, python=python)
+    return data
+
+
+def parse_field(section: str, field: str, text: str) -> Any:  # noqa: ANN401 - the field's own type
+    """What a user typed, as the field's type; kept as typed where it does not fit (validation then says why)."""
+    default = section_model(section).model_fields[field].default
+    text = text.strip()
+    if isinstance(default, bool):
+        words = {
+            "true": True,
+            "yes": True,
+            "on": True,
+            "1": True,
+            "false": False,
+            "no": False,
+            "off": False,
+            "0": False,
+        }
+        return words.get(text.lower(), text)
+    for kind in (int, float):
+        if isinstance(default, kind):
+            try:
+                return kind(text)
+            except ValueError:
+                return text
+    return text
+
+
+def validate_profile(data: dict[str, Any]) -> tuple[Optional[Profile], list[Problem]]:
+    """The profile, or every problem at once, each with its dotted field."""
+    try:
+        profile = Profile.model_validate(data)
+    except ValidationError as error:
+        return None, [_problem(item) for item in error.errors(include_url=False)]
+    return profile, _missing(profile)
+
+
+def _problem(item: Any) -> Problem:  # noqa: ANN401 - pydantic's ErrorDetails, a TypedDict of pydantic_core
+    field = ".".join(str(part) for part in item["loc"])
+    kind, message = str(item["type"]), str(item["msg"])
+    hint = ""
+    if kind == "extra_forbidden":
+        message, hint = "Unknown field.", "Remove it, or check its spelling."
+    elif kind == "missing":
+        message = "This field is required."
+    elif kind == "string_pattern_mismatch":
+        message, hint = (
+            "Not a valid name.",
+            "Use letters, digits, dot, dash and underscore; start with a letter or digit.",
+        )
+    elif kind in ("int_parsing", "int_type", "float_parsing", "float_type", "int_from_float"):
+        message = f"{item['input']!r} is not a {'whole ' if kind.startswith('int') else ''}number."
+    elif kind == "literal_error":
+        message = f"{item['input']!r} is not one of {item['ctx']['expected']}."
+    elif kind == "value_error":
+        message = re.sub(r"^Value error, ", "", message)
+    elif not message.endswith("."):
+        message = f"{message} (given: {item['input']!r})."
+    return Problem(field, message, hint)
+
+
+def _missing(profile: Profile) -> list[Problem]:
+    required = (
+        ("environment.work_dir", profile.environment.work_dir, "Name a folder on a disk with room for the model."),
+        ("model.hf_dir", profile.model.hf_dir, "Choose the folder that holds config.json."),
+        ("dataset.train_path", profile.dataset.train_path, "Choose an alpaca JSON file."),
+    )
+    return [Problem(field, "Not chosen yet.", hint) for field, value, hint in required if not value]

@@ -1,0 +1,76 @@
+"""Writes the workspace of the rehearsal: a toy model, a data set, and the profile `demo`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from sft_tui.core.profile import default_data
+from sft_tui.demo.records import Record, build_records
+from sft_tui.errors import InvalidInputError
+
+PROFILE_NAME = "demo"
+HELD_OUT_EVERY = 10
+MARKER = ".sft-tui-demo"
+
+
+def write_workspace(folder: Path, *, workers: int = 1) -> dict[str, Any]:
+    """Write what is not there yet; returns the data of the profile. Raises InvalidInputError for a foreign folder.
+
+    Files that are there stay as they are, so that steps done before need not run again.
+    """
+    folder = folder.absolute()
+    _claim(folder)
+    records = build_records()
+    held_out = records[HELD_OUT_EVERY - 1 :: HELD_OUT_EVERY]
+    train = [record for index, record in enumerate(records) if index % HELD_OUT_EVERY != HELD_OUT_EVERY - 1]
+    data_dir, model_dir = folder / "data", folder / "toy-llama"
+    data_dir.mkdir(exist_ok=True)
+    for path, part in ((data_dir / "alpaca_train.json", train), (data_dir / "alpaca_held_out.json", held_out)):
+        if not path.is_file():
+            path.write_text(json.dumps(part, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    if not (model_dir / "tokenizer.model").is_file():
+        from sft_tui.demo.toy_model import write_toy_model
+
+        write_toy_model(model_dir, tokenizer_texts(train))
+    return _profile_data(folder, workers)
+
+
+def _claim(folder: Path) -> None:
+    marker = folder / MARKER
+    if folder.exists() and not marker.is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InvalidInputError(
+            f"{folder} is there already and is no rehearsal.", "Name another folder: sft-tui demo DIR"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    marker.write_text("written by sft-tui demo\n", encoding="utf-8")
+
+
+def tokenizer_texts(records: list[Record]) -> list[str]:
+    """What the tokenizer is trained on: the prompts as training will see them."""
+    from sft_tui.dataset.conversation import build_conversation
+    from sft_tui.dataset.prompt import build_prompt
+    from sft_tui.dataset.records import AlpacaRecord
+
+    conversations = (
+        build_conversation(AlpacaRecord(number, r["instruction"], r["input"], r["output"]))
+        for number, r in enumerate(records, 1)
+    )
+    return [line for c in conversations for line in build_prompt(c, "vicuna_v1.1").splitlines() if line.strip()]
+
+
+def _profile_data(folder: Path, workers: int) -> dict[str, Any]:
+    data = default_data(PROFILE_NAME, str(folder / "work"), sys.executable)
+    data["rehearsal"] = True
+    data["environment"]["device_target"] = "CPU"
+    data["model"]["hf_dir"] = str(folder / "toy-llama")
+    data["dataset"].update(
+        train_path=str(folder / "data" / "alpaca_train.json"),
+        eval_path=str(folder / "data" / "alpaca_held_out.json"),
+        seq_length=192,
+    )
+    data["training"].update(epochs=3, batch_size=4, learning_rate=3e-3, run_name=f"rehearsal-{workers}")
+    data["nodes"]["worker_num"] = workers
+    return data

@@ -1,0 +1,157 @@
+"""Processes of a job: starting them, telling them apart, ending them. The one place of jobs/ that uses subprocess."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from sft_tui.core.job import ProcessIdentity
+from sft_tui.paths import PACKAGE_DIR, child_environment
+
+_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+
+
+def boot_id() -> str:
+    """Differs after each start of the machine."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def identify(pid: int) -> ProcessIdentity | None:
+    """Pid, start time and boot id of a living process (proc(5), field 22 of stat); None once it is gone or a zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    # the command name may hold spaces and brackets: fields count from the last bracket
+    fields = stat.rpartition(")")[2].split()
+    if fields[0] in "ZX":
+        return None
+    return ProcessIdentity(pid=pid, start_ticks=int(fields[19]), boot_id=boot_id())
+
+
+def is_alive(identity: ProcessIdentity | None) -> bool:
+    """That very process runs, not a later one with its pid."""
+    return identity is not None and identify(identity.pid) == identity
+
+
+def start_supervisor(job_dir: Path, lock_descriptor: int) -> None:
+    """Start the supervisor of a job, detached from this terminal and session; it inherits the job's lock."""
+    with (job_dir / "supervisor.log").open("ab") as log:
+        first = subprocess.Popen(
+            [sys.executable, str(PACKAGE_DIR), "_supervise", str(job_dir), str(lock_descriptor)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=(lock_descriptor,),
+            cwd="/",
+        )
+    # it forks once more and ends at once, so that init adopts the supervisor
+    first.wait()
+
+
+def start_step(argv: tuple[str, ...], cwd: str, env: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a step in a session of its own, its output straight into its log. Raises OSError."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        return subprocess.Popen(
+            list(argv),
+            cwd=cwd,
+            env=child_environment({"PYTHONUNBUFFERED": "1", **env}),
+            stdin=subprocess.DEVNULL,
+            stdout=descriptor,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    finally:
+        os.close(descriptor)
+
+
+def become_subreaper() -> None:
+    """Orphans of steps become children of this process instead of init's (prctl(2)). Raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
+
+
+def descendants() -> list[psutil.Process]:
+    """All living processes below this one: msrun puts its workers into sessions of their own, groups miss them."""
+    return [p for p in psutil.Process().children(recursive=True) if identify(p.pid) is not None]
+
+
+def signal_descendants(number: signal.Signals) -> int:
+    """Send a signal to every process below this one; how many got it."""
+    count = 0
+    for process in descendants():
+        try:
+            process.send_signal(number)
+            count += 1
+        except psutil.NoSuchProcess:
+            continue
+    return count
+
+
+def reap_orphans() -> None:
+    """Collect every ended process that was handed to us."""
+    while True:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+
+
+def end_descendants(grace: float) -> int:
+    """Ask everything below this process to end, then kill what is left after `grace` seconds; how many there were."""
+    there = signal_descendants(signal.SIGTERM)
+    deadline = time.monotonic() + grace
+    while descendants() and time.monotonic() < deadline:
+        time.sleep(0.05)
+        reap_orphans()
+    while descendants():
+        signal_descendants(signal.SIGKILL)
+        time.sleep(0.02)
+        reap_orphans()
+    reap_orphans()
+    return there
+
+
+def signal_process(identity: ProcessIdentity | None, number: signal.Signals) -> bool:
+    """Signal one process if it is still that very one; whether it was."""
+    if identity is None or not is_alive(identity):
+        return False
+    try:
+        os.kill(identity.pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def signal_session(identity: ProcessIdentity | None, number: signal.Signals) -> bool:
+    """Signal the process group that a step leads, if its leader is still that very process; whether it was."""
+    if identity is None or not is_alive(identity):
+        return False
+    try:
+        os.killpg(identity.pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def describe_exit(code: int) -> str:
+    """An exit code as a person reads it."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"killed by {name}"

@@ -1,0 +1,70 @@
+"""Turns what a running step writes into its logs into events."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sft_tui.core.job import EventKind
+from sft_tui.core.plan import Step
+from sft_tui.core.progress import Progress
+from sft_tui.core.training_log import LoadedWeights, Perplexity, TrainingStep, parse_line
+from sft_tui.jobs.log_tail import LogTail
+
+
+class StepWatch:
+    """Reads the new lines of a step's logs; keeps in `facts` what the judgement of the step needs."""
+
+    def __init__(self, step: Step, log: Path) -> None:
+        self.facts: dict[str, Any] = {}
+        self._tail = LogTail(Path(step.training_log) if step.training_log else log)
+        # msrun opens its workers' logs anew: what stands there now is of an earlier run
+        self._stale = _size_and_time(self._tail.path) if step.training_log else None
+
+    def read(self) -> list[tuple[EventKind, dict[str, Any]]]:
+        """Events since the last call; of progress only the newest."""
+        events: list[tuple[EventKind, dict[str, Any]]] = []
+        progress: Progress | None = None
+        if self._stale is not None:
+            if _size_and_time(self._tail.path) == self._stale:
+                return []
+            self._stale = None
+        while lines := self._tail.read_lines():
+            for line in lines:
+                fact = parse_line(line)
+                if isinstance(fact, Progress):
+                    progress = fact
+                elif isinstance(fact, TrainingStep):
+                    events.append(("training_step", _training_step(fact)))
+                elif isinstance(fact, Perplexity):
+                    self.facts.update(loss=fact.loss, perplexity=fact.perplexity)
+                    events.append(("perplexity", {"loss": fact.loss, "perplexity": fact.perplexity}))
+                elif isinstance(fact, LoadedWeights):
+                    self.facts["not_loaded"] = list(fact.not_loaded)
+        if progress is not None:
+            events.append(("progress", _progress(progress)))
+        return events
+
+
+def _training_step(fact: TrainingStep) -> dict[str, Any]:
+    return {
+        "step": fact.global_step,
+        "steps": fact.global_steps,
+        "loss": fact.loss,
+        "per_step_ms": fact.per_step_ms,
+        "learning_rate": fact.learning_rate,
+        "global_norm": fact.global_norm,
+        "overflow": fact.overflow,
+    }
+
+
+def _progress(fact: Progress) -> dict[str, Any]:
+    return {"done": fact.done, "total": fact.total, "unit": fact.unit, "label": fact.label}
+
+
+def _size_and_time(path: Path) -> tuple[int, float] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime

@@ -1,0 +1,222 @@
+"""Builds the plan: from a profile and the facts to the ordered commands. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from sft_tui.core.facts import Facts
+from sft_tui.core.plan import Output, Plan, PlannedFile, Step
+from sft_tui.core.profile import Profile
+from sft_tui.launch.msrun import build_msrun, worker_log
+from sft_tui.launch.training_config import RunMode, build_training_yaml
+
+
+@dataclass(frozen=True)
+class WorkPaths:
+    """Every file that the steps of a profile write. All absolute."""
+
+    work_dir: str
+    run_name: str
+    family: str
+
+    @property
+    def ckpt(self) -> str:
+        """Converted weights."""
+        return f"{self.work_dir}/weights/{self.family}.ckpt"
+
+    def conversation(self, part: str) -> str:
+        """Conversations; `part` is train or eval."""
+        return f"{self.work_dir}/data/{part}_conversation.json"
+
+    def mindrecord(self, part: str) -> str:
+        """MindRecord; `part` is train or eval."""
+        return f"{self.work_dir}/data/{part}.mindrecord"
+
+    @property
+    def run_dir(self) -> str:
+        """All that one training run leaves."""
+        return f"{self.work_dir}/runs/{self.run_name}"
+
+    @property
+    def finetuned(self) -> str:
+        """Folder of the fine-tuned weights, one folder per rank, without optimizer state."""
+        return f"{self.run_dir}/checkpoint_network"
+
+    @property
+    def summary(self) -> str:
+        """What the run brought."""
+        return f"{self.run_dir}/summary.json"
+
+    def log_dir(self, step_id: str) -> str:
+        """MindFormers' own logs of a step (`LOG_MF_PATH`)."""
+        return f"{self.run_dir}/log/{step_id}"
+
+    def config(self, step_id: str) -> str:
+        """The YAML of a step."""
+        return f"{self.run_dir}/{step_id}.yaml"
+
+
+def work_paths(profile: Profile) -> WorkPaths:
+    """Where the steps of the profile write."""
+    work_dir = str(PurePosixPath(profile.environment.work_dir))
+    return WorkPaths(work_dir, profile.training.run_name, profile.model.family)
+
+
+def build_plan(profile: Profile, facts: Facts) -> Plan:
+    """The steps of the profile on this machine; a step that the route does without says why."""
+    builder = _PlanBuilder(profile, facts)
+    steps = [
+        builder.inspect(),
+        builder.convert_weight(),
+        builder.convert_alpaca(),
+        *([builder.convert_alpaca_eval()] if profile.dataset.eval_path else []),
+        builder.preprocess("train"),
+        builder.preprocess("eval"),
+        builder.evaluate("evaluate-before", "Evaluate before training", builder.paths.ckpt),
+        builder.train(),
+        builder.evaluate("evaluate-after", "Evaluate after training", builder.paths.finetuned),
+        builder.summary(),
+    ]
+    return Plan(profile=profile.name, rehearsal=profile.rehearsal, steps=tuple(steps), files=builder.files())
+
+
+class _PlanBuilder:
+    def __init__(self, profile: Profile, facts: Facts) -> None:
+        self.profile = profile
+        self.facts = facts
+        self.paths = work_paths(profile)
+        self._no_evaluation = (
+            ""
+            if profile.training.evaluate and facts.eval_records
+            else "no held-out data, or evaluation is switched off"
+        )
+
+    def inspect(self) -> Step:
+        hf_dir = self.profile.model.hf_dir
+        return self._step("inspect", "Inspect the model folder", (*self.facts.own_command, "inspect", hf_dir), (), ())
+
+    def convert_weight(self) -> Step:
+        argv = (
+            *self.facts.own_command, "convert-weight", "--model", self.profile.model.family,
+            "--input_path", self.profile.model.hf_dir, "--output_path", self.paths.ckpt,
+            "--dtype", self.profile.weights.dtype, "--force",
+            *(("--verify",) if self.profile.weights.verify else ()),
+        )  # fmt: skip
+        outputs = (Output(path=self.paths.ckpt, kind="ckpt"),)
+        step = self._step("convert-weight", "Convert weights", argv, (self.profile.model.hf_dir,), outputs)
+        if self.facts.route == "direct":
+            return step.model_copy(update={"not_needed": "this MindFormers loads the Hugging Face folder as it is"})
+        return step
+
+    def convert_alpaca(self) -> Step:
+        data, output = self.profile.dataset, self.paths.conversation("train")
+        argv: tuple[str, ...] = (
+            *self.facts.own_command, "convert-alpaca", "--data_path", data.train_path, "--output_path", output,
+        )  # fmt: skip
+        outputs = [output]
+        if not data.eval_path and self.facts.eval_records:
+            outputs.append(self.paths.conversation("eval"))
+            argv = (*argv, "--eval_output_path", outputs[1], "--eval_fraction", str(data.eval_fraction))
+        return self._step(
+            "convert-alpaca", "Convert alpaca data", argv, (data.train_path,),
+            tuple(Output(path=path, kind="conversation") for path in outputs),
+        )  # fmt: skip
+
+    def convert_alpaca_eval(self) -> Step:
+        path, output = self.profile.dataset.eval_path, self.paths.conversation("eval")
+        argv = (*self.facts.own_command, "convert-alpaca", "--data_path", path, "--output_path", output)
+        outputs = (Output(path=output, kind="conversation"),)
+        return self._step("convert-alpaca-eval", "Convert held-out alpaca data", argv, (path,), outputs)
+
+    def preprocess(self, part: str) -> Step:
+        # MindFormers' training reads seq_length + 1 tokens, its evaluation exactly seq_length;
+        # preprocess writes one more than it is told
+        length = self.profile.dataset.seq_length - (1 if part == "eval" else 0)
+        conversation, output = self.paths.conversation(part), self.paths.mindrecord(part)
+        argv = (
+            *self.facts.training_command, "preprocess", "--dataset_type", "qa", "--input_glob", conversation,
+            "--model_file", self.facts.tokenizer_model, "--seq_length", str(length),
+            "--output_file", output, "--template", self.profile.dataset.template,
+        )  # fmt: skip
+        title = "Write training MindRecord" if part == "train" else "Write held-out MindRecord"
+        step = self._step(
+            f"preprocess-{part}", title, argv, (conversation, self.facts.tokenizer_model),
+            (Output(path=output, kind="mindrecord"),),
+        )  # fmt: skip
+        return self._unless_no_evaluation(step) if part == "eval" else step
+
+    def evaluate(self, step_id: str, title: str, checkpoint: str) -> Step:
+        log = self.paths.log_dir(step_id)
+        outputs = (Output(path=log, kind="perplexity"), Output(path=log, kind="weights_loaded"))
+        inputs = (self.paths.config(step_id), checkpoint, self.paths.mindrecord("eval"))
+        return self._unless_no_evaluation(self._mindformers(step_id, title, "eval", inputs, outputs))
+
+    def train(self) -> Step:
+        outputs = (
+            Output(path=f"{self.paths.run_dir}/checkpoint", kind="checkpoint_folder"),
+            Output(path=self.paths.finetuned, kind="checkpoint_folder"),
+            Output(path=self.paths.log_dir("train"), kind="weights_loaded"),
+        )
+        inputs = (self.paths.config("train"), self.paths.ckpt, self.paths.mindrecord("train"))
+        return self._mindformers("train", "Fine-tune", "finetune", inputs, outputs)
+
+    def summary(self) -> Step:
+        argv = (
+            *self.facts.own_command,
+            "summary",
+            self.paths.run_dir,
+            *(("--require-gain",) if self.profile.rehearsal else ()),
+        )
+        return self._step("summary", "Summary", argv, (), (Output(path=self.paths.summary, kind="json"),))
+
+    def files(self) -> tuple[PlannedFile, ...]:
+        """The YAML files that the MindFormers steps read."""
+
+        def yaml(step_id: str, mode: RunMode, checkpoint: str, part: str) -> PlannedFile:
+            text = build_training_yaml(
+                self.profile, self.facts, run_mode=mode, output_dir=self._output_dir(mode, step_id),
+                load_checkpoint=checkpoint, mindrecord=self.paths.mindrecord(part),
+            )  # fmt: skip
+            return PlannedFile(path=self.paths.config(step_id), text=text)
+
+        train = yaml("train", "finetune", self.paths.ckpt, "train")
+        if self._no_evaluation:
+            return (train,)
+        before = yaml("evaluate-before", "eval", self.paths.ckpt, "eval")
+        return before, train, yaml("evaluate-after", "eval", self.paths.finetuned, "eval")
+
+    def _output_dir(self, mode: RunMode, step_id: str) -> str:
+        return self.paths.run_dir if mode == "finetune" else f"{self.paths.run_dir}/{step_id}"
+
+    def _mindformers(
+        self, step_id: str, title: str, mode: RunMode, inputs: tuple[str, ...], outputs: tuple[Output, ...]
+    ) -> Step:
+        environment = self.facts.environment
+        script = environment.run_mindformer or f"{self.facts.package_dir}/launch/runner.py"
+        arguments: tuple[str, ...] = (script, "--config", self.paths.config(step_id), "--run_mode", mode)
+        if self.profile.environment.device_target == "CPU":
+            arguments = (*arguments, "--register_path", f"{self.facts.package_dir}/launch/cpu")
+        # msrun calls plain `python`: the training interpreter's folder has to come first
+        env = {"PATH": str(PurePosixPath(environment.python).parent), "LOG_MF_PATH": self.paths.log_dir(step_id)}
+        if environment.mindformers_home:
+            env["PYTHONPATH"] = environment.mindformers_home
+        workers = self.profile.nodes.worker_num
+        # several NPUs hold the model in slices: evaluation then needs the same workers as training
+        distributed = workers > 1 and (mode == "finetune" or self.profile.environment.device_target != "CPU")
+        training_log = ""
+        argv: tuple[str, ...] = (environment.python, *arguments)
+        if distributed:
+            msrun_log = f"{self.paths.run_dir}/msrun_log/{step_id}"
+            argv = build_msrun(environment.msrun, self.profile.nodes, log_dir=msrun_log, script=arguments)
+            training_log = worker_log(msrun_log, self.profile.nodes)
+        step = self._step(step_id, title, argv, inputs, outputs)
+        return step.model_copy(update={"env": env, "training_log": training_log})
+
+    def _unless_no_evaluation(self, step: Step) -> Step:
+        return step.model_copy(update={"not_needed": self._no_evaluation}) if self._no_evaluation else step
+
+    def _step(
+        self, step_id: str, title: str, argv: tuple[str, ...], inputs: tuple[str, ...], outputs: tuple[Output, ...]
+    ) -> Step:
+        return Step(id=step_id, title=title, argv=argv, cwd=self.paths.work_dir, inputs=inputs, outputs=outputs)

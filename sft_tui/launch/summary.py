@@ -1,0 +1,104 @@
+"""What a training run brought: loss at both ends, perplexity before and after, where the checkpoint is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Optional, TypeVar
+
+from sft_tui.core.training_log import Perplexity, TrainingStep, parse_line
+from sft_tui.errors import InvalidInputError
+
+SUMMARY_SCHEMA_VERSION = 1
+SAME_RUN_SECONDS = 60
+_Fact = TypeVar("_Fact", TrainingStep, Perplexity)
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """Losses are per token (natural logarithm); None: not measured."""
+
+    run_dir: str
+    checkpoint: str
+    steps: int
+    first_loss: Optional[float]
+    last_loss: Optional[float]
+    perplexity_before: Optional[float]
+    perplexity_after: Optional[float]
+    schema_version: int = SUMMARY_SCHEMA_VERSION
+
+    @property
+    def gained(self) -> Optional[bool]:
+        """Perplexity on held-out data fell; None: not measured."""
+        if self.perplexity_before is None or self.perplexity_after is None:
+            return None
+        return self.perplexity_after < self.perplexity_before
+
+    def to_json(self) -> dict[str, object]:
+        """The summary as a JSON object."""
+        return {**asdict(self), "gained": self.gained}
+
+    def lines(self) -> list[str]:
+        """The summary for people."""
+        lines = [f"checkpoint: {self.checkpoint}"]
+        if self.first_loss is not None:
+            lines.append(
+                f"training loss: {self.first_loss:.3f} at the first step, {self.last_loss:.3f} at step {self.steps}"
+            )
+        if self.perplexity_before is not None and self.perplexity_after is not None:
+            lines.append(
+                f"perplexity on held-out data: {self.perplexity_before:.2f} before, {self.perplexity_after:.2f} after"
+            )
+        else:
+            lines.append("perplexity on held-out data: not measured")
+        if self.gained is False:
+            lines.append("warning: the model is no better on held-out data than before")
+        return lines
+
+
+def build_summary(run_dir: Path) -> RunSummary:
+    """Read the logs of the run below `log/`. Raises InvalidInputError where there was no run."""
+    checkpoint = newest_checkpoint(run_dir / "checkpoint_network")
+    if checkpoint is None:
+        raise InvalidInputError(
+            f"{run_dir} has no fine-tuned checkpoint.", "Name the folder of a run: WORK_DIR/runs/NAME."
+        )
+    training = _last_run(_facts(run_dir / "log" / "train", TrainingStep))
+    before = _facts(run_dir / "log" / "evaluate-before", Perplexity)
+    after = _facts(run_dir / "log" / "evaluate-after", Perplexity)
+    return RunSummary(
+        run_dir=str(run_dir),
+        checkpoint=str(checkpoint),
+        steps=training[-1].global_step if training else 0,
+        first_loss=training[0].loss if training else None,
+        last_loss=training[-1].loss if training else None,
+        perplexity_before=before[-1].perplexity if before else None,
+        perplexity_after=after[-1].perplexity if after else None,
+    )
+
+
+def newest_checkpoint(folder: Path) -> Optional[Path]:
+    """The newest `.ckpt` of rank 0, or None."""
+    files = [p for p in folder.glob("rank_0/*.ckpt") if p.is_file()]
+    return max(files, key=lambda p: (p.stat().st_mtime_ns, p.name)) if files else None
+
+
+def _last_run(steps: list[TrainingStep]) -> list[TrainingStep]:
+    """MindFormers appends to its log: a step that does not count on begins a later run."""
+    start = 0
+    for index in range(1, len(steps)):
+        if steps[index].global_step <= steps[index - 1].global_step:
+            start = index
+    return steps[start:]
+
+
+def _facts(log_dir: Path, kind: type[_Fact]) -> list[_Fact]:
+    """Facts from `rank_<r>/info.log` of the highest rank that took part in the newest run."""
+    logs = sorted(log_dir.glob("rank_*/info.log"), key=lambda p: int(p.parent.name.rpartition("_")[2]))
+    if not logs:
+        return []
+    newest = max(p.stat().st_mtime for p in logs)
+    # an earlier run with more workers leaves the logs of its higher ranks
+    log = [p for p in logs if newest - p.stat().st_mtime < SAME_RUN_SECONDS][-1]
+    with log.open(encoding="utf-8", errors="replace") as file:
+        return [fact for fact in map(parse_line, file) if isinstance(fact, kind)]

@@ -1,0 +1,232 @@
+"""The MindFormers YAML of a run, built from the profile and the Hugging Face `config.json`.
+
+Key names are MindFormers' own (its `configs/llama2/finetune_llama2_7b.yaml` of 1.2 and the classes of 1.6 and 1.7).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import yaml
+
+from sft_tui.core.facts import Facts, StackTraits
+from sft_tui.core.model_config import ModelConfig
+from sft_tui.core.profile import Profile
+
+RunMode = Literal["finetune", "eval"]
+CHECKPOINT_PREFIX = "sft"
+CPU_TRAIN_CELL = "train_one_step.CpuTrainOneStepCell"
+
+
+def training_steps(profile: Profile, facts: Facts) -> int:
+    """Optimizer steps of the whole run; incomplete batches are dropped."""
+    per_epoch = facts.train_records // (profile.training.batch_size * profile.nodes.worker_num)
+    return per_epoch * profile.training.epochs
+
+
+def save_steps(profile: Profile, facts: Facts) -> int:
+    """Steps between two checkpoints: the user's choice, else four over the run with the last step among them."""
+    if profile.training.save_checkpoint_steps:
+        return profile.training.save_checkpoint_steps
+    return max(1, math.ceil(training_steps(profile, facts) / 4))
+
+
+def build_training_yaml(
+    profile: Profile, facts: Facts, *, run_mode: RunMode, output_dir: str, load_checkpoint: str, mindrecord: str
+) -> str:
+    """The YAML text of one run; every path in it is absolute."""
+    traits = facts.environment.traits
+    if traits is None:
+        raise ValueError("facts without MindFormers traits: preflight must refuse them first")
+    cpu = profile.environment.device_target == "CPU"
+    parallel = run_mode == "finetune" and profile.nodes.worker_num > 1
+    config: dict[str, Any] = {
+        "seed": profile.training.seed,
+        "output_dir": output_dir,
+        "load_checkpoint": load_checkpoint,
+        "load_ckpt_format": "ckpt",
+        "auto_trans_ckpt": parallel and not cpu,
+        "resume_training": False,
+        "run_mode": run_mode,
+        "trainer": {"type": "CausalLanguageModelingTrainer", "model_name": "llama2_7b"},
+        "runner_config": {
+            "epochs": profile.training.epochs,
+            "batch_size": profile.training.batch_size,
+            # sink_mode hides single steps and can make `epochs` 0 on short data sets
+            "sink_mode": False,
+            "sink_size": 1,
+        },
+        "use_parallel": parallel,
+        **_parallel(profile, cpu),
+        "context": _context(profile, cpu),
+        "model": _model(profile, facts.model, cpu),
+        "processor": {
+            "return_tensors": "ms",
+            "tokenizer": {
+                "type": "LlamaTokenizer",
+                "vocab_file": facts.tokenizer_model,
+                "unk_token": "<unk>",
+                "bos_token": "<s>",
+                "eos_token": "</s>",
+                "pad_token": "<unk>",
+            },
+            "type": "LlamaProcessor",
+        },
+        "metric": {"type": "PerplexityMetric"},
+        "do_eval": False,
+    }
+    # MindFormers reads the training sections even where it only evaluates
+    config.update(_optimization(profile, traits, cpu))
+    config.update(_datasets(profile, run_mode, mindrecord))
+    config["callbacks"] = _callbacks(save_steps(profile, facts)) if run_mode == "finetune" else []
+    return str(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+
+
+def _parallel(profile: Profile, cpu: bool) -> dict[str, Any]:
+    workers = profile.nodes.worker_num
+    return {
+        "parallel": {
+            # semi-auto parallel (1) kills the workers on CPU without a message
+            "parallel_mode": 0 if cpu else 1,
+            "gradients_mean": cpu,
+            "full_batch": not cpu,
+            "enable_parallel_optimizer": not cpu,
+            "enable_alltoall": False,
+            "search_mode": "sharding_propagation",
+            "strategy_ckpt_save_file": "./ckpt_strategy.ckpt",
+        },
+        "parallel_config": {
+            "data_parallel": workers,
+            "model_parallel": 1,
+            "pipeline_stage": 1,
+            "micro_batch_num": 1,
+            "vocab_emb_dp": True,
+            "gradient_aggregation_group": 4,
+        },
+        "micro_batch_interleave_num": 1,
+        "recompute_config": {"recompute": not cpu, "select_recompute": False},
+    }
+
+
+def _context(profile: Profile, cpu: bool) -> dict[str, Any]:
+    context: dict[str, Any] = {
+        "mode": 0,
+        "device_target": profile.environment.device_target,
+        "enable_graph_kernel": False,
+        "max_call_depth": 10000,
+        "save_graphs": False,
+        "device_id": 0,
+    }
+    if not cpu:
+        context["max_device_memory"] = "58GB"
+    return context
+
+
+def _model(profile: Profile, model: ModelConfig, cpu: bool) -> dict[str, Any]:
+    compute = "float32" if cpu else "bfloat16"
+    config: dict[str, Any] = {
+        "type": "LlamaConfig",
+        "batch_size": profile.training.batch_size,
+        "seq_length": profile.dataset.seq_length,
+        "hidden_size": model.hidden_size,
+        "num_layers": model.num_layers,
+        "num_heads": model.num_heads,
+        "n_kv_heads": model.num_kv_heads,
+        "vocab_size": model.vocab_size,
+        "intermediate_size": model.intermediate_size,
+        "rms_norm_eps": model.rms_norm_eps,
+        "theta": model.rope_theta,
+        "bos_token_id": model.bos_token_id,
+        "eos_token_id": model.eos_token_id,
+        "pad_token_id": 0,
+        "ignore_token_id": -100,
+        "compute_dtype": compute,
+        "layernorm_compute_type": "float32",
+        "softmax_compute_type": "float32",
+        "rotary_dtype": "float32",
+        "param_init_type": "float32",
+        "use_past": False,
+        "extend_method": "None",
+        "use_flash_attention": not cpu,
+        "offset": 0,
+        "checkpoint_name_or_path": "",
+    }
+    if cpu:  # the fused operators exist on NPUs only
+        config.update({"fused_rms_norm": False, "use_rope_slice": True})
+    return {"model_config": config, "arch": {"type": "LlamaForCausalLM"}}
+
+
+def _optimization(profile: Profile, traits: StackTraits, cpu: bool) -> dict[str, Any]:
+    training = profile.training
+    betas: dict[str, Any] = {"betas": [0.9, 0.95]} if traits.betas_as_list else {"beta1": 0.9, "beta2": 0.95}
+    wrapper: dict[str, Any] = {
+        "type": "MFTrainOneStepCell",
+        "scale_sense": {
+            "type": "DynamicLossScaleUpdateCell",
+            "loss_scale_value": 65536,
+            "scale_factor": 2,
+            "scale_window": 1000,
+        },
+        "use_clip_grad": True,
+        "max_grad_norm": training.max_grad_norm,
+    }
+    if cpu:
+        wrapper.update({"auto_register": CPU_TRAIN_CELL, "type": CPU_TRAIN_CELL.rpartition(".")[2]})
+    return {
+        "optimizer": {
+            "type": traits.optimizer,
+            **betas,
+            "eps": 1e-8,
+            "weight_decay": training.weight_decay,
+            "learning_rate": training.learning_rate,
+        },
+        "lr_schedule": {
+            "type": "CosineWithWarmUpLR",
+            "learning_rate": training.learning_rate,
+            "lr_end": 0.0,
+            "warmup_ratio": training.warmup_ratio,
+            "total_steps": -1,
+        },
+        "runner_wrapper": wrapper,
+    }
+
+
+def _datasets(profile: Profile, run_mode: RunMode, mindrecord: str) -> dict[str, Any]:
+    common: dict[str, Any] = {
+        "input_columns": ["input_ids", "labels"],
+        "num_parallel_workers": 1 if profile.environment.device_target == "CPU" else 8,
+        "python_multiprocessing": False,
+        "batch_size": profile.training.batch_size,
+        "repeat": 1,
+        "numa_enable": False,
+        "prefetch_size": 1,
+    }
+    loader = {"type": "MindDataset", "dataset_dir": mindrecord}
+    if run_mode == "finetune":
+        train = {**common, "data_loader": {**loader, "shuffle": True}, "drop_remainder": True}
+        return {
+            "train_dataset": train,
+            "train_dataset_task": {"type": "CausalLanguageModelDataset", "dataset_config": train},
+        }
+    evaluation = {**common, "data_loader": {**loader, "shuffle": False}, "drop_remainder": False, "batch_size": 1}
+    return {
+        "eval_dataset": evaluation,
+        "eval_dataset_task": {"type": "CausalLanguageModelDataset", "dataset_config": evaluation},
+    }
+
+
+def _callbacks(every: int) -> list[dict[str, Any]]:
+    return [
+        {"type": "MFLossMonitor"},
+        {
+            "type": "CheckpointMonitor",
+            "prefix": CHECKPOINT_PREFIX,
+            "save_checkpoint_steps": every,
+            "keep_checkpoint_max": 3,
+            "integrated_save": False,
+            "async_save": False,
+            # the weights alone, without optimizer state: what one evaluates and serves
+            "save_network_params": True,
+        },
+    ]

@@ -1,0 +1,85 @@
+"""Where things are on this machine. The only reader of environment variables."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import platformdirs
+
+PACKAGE_DIR = Path(__file__).resolve().parent
+
+
+def _home() -> Path | None:
+    """`SFT_TUI_HOME` puts configuration and state below one folder (a shared disk, a test)."""
+    home = os.environ.get("SFT_TUI_HOME", "")
+    return Path(home).expanduser() if home else None
+
+
+def config_dir() -> Path:
+    """Folder of profiles and settings."""
+    home = _home()
+    return home / "config" if home else Path(platformdirs.user_config_dir("sft-tui"))
+
+
+def state_dir() -> Path:
+    """Folder of jobs and of our own log."""
+    home = _home()
+    return home / "state" if home else Path(platformdirs.user_state_dir("sft-tui"))
+
+
+def profiles_dir() -> Path:
+    """One TOML file per profile."""
+    return config_dir() / "profiles"
+
+
+def jobs_dir() -> Path:
+    """One folder per job."""
+    return state_dir() / "jobs"
+
+
+def error_log() -> Path:
+    """The file that holds tracebacks, which never reach a terminal."""
+    return state_dir() / "sft-tui.log"
+
+
+def styles_dir() -> Path:
+    """Folder of the Textual CSS: beside the package in a checkout, inside it in a wheel."""
+    for folder in (PACKAGE_DIR.parent / "styles", PACKAGE_DIR / "styles"):
+        if (folder / "app.tcss").is_file():
+            return folder
+    raise FileNotFoundError(f"app.tcss is neither beside nor inside {PACKAGE_DIR}: install sft-tui again")
+
+
+def own_command() -> tuple[str, ...]:
+    """How to call sft-tui as it runs now: its console script, else its folder under this interpreter."""
+    script = Path(sys.executable).parent / "sft-tui"
+    if script.is_file() and os.access(script, os.X_OK):
+        return (str(script),)
+    return (sys.executable, str(PACKAGE_DIR))
+
+
+def command_under(python: str) -> tuple[str, ...]:
+    """How to call sft-tui under another interpreter: Python runs a folder that has a `__main__.py`."""
+    if python == sys.executable:
+        return own_command()
+    return (python, str(PACKAGE_DIR))
+
+
+def find_executable(name: str) -> str:
+    """Full path of a program on PATH, or an empty string."""
+    return shutil.which(name) or ""
+
+
+def child_environment(additions: dict[str, str]) -> dict[str, str]:
+    """The environment of a step: the submitter's, with the step's additions.
+
+    A PATH addition goes in front of the PATH that is there.
+    """
+    environment = dict(os.environ)
+    for name, value in additions.items():
+        old = environment.get(name, "")
+        environment[name] = f"{value}:{old}" if name in ("PATH", "PYTHONPATH") and old else value
+    return environment

@@ -1,0 +1,104 @@
+"""Asks the training interpreter, and this host, what is installed."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from sft_tui.core.facts import EnvironmentFacts
+from sft_tui.paths import find_executable
+from sft_tui.stack.compatibility import find_traits
+
+PACKAGES = ("mindspore", "mindformers", "numpy", "sentencepiece", "fschat", "ijson", "transformers")
+PROBE_SECONDS = 30
+
+# reads distribution metadata only: importing MindSpore takes seconds and may touch the devices
+_SCRIPT = """
+import json, platform, sys
+from importlib import metadata
+found = {}
+for name in sys.argv[1:]:
+    try:
+        found[name] = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        pass
+print(json.dumps({"version": platform.python_version(), "packages": found, "prefix": sys.prefix}))
+"""
+
+
+def probe_environment(python: str, mindformers_home: str) -> EnvironmentFacts:
+    """Versions under the training interpreter (empty: this one) and tools of the host. Never raises: `error` says why."""
+    python = str(Path(find_executable(python) or python).absolute()) if python else sys.executable
+    home = str(Path(mindformers_home).expanduser()) if mindformers_home else ""
+    answer, error = _ask(python)
+    packages = {str(k): str(v) for k, v in dict(answer.get("packages") or {}).items()}
+    version = source_version(Path(home)) if home else packages.get("mindformers", "")
+    script = Path(home) / "run_mindformer.py"
+    msrun = Path(python).parent / "msrun"
+    return EnvironmentFacts(
+        python=python,
+        python_version=str(answer.get("version", "")),
+        packages=packages,
+        mindformers_version=version,
+        mindformers_home=home,
+        run_mindformer=str(script) if home and script.is_file() else "",
+        msrun=str(msrun) if msrun.is_file() else "",
+        cann=_first_version(
+            ("/usr/local/Ascend/ascend-toolkit/latest/version.cfg", "/usr/local/Ascend/cann/version.cfg")
+        ),
+        driver=_first_version(("/usr/local/Ascend/driver/version.info",)),
+        npu_smi=find_executable("npu-smi"),
+        error=error,
+        traits=find_traits(version),
+    )
+
+
+def _ask(python: str) -> tuple[dict[str, object], str]:
+    try:
+        result = subprocess.run(
+            [python, "-c", _SCRIPT, *PACKAGES],
+            capture_output=True,
+            text=True,
+            timeout=PROBE_SECONDS,
+            stdin=subprocess.DEVNULL,
+            check=False,
+            cwd="/",
+        )
+    except FileNotFoundError:
+        return {}, f"{python} does not exist"
+    except PermissionError:
+        return {}, f"{python} is not an executable file"
+    except OSError as error:
+        return {}, f"{python} could not be started: {error.strerror}"
+    except subprocess.TimeoutExpired:
+        return {}, f"{python} did not answer within {PROBE_SECONDS} s"
+    try:
+        answer = json.loads(result.stdout)
+    except ValueError:
+        last = (result.stderr.strip().splitlines() or ["no output"])[-1]
+        return {}, f"{python} is not a working Python ({last})"
+    return answer if isinstance(answer, dict) else {}, ""
+
+
+def source_version(home: Path) -> str:
+    """Version of a MindFormers source folder, or an empty string."""
+    try:
+        text = (home / "mindformers" / "__init__.py").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    match = re.search(r'__version__\s*=\s*["\']([^"\']+)', text)
+    return match[1] if match else ""
+
+
+def _first_version(paths: tuple[str, ...]) -> str:
+    for path in paths:
+        try:
+            text = Path(path).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        match = re.search(r"(?im)^\s*(?:version|toolkit_running_version|package_version)\s*=\s*\[?([^\]\s]+)", text)
+        return match[1] if match else "unknown version"
+    return ""

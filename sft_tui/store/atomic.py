@@ -1,0 +1,52 @@
+"""Writes small files so that a reader sees the old content or the new, never a part."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def make_private_dir(folder: Path) -> None:
+    """Create the folder, and those above it that are missing, readable by the user alone."""
+    if folder.is_dir():
+        return
+    make_private_dir(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Replace the file's content: temporary file beside it, fsync, rename, fsync of the folder. Mode 0600.
+
+    Raises OSError (a full disk among others); the old content is then still there.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_dir(path.parent)
+
+
+def sync_dir(folder: Path) -> None:
+    """Make a rename in the folder last."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append one line with one write. Raises OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(descriptor, (line + "\n").encode("utf-8"))
+    finally:
+        os.close(descriptor)

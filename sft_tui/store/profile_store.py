@@ -1,0 +1,72 @@
+"""Profiles on disk: one TOML file each. A draft with mistakes is kept as it was typed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
+from sft_tui.core.profile import NAME_PATTERN, SCHEMA_VERSION
+from sft_tui.errors import InvalidInputError
+from sft_tui.store.atomic import make_private_dir, write_atomic
+
+
+def profile_path(profiles_dir: Path, name: str) -> Path:
+    """File of a profile. Raises InvalidInputError for a name that is not one (or would leave the folder)."""
+    if not re.match(NAME_PATTERN, name):
+        raise InvalidInputError(
+            f"{name!r} is not a profile name.",
+            "Use letters, digits, dot, dash and underscore; start with a letter or digit.",
+        )
+    return profiles_dir / f"{name}.toml"
+
+
+def list_profiles(profiles_dir: Path) -> list[str]:
+    """Names of all profiles."""
+    return sorted(p.stem for p in profiles_dir.glob("*.toml") if re.match(NAME_PATTERN, p.stem))
+
+
+def load_profile_data(profiles_dir: Path, name: str) -> dict[str, Any]:
+    """What the file of a profile says, not yet validated. Raises InvalidInputError."""
+    path = profile_path(profiles_dir, name)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        known = ", ".join(list_profiles(profiles_dir)) or "none yet"
+        raise InvalidInputError(
+            f"There is no profile {name!r} (there are: {known}).", f"sft-tui profile new {name}"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"{path} cannot be read: {error}.") from error
+    try:
+        data = tomlkit.parse(text).unwrap()
+    except TOMLKitError as error:
+        raise InvalidInputError(f"{path} is not TOML: {error}.", "Mend the line, or remove the file.") from error
+    return {**data, "name": name}
+
+
+def save_profile_data(profiles_dir: Path, name: str, data: dict[str, Any]) -> Path:
+    """Write a profile, valid or not, comments of the file kept. Raises OSError, InvalidInputError."""
+    path = profile_path(profiles_dir, name)
+    make_private_dir(profiles_dir)
+    document = _existing(path)
+    content = {"schema_version": SCHEMA_VERSION, **data, "name": name}
+    for key, value in content.items():
+        if isinstance(value, dict) and isinstance(document.get(key), dict):
+            document[key].update(value)
+        else:
+            document[key] = value
+    text = tomlkit.dumps(document)
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        write_atomic(path, text)
+    return path
+
+
+def _existing(path: Path) -> tomlkit.TOMLDocument:
+    try:
+        return tomlkit.parse(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, TOMLKitError):
+        return tomlkit.document()
