@@ -224,6 +224,9 @@ def check_training(profile: Profile, facts: Facts) -> list[Problem]:
     if profile.dataset.seq_length > longest:
         message = f"{profile.dataset.seq_length} tokens are more than the model's {longest} (max_position_embeddings)."
         problems.append(Problem("dataset.seq_length", message, f"Use {longest} or less."))
+    if facts.model.rope_scaling:
+        message = f"config.json has rope_scaling {facts.model.rope_scaling}, which the YAML does not carry over yet."
+        problems.append(Problem("model.hf_dir", message, "Use a model without it, Llama 2 for example."))
     if facts.train_records and training_steps(profile, facts) == 0:
         batch = profile.training.batch_size * profile.nodes.worker_num
         message = f"{facts.train_records} records do not fill one batch of {batch} (batch size x workers)."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from sft_tui.commands.report import ProgressReport, print_json, print_problems, say, warn
@@ -13,6 +14,7 @@ from sft_tui.errors import SftError
 
 def inspect(arguments: argparse.Namespace) -> int:
     """`sft-tui inspect`: exit code 2 when the folder cannot be converted."""
+    from sft_tui.checkpoint.describe import describe_checkpoint
     from sft_tui.checkpoint.inspect import inspect_checkpoint
 
     report = inspect_checkpoint(Path(arguments.hf_dir))
@@ -20,7 +22,7 @@ def inspect(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(report.to_json())
         return 2 if failed else 0
-    for line in report.lines():
+    for line in describe_checkpoint(report):
         say(line)
     print_problems(report.problems)
     return 2 if failed else 0
@@ -37,7 +39,7 @@ def convert_weight(arguments: argparse.Namespace) -> int:
         )
     verified = _verify(arguments, source, output) if arguments.verify else None
     if arguments.json:
-        print_json({**result.to_json(), "verified": verified})
+        print_json({**asdict(result), "verified": verified})
     else:
         size, time = short_size(result.bytes_written), short_duration(result.seconds)
         say(f"{output}: {result.tensors} tensors, {result.parameters:,} parameters, {size} in {time}")
@@ -57,7 +59,7 @@ def _verify(arguments: argparse.Namespace, source: Path, output: Path) -> dict[s
             f"{output} differs from {source} in {len(result.differences)} tensors; {first.name}: {first.what}.",
             "Convert again; if it happens twice, the disk or the memory is not sound.",
         )
-    return {"ok": True, "tensors": result.tensors, "seconds": result.seconds}
+    return {"ok": True, "tensors": result.tensors}
 
 
 def convert_alpaca(arguments: argparse.Namespace) -> int:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from textual.message import Message
 
-from sft_tui.core.job import Event, JobState
+from sft_tui.core.job import Event, JobState, StepState
 from sft_tui.core.profile import Profile
 from sft_tui.jobs.client import JobWatch
 from sft_tui.jobs.completion import find_record
@@ -100,14 +98,9 @@ class JobFollower:
         return self._last is not None and self._last.finished
 
 
-def _last_run(state: JobState):  # type: ignore[no-untyped-def]
+def _last_run(state: JobState) -> StepState | None:
     ran = [s for s in state.steps if s.started_at is not None and s.status != "skipped"]
     return max(ran, key=lambda s: s.started_at or 0.0, default=None)
-
-
-def pause(stop: threading.Event, seconds: float) -> bool:
-    """Wait; whether to go on."""
-    return not stop.wait(seconds)
 
 
 def sample(disk_path: str) -> HostSampled:
@@ -116,8 +109,3 @@ def sample(disk_path: str) -> HostSampled:
     while not there.exists():
         there = there.parent
     return HostSampled(sample_host(str(there)))
-
-
-def now() -> float:
-    """Seconds since the epoch, for durations on screen."""
-    return time.time()

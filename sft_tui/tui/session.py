@@ -101,7 +101,9 @@ class Session:
         running = self.job_state.current_step if self.job_runs and self.job_state else None
         if (running and running.id in step.plan_steps) or (step.id == "monitor" and self.job_runs):
             return "running"
-        if step.section and any(p.field.startswith(step.section + ".") and p.severity == "error" for p in self.all_problems):
+        if step.section and any(
+            p.field.startswith(step.section + ".") and p.severity == "error" for p in self.all_problems
+        ):
             return "problem"
         if step.id == "review" and any(p.severity == "error" for p in self.all_problems):
             return "problem"

@@ -1,0 +1,30 @@
+"""Environment: interpreter, MindSpore, MindFormers, device, working folder."""
+
+from __future__ import annotations
+
+from sft_tui.stack.compatibility import KNOWN
+from sft_tui.tui.screens.base import FormScreen
+from sft_tui.tui.session import Session
+
+
+class EnvironmentScreen(FormScreen):
+    """Which software trains, on what, and where its files go."""
+
+    STEP = "environment"
+    ABOUT = "Which Python trains, on which device, and where the files go. sft-tui never imports MindSpore itself."
+
+    def found_lines(self, session: Session) -> list[str]:
+        """Versions, and what fits together."""
+        assert session.findings is not None
+        facts = session.findings.environment
+        rows = (
+            ("Python", facts.python_version),
+            ("MindSpore", facts.mindspore),
+            ("MindFormers", facts.mindformers_version),
+            ("run_mindformer.py", facts.run_mindformer or "our own runner stands in for it"),
+            ("msrun", facts.msrun),
+            ("CANN", facts.cann),
+            ("Ascend driver", facts.driver),
+        )
+        lines = [f"{name:18} {value or 'not found'}" for name, value in rows]
+        return ["Found", *lines, f"Pairs that fit: MindFormers {KNOWN}"]

@@ -1,0 +1,72 @@
+"""Review & launch: problems first, then the very commands."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.widgets import Static
+
+from sft_tui.core.terminal_text import neutralise
+from sft_tui.tui.screens.base import WizardScreen
+from sft_tui.tui.session import WIZARD_STEPS, Session
+
+
+class ReviewScreen(WizardScreen):
+    """What will run."""
+
+    STEP = "review"
+    ABOUT = "What you see here is exactly what runs. ctrl+r runs all that remains."
+
+    def compose_content(self) -> ComposeResult:
+        yield Static(id="review")
+
+    def draw(self, session: Session) -> None:
+        super().draw(session)
+        parts = [*_problems(session), *_plan(session)]
+        self.query_one("#review", Static).update(Content("\n").join(parts))
+
+
+def _problems(session: Session) -> list[Content]:
+    problems = session.all_problems
+    if not problems:
+        return []
+    lines = [Content.styled(f"{len(problems)} to look at", "bold")]
+    for problem in problems:
+        colour = "$error" if problem.severity == "error" else "$warning"
+        place = _place(problem.field)
+        lines.append(Content.assemble((f"! {place}: ", colour), neutralise(problem.message)))
+        if problem.hint:
+            lines.append(Content.styled(f"    {neutralise(problem.hint)}", "$text-muted"))
+    return [*lines, Content("")]
+
+
+def _place(field: str) -> str:
+    section = field.partition(".")[0]
+    for step in WIZARD_STEPS:
+        if step.section == section:
+            return f"{step.title} ({step.key.upper()}) {field}"
+    return field
+
+
+def _plan(session: Session) -> list[Content]:
+    plan = session.plan
+    if plan is None:
+        waiting = "looking ..." if session.examining else "There are no commands yet: put the lines above in order."
+        return [Content.styled(waiting, "$text-muted")]
+    lines = [Content.styled("Nothing stands in the way. ctrl+r runs:", "bold $success")]
+    for number, step in enumerate(plan.steps, 1):
+        lines.append(Content(""))
+        lines.append(
+            Content.assemble(
+                (f"{number}. {step.title}", "bold"), (_remark(session, step.id, step.not_needed), "$text-muted")
+            )
+        )
+        if not step.not_needed:
+            lines.append(Content(f"   {neutralise(step.command)}"))
+    return lines
+
+
+def _remark(session: Session, step_id: str, not_needed: str) -> str:
+    if not_needed:
+        return f"  not needed: {not_needed}"
+    return "  done before, will be skipped" if step_id in session.current_steps else ""

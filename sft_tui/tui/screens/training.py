@@ -1,0 +1,35 @@
+"""Training: epochs, batch, learning rate, checkpoints."""
+
+from __future__ import annotations
+
+from sft_tui.core.terminal_text import short_size
+from sft_tui.launch.steps import work_paths
+from sft_tui.launch.training_config import save_steps, training_steps
+from sft_tui.preflight import needed_bytes
+from sft_tui.tui.screens.base import FormScreen
+from sft_tui.tui.session import Session
+
+
+class TrainingScreen(FormScreen):
+    """How training goes."""
+
+    STEP = "training"
+    ABOUT = "What MindFormers is told. The YAML is written below the run's folder."
+
+    def found_lines(self, session: Session) -> list[str]:
+        """Steps, checkpoints and disk."""
+        findings, profile = session.findings, session.profile
+        assert findings is not None
+        if findings.facts is None or profile is None:
+            return ["Steps are counted once model, data and environment are in order."]
+        steps = training_steps(profile, findings.facts)
+        batch = profile.training.batch_size * profile.nodes.worker_num
+        lines = [
+            "What happens",
+            f"{steps} steps of {batch} samples, {profile.dataset.seq_length} tokens each",
+            f"a checkpoint every {save_steps(profile, findings.facts)} steps in {work_paths(profile).run_dir}",
+        ]
+        if findings.train is not None:
+            needed = needed_bytes(profile, findings.checkpoint, findings.train)
+            lines.append(f"disk for weights, data and the newest three checkpoints: about {short_size(needed)}")
+        return lines

@@ -1,0 +1,102 @@
+"""One field of a profile: label, value, a line of help, and its error as one types."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Checkbox, Input, Label, Select, Static
+
+from sft_tui.core.problem import Problem
+from sft_tui.core.terminal_text import neutralise
+
+PATH_FIELDS = {
+    "environment.python": "file",
+    "environment.mindformers_home": "folder",
+    "environment.work_dir": "folder",
+    "model.hf_dir": "folder",
+    "model.tokenizer_model": "file",
+    "dataset.train_path": "file",
+    "dataset.eval_path": "file",
+}
+
+
+class FormField(Vertical):
+    """Shows one field and tells of every edit."""
+
+    @dataclass
+    class Edited(Message):
+        """The user changed the value; `text` is what was typed."""
+
+        section: str
+        field: str
+        text: str
+
+    def __init__(self, section: str, field: str, info: FieldInfo, value: object) -> None:
+        super().__init__(id=f"field-{section}-{field}", classes="form-field")
+        self.section = section
+        self.field = field
+        self._info = info
+        self._value = value
+        self._shown = ""
+
+    @property
+    def dotted(self) -> str:
+        """The field's name in problems."""
+        return f"{self.section}.{self.field}"
+
+    def compose(self) -> ComposeResult:
+        with Horizontal(classes="form-row"):
+            yield Label(self._info.title or self.field, classes="form-label")
+            yield self._editor()
+        yield Static(self._help(), classes="form-help")
+
+    def _editor(self) -> Input | Select[str] | Checkbox:
+        if isinstance(self._info.default, bool) and isinstance(self._value, bool):
+            return Checkbox("", self._value, compact=True, classes="form-value")
+        if get_origin(self._info.annotation) is Literal:
+            choices = [str(choice) for choice in get_args(self._info.annotation)]
+            options = [(choice, choice) for choice in choices]
+            if str(self._value) in choices:
+                return Select(options, value=str(self._value), allow_blank=False, compact=True, classes="form-value")
+        placeholder = "a path: ctrl+o browses" if self.dotted in PATH_FIELDS else ""
+        return Input(str(self._value), placeholder=placeholder, compact=True, classes="form-value")
+
+    def _help(self) -> Content:
+        return Content.styled(self._info.description or "", "$text-muted")
+
+    def show_problem(self, problem: Problem | None) -> None:
+        """Put the problem under the field, or the help line back."""
+        text = f"{problem.message} {problem.hint}".strip() if problem else ""
+        if text == self._shown:
+            return
+        self._shown = text
+        line = self.query_one(".form-help", Static)
+        colour = "$error" if problem and problem.severity == "error" else "$warning"
+        sign = "! " if problem else ""
+        line.update(Content.styled(f"{sign}{neutralise(text)}", colour) if problem else self._help())
+        self.set_class(problem is not None and problem.severity == "error", "-invalid")
+
+    def set_value(self, text: str) -> None:
+        """Put a value in, as if it had been typed."""
+        self.query_one(Input).value = text
+
+    @property
+    def value(self) -> Any:  # noqa: ANN401 - str, or bool of a checkbox
+        """What the editor holds."""
+        return self.query_one(".form-value").value  # type: ignore[attr-defined]
+
+    @on(Input.Changed)
+    @on(Select.Changed)
+    @on(Checkbox.Changed)
+    def _changed(self, event: Input.Changed | Select.Changed | Checkbox.Changed) -> None:
+        event.stop()
+        if str(event.value) != str(self._value):
+            self._value = event.value
+            self.post_message(self.Edited(self.section, self.field, str(event.value)))
