@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import logging
+import signal
 import sys
+from types import FrameType
 from typing import TYPE_CHECKING, Callable
 
 from sft_tui import __version__
 from sft_tui.errors import SftError, StoppedError
-from sft_tui.paths import error_log
 
 if TYPE_CHECKING:
     from typing_extensions import TypeAlias
@@ -169,6 +169,8 @@ def _add_profile(commands: _Commands) -> None:
 def run_command(argv: list[str]) -> int:
     """Run one command line; returns the exit code and never raises an SftError."""
     arguments = build_parser().parse_args(argv)
+    # asked to end, a converter still removes its half-written file
+    signal.signal(signal.SIGTERM, _raise_stopped)
     module, _, function = arguments.call.partition(":")
     try:
         command: Command = getattr(importlib.import_module(f"sft_tui.commands.{module}"), function)
@@ -181,8 +183,15 @@ def run_command(argv: list[str]) -> int:
         # the reader of our output (head, less) is gone; keep Python from complaining at exit
         sys.stderr.close()
         return 1
-    except Exception:
-        return _fail_unexpected()
+    except Exception as error:
+        from sft_tui.error_log import note_traceback
+
+        path = note_traceback(error)
+        return _fail(SftError("Something unexpected went wrong inside sft-tui.", f"The details are in {path}."))
+
+
+def _raise_stopped(_number: int, _frame: FrameType | None) -> None:
+    raise StoppedError("Stopped.")
 
 
 def _fail(error: SftError) -> int:
@@ -192,12 +201,3 @@ def _fail(error: SftError) -> int:
     if error.hint:
         print(neutralise(f"    {error.hint}"), file=sys.stderr)
     return error.exit_code
-
-
-def _fail_unexpected() -> int:
-    """A defect of ours: the traceback goes to a file, the message names it."""
-    path = error_log()
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    logging.basicConfig(filename=path, format="%(asctime)s %(message)s")
-    logging.exception("unexpected error in %s", sys.argv[1:])
-    return _fail(SftError("Something unexpected went wrong inside sft-tui.", f"The details are in {path}."))

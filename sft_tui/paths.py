@@ -73,6 +73,13 @@ def find_executable(name: str) -> str:
     return shutil.which(name) or ""
 
 
+def whole_path(text: str) -> str:
+    """A typed path with `~` and the current folder filled in, since steps run elsewhere; a bare name stays one."""
+    if not text or (os.sep not in text and not text.startswith("~")):
+        return text
+    return str(Path(text).expanduser().absolute())
+
+
 def child_environment(additions: dict[str, str]) -> dict[str, str]:
     """The environment of a step: the submitter's, with the step's additions.
 

@@ -5,26 +5,40 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from sft_tui.checkpoint.inspect import CheckpointReport, inspect_checkpoint
 from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.plan import Plan
 from sft_tui.core.problem import Problem
-from sft_tui.core.profile import Profile
+from sft_tui.core.profile import PATH_FIELDS, DeviceTarget, Profile, default_data, missing_fields, parse_field
 from sft_tui.dataset.records import AlpacaReport, inspect_alpaca
 from sft_tui.dataset.tokenizer import inspect_tokenizer
 from sft_tui.errors import SftError
 from sft_tui.launch.steps import build_plan
 from sft_tui.launch.training_config import training_steps
-from sft_tui.paths import PACKAGE_DIR, command_under, own_command
+from sft_tui.paths import PACKAGE_DIR, command_under, find_executable, own_command, whole_path
 from sft_tui.stack.compatibility import KNOWN, find_route, fits
 from sft_tui.stack.probe import probe_environment
 
 NEEDED_IN_TRAINING = ("sentencepiece", "fschat", "ijson", "numpy")
 CHECKPOINTS_KEPT = 3
+
+
+def new_profile_data(name: str) -> dict[str, Any]:
+    """The data of a new profile on this host."""
+    device: DeviceTarget = "Ascend" if find_executable("npu-smi") else "CPU"
+    work_dir = str(Path.home() / "sft-tui" / name)
+    return default_data(name, work_dir=work_dir, python=sys.executable, device_target=device)
+
+
+def parse_typed(section: str, field: str, text: str) -> Any:  # noqa: ANN401 - the field's own type
+    """What a user typed, as the field's type; paths made whole."""
+    value = parse_field(section, field, text)
+    return whole_path(value) if f"{section}.{field}" in PATH_FIELDS and isinstance(value, str) else value
 
 
 @dataclass(frozen=True)
@@ -49,24 +63,24 @@ class Findings:
 def examine(profile: Profile) -> Findings:
     """Probe, inspect and plan. Takes seconds for large data sets: call it in a worker thread."""
     environment = probe_environment(profile.environment.python, profile.environment.mindformers_home)
-    checkpoint = inspect_checkpoint(Path(profile.model.hf_dir))
-    train = inspect_alpaca(Path(profile.dataset.train_path), "dataset.train_path")
-    evaluation = None
-    if profile.dataset.eval_path:
-        evaluation = inspect_alpaca(Path(profile.dataset.eval_path), "dataset.eval_path")
+    hf_dir = profile.model.hf_dir
+    checkpoint = inspect_checkpoint(Path(hf_dir)) if hf_dir else CheckpointReport(Path())
+    train = _inspect_data(profile.dataset.train_path, "dataset.train_path")
+    evaluation = _inspect_data(profile.dataset.eval_path, "dataset.eval_path")
     tokenizer = find_tokenizer(profile)
-    vocab, tokenizer_problems = check_tokenizer(tokenizer, checkpoint)
+    vocab, tokenizer_problems = check_tokenizer(tokenizer, checkpoint) if tokenizer else (0, [])
     problems = [
+        *missing_fields(profile),
         *check_environment(profile, environment),
-        *checkpoint.problems,
+        *(p for p in checkpoint.problems if not (tokenizer and p.field == "model.tokenizer_model")),
         *tokenizer_problems,
-        *train.problems,
+        *(train.problems if train else ()),
         *(evaluation.problems if evaluation else ()),
         *check_work_dir(profile, checkpoint, train),
         *check_nodes(profile, environment),
     ]
     findings = Findings(tuple(problems), environment, checkpoint, train, evaluation, vocab)
-    if checkpoint.config is None or environment.traits is None:
+    if checkpoint.config is None or environment.traits is None or train is None:
         return findings
     train_records, eval_records = _records(profile, train, evaluation)
     facts = Facts(
@@ -97,9 +111,15 @@ def _records(profile: Profile, train: AlpacaReport, evaluation: Optional[AlpacaR
     return train.count - held_out, held_out
 
 
-def find_tokenizer(profile: Profile) -> Path:
-    """The tokenizer that the profile names, else the one in its model folder."""
-    return Path(profile.model.tokenizer_model or Path(profile.model.hf_dir) / "tokenizer.model")
+def _inspect_data(path: str, field: str) -> Optional[AlpacaReport]:
+    return inspect_alpaca(Path(path), field) if path else None
+
+
+def find_tokenizer(profile: Profile) -> Optional[Path]:
+    """The tokenizer that the profile names, else the one in its model folder; None: neither is chosen yet."""
+    if profile.model.tokenizer_model:
+        return Path(profile.model.tokenizer_model)
+    return Path(profile.model.hf_dir) / "tokenizer.model" if profile.model.hf_dir else None
 
 
 def check_tokenizer(tokenizer: Path, checkpoint: CheckpointReport) -> tuple[int, list[Problem]]:
@@ -181,9 +201,11 @@ def check_nodes(profile: Profile, environment: EnvironmentFacts) -> list[Problem
     return []
 
 
-def check_work_dir(profile: Profile, checkpoint: CheckpointReport, train: AlpacaReport) -> list[Problem]:
+def check_work_dir(profile: Profile, checkpoint: CheckpointReport, train: Optional[AlpacaReport]) -> list[Problem]:
     """The working folder can be written and its disk has room for what the job leaves."""
     field, folder = "environment.work_dir", Path(profile.environment.work_dir)
+    if not profile.environment.work_dir:
+        return []
     if not folder.is_absolute():
         return [Problem(field, f"{folder} is not an absolute path.", "Begin it with a slash.")]
     there = folder
@@ -195,7 +217,7 @@ def check_work_dir(profile: Profile, checkpoint: CheckpointReport, train: Alpaca
         return [
             Problem(field, f"{there} cannot be written by you.", "Choose another folder, or change its permissions.")
         ]
-    if checkpoint.config is None:
+    if checkpoint.config is None or train is None:
         return []
     needed = needed_bytes(profile, checkpoint, train)
     free = shutil.disk_usage(there).free

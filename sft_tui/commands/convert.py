@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 from sft_tui.commands.report import ProgressReport, print_json, print_problems, say, warn
@@ -37,9 +36,11 @@ def convert_weight(arguments: argparse.Namespace) -> int:
         result = convert.convert_weight(
             source, output, family=arguments.model, dtype=arguments.dtype, force=arguments.force, progress=report
         )
+    for warning in result.warnings:
+        warn(f"warning: {warning}")
     verified = _verify(arguments, source, output) if arguments.verify else None
     if arguments.json:
-        print_json({**asdict(result), "verified": verified})
+        print_json({**result.to_json(), "verified": verified})
     else:
         size, time = short_size(result.bytes_written), short_duration(result.seconds)
         say(f"{output}: {result.tensors} tensors, {result.parameters:,} parameters, {size} in {time}")
@@ -125,7 +126,8 @@ def audit(arguments: argparse.Namespace) -> int:
         print_json(result.to_json())
         return 0
     say(
-        f"{result.path}: {result.rows} rows, {result.trained_tokens} tokens to learn from, {result.pad_share:.0%} padding"
+        f"{result.path}: {result.rows} rows, {result.trained_tokens} tokens to learn from,"
+        f" {result.pad_share:.0%} padding"
     )
     say(f"tokens per row: half up to {result.tokens_p50}, 95 % up to {result.tokens_p95}, longest {result.tokens_max}")
     if result.cut is not None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from typing import TYPE_CHECKING, Any, Sequence
 
 from sft_tui.commands.report import PLAIN_LINE_SECONDS, say, warn
+from sft_tui.core.events import RECENT_STEPS, remaining_seconds
 from sft_tui.core.job import Event, JobState
 from sft_tui.core.terminal_text import neutralise, short_duration, short_size
 from sft_tui.jobs import client
@@ -57,11 +59,11 @@ def describe_progress(data: dict[str, Any]) -> str:
     return f"{done} of {total} {unit}"
 
 
-def describe_training_step(data: dict[str, Any]) -> str:
-    """`step 12/64  loss 3.412  231 ms/step  12 s left`."""
-    left = (data["steps"] - data["step"]) * data["per_step_ms"] / 1000
+def describe_training_step(steps: Sequence[dict[str, Any]]) -> str:
+    """`step 12/64  loss 3.412  231 ms/step  12 s left`, of the last of the steps so far."""
+    data, left = steps[-1], remaining_seconds(steps)
     text = f"step {data['step']}/{data['steps']}  loss {data['loss']:.4f}  {data['per_step_ms']} ms/step"
-    return f"{text}  {short_duration(left)} left" if left else text
+    return f"{text}  {short_duration(left)} left" if left is not None else text
 
 
 def describe_event(event: Event, state: JobState) -> str:
@@ -87,6 +89,7 @@ class _LineView:
 
     def __init__(self) -> None:
         self._printed = 0.0
+        self._steps: deque[dict[str, Any]] = deque(maxlen=RECENT_STEPS)
 
     def __enter__(self) -> _LineView:
         return self
@@ -100,12 +103,14 @@ class _LineView:
         if line:
             say(line)
             return
+        if event.kind == "training_step":
+            self._steps.append(event.data)
         now = time.monotonic()
         last = event.kind == "training_step" and event.data["step"] == event.data["steps"]
         if now - self._printed < PLAIN_LINE_SECONDS and not last:
             return
         if event.kind == "training_step":
-            warn(f"  {describe_training_step(event.data)}")
+            warn(f"  {describe_training_step(tuple(self._steps))}")
         elif event.kind == "progress":
             warn(f"  {describe_progress(event.data)}")
         else:
@@ -128,6 +133,7 @@ class _BarView:
         )
         self._progress: Progress = Progress(*columns, console=Console(stderr=True, highlight=False), transient=True)
         self._task: TaskID | None = None
+        self._steps: deque[dict[str, Any]] = deque(maxlen=RECENT_STEPS)
 
     def __enter__(self) -> _BarView:
         self._progress.start()
@@ -149,9 +155,9 @@ class _BarView:
             self._progress.console.print(neutralise(line), markup=False)
         elif self._task is not None and event.kind == "training_step":
             data = event.data
-            self._progress.update(
-                self._task, total=data["steps"], completed=data["step"], detail=describe_training_step(data)
-            )
+            self._steps.append(data)
+            detail = describe_training_step(tuple(self._steps))
+            self._progress.update(self._task, total=data["steps"], completed=data["step"], detail=detail)
         elif self._task is not None and event.kind == "progress":
             data = event.data
             self._progress.update(

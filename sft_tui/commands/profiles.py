@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from pathlib import Path
 from typing import Any
 
 import tomlkit
 
 from sft_tui.commands.report import print_json, print_problems, say
 from sft_tui.core.problem import Problem
-from sft_tui.core.profile import SECTIONS, Profile, default_data, parse_field, section_model, validate_profile
+from sft_tui.core.profile import SECTIONS, Profile, section_model, validate_profile
 from sft_tui.errors import InvalidInputError
 from sft_tui.paths import profiles_dir
+from sft_tui.preflight import examine, new_profile_data, parse_typed
 from sft_tui.store.profile_store import list_profiles, load_profile_data, profile_path, save_profile_data
 
 
@@ -47,7 +46,7 @@ def new(arguments: argparse.Namespace) -> int:
         raise InvalidInputError(
             f"There is a profile {arguments.name!r} already.", f"sft-tui profile show {arguments.name}"
         )
-    data = default_data(arguments.name, str(Path.home() / "sft-tui" / arguments.name), sys.executable)
+    data = new_profile_data(arguments.name)
     for section, values in parse_field_values(arguments.set).items():
         data[section].update(values)
     save_profile_data(profiles_dir(), arguments.name, data)
@@ -68,20 +67,18 @@ def parse_field_values(pairs: list[str]) -> dict[str, dict[str, Any]]:
         if section not in SECTIONS or field not in section_model(section).model_fields:
             known = [f"{s}.{f}" for s in SECTIONS for f in section_model(s).model_fields]
             raise InvalidInputError(f"There is no field {name!r}.", f"The fields are {', '.join(known)}.")
-        data.setdefault(section, {})[field] = parse_field(section, field, text)
+        data.setdefault(section, {})[field] = parse_typed(section, field, text)
     return data
 
 
 def load_valid(name: str) -> tuple[Profile | None, tuple[Problem, ...]]:
-    """The profile of that name, or what keeps it from being one."""
+    """The profile of that name, or what keeps it from being one. It may still lack fields."""
     profile, problems = validate_profile(load_profile_data(profiles_dir(), name))
-    return (None if problems else profile), tuple(problems)
+    return profile, tuple(problems)
 
 
 def validate(arguments: argparse.Namespace) -> int:
     """`sft-tui profile validate`: exit code 0, 2 or 4."""
-    from sft_tui.preflight import examine
-
     profile, problems = load_valid(arguments.name)
     if profile is not None:
         problems = examine(profile).problems

@@ -106,7 +106,8 @@ def attach(job_id: str) -> int:
         state = follow_job(folder)
     except KeyboardInterrupt:
         warn(
-            f"\nDetached: job {folder.id} goes on. sft-tui jobs attach {folder.id} comes back, sft-tui jobs stop {folder.id} ends it."
+            f"\nDetached: job {folder.id} goes on. sft-tui jobs attach {folder.id} comes back,"
+            f" sft-tui jobs stop {folder.id} ends it."
         )
         return 0
     sys.stdout.flush()

@@ -1,1 +1,29 @@
-from sft_tui.checkpoint.model_config import ModelConfig as ModelConfig
+"""What is known of a model, in the words of its Hugging Face config.json."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, Optional, Tuple
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What a checkpoint's config.json says, in the words of Hugging Face, defaults filled in."""
+
+    family: str
+    hidden_size: int
+    num_layers: int
+    num_heads: int
+    num_kv_heads: int
+    intermediate_size: int
+    vocab_size: int
+    max_position_embeddings: int
+    rms_norm_eps: float
+    rope_theta: float
+    rope_scaling: Optional[Dict[str, object]]
+    tied: bool
+    torch_dtype: str
+    bos_token_id: Optional[int]
+    eos_token_id: Optional[int]
+    pad_token_id: Optional[int]
+    architectures: Tuple[str, ...]

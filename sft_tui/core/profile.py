@@ -30,12 +30,12 @@ class Environment(_Section):
 
     python: Text = Field(
         "",
-        title="Python of the training environment",
+        title="Training Python",
         description="Interpreter that has MindSpore and MindFormers. Empty: the one that runs sft-tui.",
     )
     mindformers_home: Text = Field(
         "",
-        title="MindFormers source folder",
+        title="MindFormers source",
         description="A checkout whose run_mindformer.py is to be used. Empty: the installed package.",
     )
     device_target: DeviceTarget = Field(
@@ -51,20 +51,20 @@ class Environment(_Section):
 class Model(_Section):
     """The Hugging Face checkpoint to start from."""
 
-    family: Literal["llama"] = Field("llama", title="Family", description="Llama 1, 2, 3, Code Llama, Vicuna.")
     hf_dir: Text = Field(
         "", title="Model folder", description="Hugging Face folder with config.json and the safetensors files."
     )
     tokenizer_model: Text = Field(
         "", title="Tokenizer", description="SentencePiece tokenizer.model. Empty: the one in the model folder."
     )
+    family: Literal["llama"] = Field("llama", title="Family", description="Llama 1, 2, 3, Code Llama, Vicuna.")
 
 
 class Weights(_Section):
     """How the weights are converted."""
 
     dtype: WeightDtype = Field(
-        "fp32", title="Precision of the .ckpt", description="fp32 as documented; keep: as in the source files."
+        "fp32", title="Precision", description="Of the .ckpt. fp32 as documented; keep: as in the source files."
     )
     verify: bool = Field(
         True, title="Verify", description="Read both sides again and compare every tensor after converting."
@@ -76,7 +76,7 @@ class Dataset(_Section):
 
     train_path: Text = Field("", title="Alpaca file", description="JSON list of instruction, input, output.")
     eval_path: Text = Field(
-        "", title="Held-out alpaca file", description="Never trained on. Empty: a share of the alpaca file is held out."
+        "", title="Held-out file", description="Never trained on. Empty: a share of the alpaca file is held out."
     )
     eval_fraction: float = Field(
         0.05,
@@ -100,9 +100,11 @@ class Training(_Section):
     learning_rate: float = Field(1e-5, gt=0, le=1, title="Learning rate", description="Peak of the cosine schedule.")
     warmup_ratio: float = Field(0.03, ge=0, lt=1, title="Warm-up ratio", description="Share of steps that warm up.")
     weight_decay: float = Field(0.0, ge=0, le=1, title="Weight decay", description="Of AdamW.")
-    max_grad_norm: float = Field(1.0, gt=0, title="Gradient clipping", description="Largest global norm of gradients.")
+    max_grad_norm: float = Field(
+        1.0, gt=0, allow_inf_nan=False, title="Gradient clipping", description="Largest global norm of gradients."
+    )
     save_checkpoint_steps: int = Field(
-        0, ge=0, title="Checkpoint every N steps", description="0: four over the run, and one at its end."
+        0, ge=0, title="Checkpoint steps", description="Steps between two checkpoints. 0: four over the run."
     )
     seed: int = Field(0, ge=0, le=2**31 - 1, title="Seed", description="Shuffling and initialisation.")
     evaluate: bool = Field(
@@ -148,6 +150,16 @@ class Profile(_Section):
         return data
 
 
+# fields that hold a path, and what it leads to
+PATH_FIELDS: dict[str, Literal["file", "folder"]] = {
+    "environment.python": "file",
+    "environment.mindformers_home": "folder",
+    "environment.work_dir": "folder",
+    "model.hf_dir": "folder",
+    "model.tokenizer_model": "file",
+    "dataset.train_path": "file",
+    "dataset.eval_path": "file",
+}
 SECTIONS: tuple[str, ...] = ("environment", "model", "weights", "dataset", "training", "nodes")
 
 
@@ -158,10 +170,10 @@ def section_model(section: str) -> type[BaseModel]:
     return annotation
 
 
-def default_data(name: str, work_dir: str, python: str) -> dict[str, Any]:
+def default_data(name: str, *, work_dir: str, python: str, device_target: DeviceTarget) -> dict[str, Any]:
     """The data of a new profile: every default that works, to be completed by the user."""
     data = Profile(name=name).model_dump()
-    data["environment"].update(work_dir=work_dir, python=python)
+    data["environment"].update(work_dir=work_dir, python=python, device_target=device_target)
     return data
 
 
@@ -196,7 +208,7 @@ def validate_profile(data: dict[str, Any]) -> tuple[Optional[Profile], list[Prob
         profile = Profile.model_validate(data)
     except ValidationError as error:
         return None, [_problem(item) for item in error.errors(include_url=False)]
-    return profile, _missing(profile)
+    return profile, missing_fields(profile)
 
 
 def _problem(item: Any) -> Problem:  # noqa: ANN401 - pydantic's ErrorDetails, a TypedDict of pydantic_core
@@ -216,14 +228,15 @@ def _problem(item: Any) -> Problem:  # noqa: ANN401 - pydantic's ErrorDetails, a
         message = f"{item['input']!r} is not a {'whole ' if kind.startswith('int') else ''}number."
     elif kind == "literal_error":
         message = f"{item['input']!r} is not one of {item['ctx']['expected']}."
-    elif kind == "value_error":
-        message = re.sub(r"^Value error, ", "", message)
+    elif kind == "value_error":  # only the check of the schema version raises it
+        field, message = field or "schema_version", re.sub(r"^Value error, ", "", message)
     elif not message.endswith("."):
         message = f"{message} (given: {item['input']!r})."
     return Problem(field, message, hint)
 
 
-def _missing(profile: Profile) -> list[Problem]:
+def missing_fields(profile: Profile) -> list[Problem]:
+    """Fields that have no default that works and were not chosen yet."""
     required = (
         ("environment.work_dir", profile.environment.work_dir, "Name a folder on a disk with room for the model."),
         ("model.hf_dir", profile.model.hf_dir, "Choose the folder that holds config.json."),

@@ -62,9 +62,8 @@ def tokenizer_texts(records: list[Record]) -> list[str]:
 
 
 def _profile_data(folder: Path, workers: int) -> dict[str, Any]:
-    data = default_data(PROFILE_NAME, str(folder / "work"), sys.executable)
+    data = default_data(PROFILE_NAME, work_dir=str(folder / "work"), python=sys.executable, device_target="CPU")
     data["rehearsal"] = True
-    data["environment"]["device_target"] = "CPU"
     data["model"]["hf_dir"] = str(folder / "toy-llama")
     data["dataset"].update(
         train_path=str(folder / "data" / "alpaca_train.json"),

@@ -9,7 +9,7 @@ from sft_tui.core.facts import Facts
 from sft_tui.core.plan import Output, Plan, PlannedFile, Step
 from sft_tui.core.profile import Profile
 from sft_tui.launch.msrun import build_msrun, worker_log
-from sft_tui.launch.training_config import RunMode, build_training_yaml
+from sft_tui.launch.training_config import RunMode, build_training_yaml, is_distributed
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,9 @@ class _PlanBuilder:
             self.paths.run_dir,
             *(("--require-gain",) if self.profile.rehearsal else ()),
         )
-        return self._step("summary", "Summary", argv, (), (Output(path=self.paths.summary, kind="json"),))
+        steps = ("train",) if self._no_evaluation else ("evaluate-before", "train", "evaluate-after")
+        inputs = (self.paths.finetuned, *(self.paths.log_dir(step_id) for step_id in steps))
+        return self._step("summary", "Summary", argv, inputs, (Output(path=self.paths.summary, kind="json"),))
 
     def files(self) -> tuple[PlannedFile, ...]:
         """The YAML files that the MindFormers steps read."""
@@ -201,17 +203,15 @@ class _PlanBuilder:
         env = {"PATH": str(PurePosixPath(environment.python).parent), "LOG_MF_PATH": self.paths.log_dir(step_id)}
         if environment.mindformers_home:
             env["PYTHONPATH"] = environment.mindformers_home
-        workers = self.profile.nodes.worker_num
-        # several NPUs hold the model in slices: evaluation then needs the same workers as training
-        distributed = workers > 1 and (mode == "finetune" or self.profile.environment.device_target != "CPU")
         training_log = ""
         argv: tuple[str, ...] = (environment.python, *arguments)
-        if distributed:
+        if is_distributed(self.profile, mode):
             msrun_log = f"{self.paths.run_dir}/msrun_log/{step_id}"
             argv = build_msrun(environment.msrun, self.profile.nodes, log_dir=msrun_log, script=arguments)
             training_log = worker_log(msrun_log, self.profile.nodes)
         step = self._step(step_id, title, argv, inputs, outputs)
-        return step.model_copy(update={"env": env, "training_log": training_log})
+        # the records of what is done lie in the working directory: here one set for each run
+        return step.model_copy(update={"env": env, "training_log": training_log, "cwd": self.paths.run_dir})
 
     def _unless_no_evaluation(self, step: Step) -> Step:
         return step.model_copy(update={"not_needed": self._no_evaluation}) if self._no_evaluation else step

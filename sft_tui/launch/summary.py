@@ -94,7 +94,8 @@ def _last_run(steps: list[TrainingStep]) -> list[TrainingStep]:
 
 def _facts(log_dir: Path, kind: type[_Fact]) -> list[_Fact]:
     """Facts from `rank_<r>/info.log` of the highest rank that took part in the newest run."""
-    logs = sorted(log_dir.glob("rank_*/info.log"), key=lambda p: int(p.parent.name.rpartition("_")[2]))
+    found = (p for p in log_dir.glob("rank_*/info.log") if p.parent.name[5:].isdecimal())
+    logs = sorted(found, key=lambda p: int(p.parent.name[5:]))
     if not logs:
         return []
     newest = max(p.stat().st_mtime for p in logs)

@@ -32,6 +32,11 @@ def save_steps(profile: Profile, facts: Facts) -> int:
     return max(1, math.ceil(training_steps(profile, facts) / 4))
 
 
+def is_distributed(profile: Profile, run_mode: RunMode) -> bool:
+    """Whether msrun starts several workers: NPUs hold the model in slices, so evaluation needs them as well."""
+    return profile.nodes.worker_num > 1 and (run_mode == "finetune" or profile.environment.device_target != "CPU")
+
+
 def build_training_yaml(
     profile: Profile, facts: Facts, *, run_mode: RunMode, output_dir: str, load_checkpoint: str, mindrecord: str
 ) -> str:
@@ -40,7 +45,7 @@ def build_training_yaml(
     if traits is None:
         raise ValueError("facts without MindFormers traits: preflight must refuse them first")
     cpu = profile.environment.device_target == "CPU"
-    parallel = run_mode == "finetune" and profile.nodes.worker_num > 1
+    parallel = is_distributed(profile, run_mode)
     config: dict[str, Any] = {
         "seed": profile.training.seed,
         "output_dir": output_dir,
@@ -137,8 +142,8 @@ def _model(profile: Profile, model: ModelConfig, cpu: bool) -> dict[str, Any]:
         "intermediate_size": model.intermediate_size,
         "rms_norm_eps": model.rms_norm_eps,
         "theta": model.rope_theta,
-        "bos_token_id": model.bos_token_id,
-        "eos_token_id": model.eos_token_id,
+        "bos_token_id": 1 if model.bos_token_id is None else model.bos_token_id,
+        "eos_token_id": 2 if model.eos_token_id is None else model.eos_token_id,
         "pad_token_id": 0,
         "ignore_token_id": -100,
         "compute_dtype": compute,

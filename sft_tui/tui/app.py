@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Callable, ClassVar
 
 from textual import on, work
@@ -19,23 +16,24 @@ from textual.worker import get_current_worker
 
 from sft_tui.core.job import Event
 from sft_tui.core.plan import Plan
-from sft_tui.core.profile import default_data, parse_field
+from sft_tui.error_log import note_traceback
 from sft_tui.errors import SftError
 from sft_tui.jobs import client
-from sft_tui.paths import error_log, jobs_dir, profiles_dir, state_dir, styles_dir
-from sft_tui.store.job_store import JobFolder, list_jobs
-from sft_tui.store.profile_store import list_profiles, load_profile_data, save_profile_data
+from sft_tui.paths import jobs_dir, profiles_dir, styles_dir
+from sft_tui.preflight import parse_typed
+from sft_tui.store.job_store import JobFolder
+from sft_tui.store.profile_store import list_profiles, load_profile_data
 from sft_tui.tui import bridge
+from sft_tui.tui.opening import choose_profile, load_session, newest_job, save_session
 from sft_tui.tui.screens.base import WizardScreen
 from sft_tui.tui.screens.catalogue import screen_class
 from sft_tui.tui.screens.confirm import Confirm
 from sft_tui.tui.screens.help import Help
 from sft_tui.tui.screens.monitor import MonitorScreen
 from sft_tui.tui.screens.profiles import ProfileChooser
-from sft_tui.tui.session import WIZARD_STEPS, Session, WizardStep
+from sft_tui.tui.session import WIZARD_STEPS, WizardStep
 from sft_tui.tui.widgets.form_field import FormField
 
-FIRST_PROFILE = "my-model"
 EXAMINE_DELAY = 0.4  # seconds after the last key
 
 
@@ -76,7 +74,7 @@ class SftApp(App[None]):
 
     def on_mount(self) -> None:
         self.session.validate()
-        folder = _newest_job(self.session.name)
+        folder = newest_job(self.session.name)
         if folder is not None:
             self._follow(folder)
         running = folder is not None and not client.read_state(folder).finished
@@ -99,9 +97,8 @@ class SftApp(App[None]):
 
     def _handle_exception(self, error: Exception) -> None:
         """A defect of ours: the traceback goes to a file, the user gets a sentence."""
-        note_traceback(error)
-        self._return_code = 1
-        self.exit(return_code=1, message=f"sft-tui stopped on an unexpected error. The details are in {error_log()}.")
+        path = note_traceback(error)
+        self.exit(return_code=1, message=f"sft-tui stopped on an unexpected error. The details are in {path}.")
 
     # --- moving --------------------------------------------------------------------------------
 
@@ -152,7 +149,7 @@ class SftApp(App[None]):
     @on(FormField.Edited)
     def _edited(self, event: FormField.Edited) -> None:
         section = self.session.data.setdefault(event.section, {})
-        section[event.field] = parse_field(event.section, event.field, event.text)
+        section[event.field] = parse_typed(event.section, event.field, event.text)
         self.session.validate()
         self._save()
         self._examine_soon()
@@ -160,7 +157,7 @@ class SftApp(App[None]):
 
     def _save(self) -> None:
         name, data = self.session.name, deepcopy(self.session.data)
-        self._saver.submit(self._guarded, lambda: _save(name, data))
+        self._saver.submit(self._guarded, lambda: save_session(name, data))
 
     def _guarded(self, work_to_do: Callable[[], None]) -> None:
         """At the edge of a thread: errors become a message."""
@@ -171,8 +168,8 @@ class SftApp(App[None]):
         except OSError as error:
             self.post_message(bridge.BackgroundFailed(f"{error.filename or 'A file'}: {error.strerror}"))
         except Exception as error:
-            note_traceback(error)
-            self.post_message(bridge.BackgroundFailed(f"Something went wrong inside sft-tui: see {error_log()}"))
+            path = note_traceback(error)
+            self.post_message(bridge.BackgroundFailed(f"Something went wrong inside sft-tui: see {path}"))
 
     @on(bridge.BackgroundFailed)
     def _failed(self, message: bridge.BackgroundFailed) -> None:
@@ -212,7 +209,7 @@ class SftApp(App[None]):
         self.session.validate()
         self._follower, self._log_step, self._log_lines = None, "", []
         self.workers.cancel_group(self, "follow")
-        folder = _newest_job(name)
+        folder = newest_job(name)
         if folder is not None:
             self._follow(folder)
         self.switch_screen(screen_class("environment")(self.session))
@@ -310,14 +307,17 @@ class SftApp(App[None]):
         else:
             self.notify(f"The job has ended. {state.headline()}", severity="error", timeout=10, markup=False)
 
-    def action_stop_job(self) -> None:
-        """Stop the running job, after a question."""
+    @on(MonitorScreen.StopAsked)
+    def _stop_asked(self) -> None:
         folder = self.session.job
-        if folder is None or not self.session.job_runs:
-            self.notify("No job is running.")
+        if folder is None:
             return
-        question = "Stop the job? Steps that are done stay done."
-        self.push_screen(Confirm(question), lambda yes: self._stop(folder) if yes else None)
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self._stop(folder)
+
+        self.push_screen(Confirm("Stop the job? Steps that are done stay done."), answered)
 
     @work(thread=True, group="stop", exit_on_error=False)
     def _stop(self, folder: JobFolder) -> None:
@@ -328,9 +328,12 @@ class SftApp(App[None]):
     @work(thread=True, group="host", exit_on_error=False)
     def _sample_host(self) -> None:
         worker = get_current_worker()
+
+        def look() -> None:
+            _post(self, bridge.sample(str(self.session.data.get("environment", {}).get("work_dir", ""))))
+
         while not worker.is_cancelled:
-            disk = str(self.session.data.get("environment", {}).get("work_dir", ""))
-            self._guarded(lambda: _post(self, bridge.sample(disk if disk.startswith("/") else "/")))
+            self._guarded(look)
             time.sleep(bridge.HOST_SECONDS)
 
     @on(bridge.HostSampled)
@@ -350,57 +353,6 @@ def _ignore(_result: object) -> None:
 
 def _step_ended(events: tuple[Event, ...]) -> bool:
     return any(e.kind in ("step_finished", "step_skipped") for e in events)
-
-
-def note_traceback(error: Exception) -> None:
-    """Write a traceback where the user can find it and the terminal does not show it."""
-    path = error_log()
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    handler = logging.FileHandler(path)
-    record = logging.makeLogRecord({"msg": "unexpected error", "exc_info": (type(error), error, error.__traceback__)})
-    handler.handle(record)
-    handler.close()
-
-
-def _newest_job(profile: str) -> JobFolder | None:
-    jobs = [folder for folder in list_jobs(jobs_dir()) if folder.load_state().profile == profile]
-    return jobs[-1] if jobs else None
-
-
-def _last_profile_file() -> Path:
-    return state_dir() / "last_profile"
-
-
-def _save(name: str, data: dict[str, object]) -> None:
-    from sft_tui.store.atomic import make_private_dir, write_atomic
-
-    save_profile_data(profiles_dir(), name, data)
-    make_private_dir(state_dir())
-    write_atomic(_last_profile_file(), name)
-
-
-def load_session(name: str) -> Session:
-    """The session of a profile, new or not. Raises InvalidInputError for a file that cannot be read."""
-    if name in list_profiles(profiles_dir()):
-        return Session(name, {**new_data(name), **load_profile_data(profiles_dir(), name)})
-    return Session(name, new_data(name))
-
-
-def new_data(name: str) -> dict[str, object]:
-    """Every default that works."""
-    return default_data(name, str(Path.home() / "sft-tui" / name), sys.executable)
-
-
-def choose_profile(name: str) -> str:
-    """The profile asked for, else the one used last, else any, else a new one."""
-    known = list_profiles(profiles_dir())
-    if name:
-        return name
-    try:
-        last = _last_profile_file().read_text(encoding="utf-8").strip()
-    except OSError:
-        last = ""
-    return last if last in known else (known[0] if known else FIRST_PROFILE)
 
 
 def run_wizard(name: str) -> int:

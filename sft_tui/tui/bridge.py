@@ -105,7 +105,7 @@ def _last_run(state: JobState) -> StepState | None:
 
 def sample(disk_path: str) -> HostSampled:
     """One look at the host."""
-    there = Path(disk_path or "/")
+    there = Path(disk_path if disk_path.startswith("/") else "/")
     while not there.exists():
         there = there.parent
     return HostSampled(sample_host(str(there)))

@@ -67,14 +67,12 @@ class Session:
     def validate(self) -> None:
         """Look at the typed values again; what was found on the machine is out of date then."""
         self.profile, self.problems = validate_profile(self.data)
-        if self.problems:
-            self.profile = None
         self.findings = None
 
     @property
     def all_problems(self) -> list[Problem]:
-        """Those of the typed values, else those found on the machine."""
-        return self.problems or list(self.findings.problems if self.findings else ())
+        """What was found on the machine, which tells of the typed values as well; before that those alone."""
+        return list(self.findings.problems) if self.findings else self.problems
 
     @property
     def plan(self) -> Optional[Plan]:

@@ -12,10 +12,10 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Footer, Static
 
-from sft_tui.core.profile import section_model
+from sft_tui.core.profile import PATH_FIELDS, section_model
 from sft_tui.core.terminal_text import neutralise
 from sft_tui.tui.session import Session, wizard_step
-from sft_tui.tui.widgets.form_field import PATH_FIELDS, FormField
+from sft_tui.tui.widgets.form_field import FormField
 from sft_tui.tui.widgets.path_picker import PathPicker
 from sft_tui.tui.widgets.rail import Rail
 
@@ -25,7 +25,7 @@ class WizardScreen(Screen[None]):
 
     STEP: ClassVar[str]
     ABOUT: ClassVar[str] = ""
-    AUTO_FOCUS = "Input, Select, OptionList, Checkbox, VerticalScroll"
+    AUTO_FOCUS = "#content"
 
     def __init__(self, session: Session) -> None:
         super().__init__(classes="wizard")
@@ -58,8 +58,10 @@ class WizardScreen(Screen[None]):
 
     def _head(self, session: Session) -> Content:
         parts: list[Content | tuple[str, str]] = [
-            (" sft-tui ", "bold reverse"), (f" {self.step.title}  ", "bold"), (f"profile {session.name}  ", "$text-muted"),
-        ]  # fmt: skip
+            (" sft-tui ", "bold reverse"),
+            (f" {self.step.title}  ", "bold"),
+            (f"profile {session.name}  ", "$text-muted"),
+        ]
         if session.rehearsal:
             parts.append((" REHEARSAL: toy model ", "bold black on yellow"))
         if session.job_runs and session.job_state:
@@ -73,6 +75,7 @@ class WizardScreen(Screen[None]):
 class FormScreen(WizardScreen):
     """A screen with the fields of one profile section, and what was found for them."""
 
+    AUTO_FOCUS = ".form-value"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+o", "browse", "Browse")]
 
     def compose_content(self) -> ComposeResult:
@@ -93,8 +96,8 @@ class FormScreen(WizardScreen):
         self.query_one("#found", Static).update(Content("\n".join(map(neutralise, self._found(session)))))
 
     def _found(self, session: Session) -> list[str]:
-        if session.problems and session.findings is None:
-            return [f"{len(session.problems)} fields of the profile want attention; then sft-tui looks at the files."]
+        if session.profile is None:
+            return ["Some fields cannot be read yet; then sft-tui looks at the files."]
         if session.findings is None:
             return ["looking ..."]
         return self.found_lines(session)

@@ -21,7 +21,8 @@ class DatasetScreen(FormScreen):
         for name, report in (("training", findings.train), ("held out", findings.evaluation)):
             if report is not None:
                 lines.append(
-                    f"{name:9} {report.path}: {report.count} records ({report.with_input} with input), {short_size(report.size)}"
+                    f"{name:9} {report.path}: {report.count} records"
+                    f" ({report.with_input} with input), {short_size(report.size)}"
                 )
                 if report.empty_outputs:
                     lines.append(f"          {report.empty_outputs} have an empty output: nothing is learned from them")

@@ -39,6 +39,8 @@ class ModelScreen(FormScreen):
         """Files by role, family, parameters, and the tokenizer."""
         assert session.findings is not None
         report = session.findings.checkpoint
+        if not report.files:
+            return [f"! {p.message} {p.hint}" for p in report.problems]
         lines = ["Found", *describe_checkpoint(report)]
         if session.findings.tokenizer_vocab:
             lines.append(f"tokenizer: {session.findings.tokenizer_vocab} pieces")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
+from textual.message import Message
 from textual.widgets import Log, Sparkline, Static
 
+from sft_tui.core.events import remaining_seconds
 from sft_tui.core.job import Event, JobState, StepState
 from sft_tui.core.terminal_text import neutralise, short_duration, short_size
 from sft_tui.tui.screens.base import WizardScreen
@@ -23,7 +25,10 @@ class MonitorScreen(WizardScreen):
     """A job, live or long finished."""
 
     STEP = "monitor"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+k", "app.stop_job", "Stop job")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+k", "stop_job", "Stop job")]
+
+    class StopAsked(Message):
+        """The user wants the job to end."""
 
     def compose_content(self) -> ComposeResult:
         yield Static(id="job")
@@ -33,8 +38,17 @@ class MonitorScreen(WizardScreen):
         yield Static(id="log-title")
         yield Log(id="log", max_lines=LOG_LINES_KEPT)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Stop only what runs."""
+        return self.session.job_runs if action == "stop_job" else True
+
+    def action_stop_job(self) -> None:
+        """Stop the running job, after a question."""
+        self.post_message(self.StopAsked())
+
     def draw(self, session: Session) -> None:
         super().draw(session)
+        self.refresh_bindings()
         self.query_one("#about").display = False
         state = session.job_state
         self.query_one("#job", Static).update(_job(state, session.events))
@@ -91,13 +105,12 @@ def _progress(step: StepState, events: list[Event]) -> str:
     return ""
 
 
-def _loss(losses: list[dict[str, object]]) -> Content:
+def _loss(losses: list[dict[str, Any]]) -> Content:
     if not losses:
         return Content("")
-    last = losses[-1]
-    left = (int(str(last["steps"])) - int(str(last["step"]))) * int(str(last["per_step_ms"])) / 1000
-    text = f"loss {float(str(losses[0]['loss'])):.3f} -> {float(str(last['loss'])):.3f}  step {last['step']}/{last['steps']}"
-    if left:
+    last, left = losses[-1], remaining_seconds(losses)
+    text = f"loss {losses[0]['loss']:.3f} -> {last['loss']:.3f}  step {last['step']}/{last['steps']}"
+    if left is not None:
         text += f"  {last['per_step_ms']} ms/step  {short_duration(left)} left"
     return Content.styled(text, "bold")
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Label, OptionList
@@ -18,7 +19,7 @@ from sft_tui.core.profile import NAME_PATTERN
 class ProfileChooser(ModalScreen[str]):
     """Returns the name of a profile, known or new, or an empty string."""
 
-    BINDINGS = [Binding("escape", "cancel", "Cancel")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "cancel", "Cancel")]
 
     def __init__(self, names: list[str], current: str) -> None:
         super().__init__(classes="dialog")

@@ -14,17 +14,8 @@ from textual.message import Message
 from textual.widgets import Checkbox, Input, Label, Select, Static
 
 from sft_tui.core.problem import Problem
+from sft_tui.core.profile import PATH_FIELDS
 from sft_tui.core.terminal_text import neutralise
-
-PATH_FIELDS = {
-    "environment.python": "file",
-    "environment.mindformers_home": "folder",
-    "environment.work_dir": "folder",
-    "model.hf_dir": "folder",
-    "model.tokenizer_model": "file",
-    "dataset.train_path": "file",
-    "dataset.eval_path": "file",
-}
 
 
 class FormField(Vertical):

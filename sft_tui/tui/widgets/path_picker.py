@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Iterable
+from typing import ClassVar, Iterable
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import DirectoryTree, Footer, Label
@@ -25,7 +25,7 @@ class _Tree(DirectoryTree):
 class PathPicker(ModalScreen[str]):
     """Returns the chosen path, or an empty string."""
 
-    BINDINGS = [
+    BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", "Cancel"),
         Binding("ctrl+o", "choose", "Choose", priority=True),
         Binding("backspace", "up", "Folder above"),

@@ -1,0 +1,30 @@
+"""A checkpoint report in words."""
+
+from __future__ import annotations
+
+from typing import List
+
+from sft_tui.checkpoint.inspect import CheckpointReport
+from sft_tui.core.terminal_text import short_size
+
+SHARDS_SHOWN = 4
+
+
+def describe_checkpoint(report: CheckpointReport) -> List[str]:
+    """What is in the folder, a line each: files by role, then the model."""
+    lines = [f"{report.folder}"]
+    shards = [file for file in report.files if file.role == "safetensors"]
+    for file in [f for f in report.files if f.role != "safetensors"] + shards[:SHARDS_SHOWN]:
+        size = f"  {short_size(file.size)}" if file.size else ""
+        lines.append(f"  {file.state:10} {file.name}{size}")
+    if len(shards) > SHARDS_SHOWN:
+        lines.append(f"  ... and {len(shards) - SHARDS_SHOWN} more shards")
+    config = report.config
+    if config is not None:
+        lines.append(
+            f"{config.family}: {report.parameters:,} parameters in {report.dtype or 'unknown precision'}, "
+            f"{config.num_layers} layers, hidden {config.hidden_size}, {config.num_heads} heads "
+            f"({config.num_kv_heads} for keys and values), vocabulary {config.vocab_size}, "
+            f"up to {config.max_position_embeddings} tokens{', tied embeddings' if config.tied else ''}"
+        )
+    return lines

@@ -1,0 +1,175 @@
+"""Looks through a checkpoint folder: what is there, what is missing, and whether it can be converted.
+
+Reads headers only, and never raises for what it finds: everything that is wrong becomes a `Problem`.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Dict, List, Optional, Tuple
+
+from sft_tui.checkpoint.folder_files import FolderFile, find_unfinished, list_files
+from sft_tui.checkpoint.key_map import TensorMap
+from sft_tui.checkpoint.model_config import load_model_config
+from sft_tui.checkpoint.precision import DTYPES
+from sft_tui.checkpoint.safetensors_header import TensorEntry
+from sft_tui.checkpoint.safetensors_index import load_tensor_entries
+from sft_tui.checkpoint.source_file import LFS_HINT, check_folder, is_lfs_pointer
+from sft_tui.checkpoint.source_model import count_parameters, describe_complaints, map_model, plan_output
+from sft_tui.core.model_config import ModelConfig
+from sft_tui.core.problem import Problem
+from sft_tui.errors import InvalidInputError, SftError
+
+FIELD = "model.hf_dir"
+TOKENIZER_FIELD = "model.tokenizer_model"
+_DTYPE_WORDS = {"F32": "fp32", "F16": "fp16", "BF16": "bf16"}
+
+
+@dataclass(frozen=True)
+class CheckpointReport:
+    """What a checkpoint folder holds. Sizes in bytes; what could not be found out is None, 0 or empty.
+
+    `dtype` is the number type of the tensors in `--dtype` words, joined by `+` when they are mixed. `shapes_agree` is
+    None when config or tensors could not be read. `output_sizes` is empty when nothing can be converted.
+    """
+
+    folder: Path
+    files: Tuple[FolderFile, ...] = ()
+    config: Optional[ModelConfig] = None
+    parameters: int = 0
+    dtype: str = ""
+    shards: int = 0
+    total_bytes: int = 0
+    shapes_agree: Optional[bool] = None
+    tokenizer_model: Optional[Path] = None
+    problems: Tuple[Problem, ...] = ()
+    output_sizes: Dict[str, int] = field(default_factory=dict)
+
+    @property
+    def family(self) -> Optional[str]:
+        """The family's name, if it is a known one."""
+        return self.config.family if self.config else None
+
+    @property
+    def convertible(self) -> bool:
+        """Whether convert-weight would take it."""
+        return not any(problem.severity == "error" for problem in self.problems)
+
+    def output_bytes(self, dtype: str) -> int:
+        """Size of the `.ckpt` under `--dtype`; 0 when it cannot be told."""
+        return self.output_sizes.get(dtype, 0)
+
+    def to_json(self) -> Dict[str, object]:
+        """The report as a JSON object."""
+        return {
+            "folder": str(self.folder),
+            "files": [file.to_json() for file in self.files],
+            "family": self.family,
+            "config": asdict(self.config) if self.config else None,
+            "parameters": self.parameters,
+            "dtype": self.dtype,
+            "shards": self.shards,
+            "total_bytes": self.total_bytes,
+            "shapes_agree": self.shapes_agree,
+            "tokenizer_model": str(self.tokenizer_model) if self.tokenizer_model else None,
+            "output_bytes": dict(self.output_sizes),
+            "convertible": self.convertible,
+            "problems": [problem.to_json() for problem in self.problems],
+        }
+
+
+def inspect_checkpoint(folder: Path) -> CheckpointReport:
+    """Look through a Hugging Face checkpoint folder. Raises nothing for what is in it, or if it is not there."""
+    try:
+        check_folder(folder)
+        files, unfinished = list_files(folder), find_unfinished(folder)
+    except InvalidInputError as error:
+        return CheckpointReport(folder, problems=(_problem(error),))
+    except OSError as error:
+        message = f"{folder} could not be read: {error.strerror or error}."
+        return CheckpointReport(folder, problems=(Problem(FIELD, message, "Check your rights."),))
+    problems: List[Problem] = []
+    config = _config(folder, problems)
+    entries = _entries(folder, files, problems)
+    tensors = map_model(config, entries) if config and entries else None
+    if tensors and tensors.complaints:
+        problems.append(Problem(FIELD, *describe_complaints(folder, tensors)))
+    output_sizes = _output_sizes(tensors, problems) if tensors and not tensors.complaints else {}
+    tokenizer_model = _tokenizer_model(folder, problems)
+    problems += [
+        Problem(FIELD, f"{name} is the rest of a download that was broken off.", "Download again.", "warning")
+        for name in unfinished
+    ]
+    return CheckpointReport(
+        folder=folder,
+        files=tuple(files),
+        config=config,
+        parameters=count_parameters(tensors) if tensors else 0,
+        dtype="+".join(sorted({_DTYPE_WORDS.get(entry.dtype, entry.dtype) for entry in entries})),
+        shards=len({entry.file for entry in entries}),
+        total_bytes=sum(entry.nbytes for entry in entries),
+        shapes_agree=None if tensors is None else not tensors.complaints,
+        tokenizer_model=tokenizer_model,
+        problems=tuple(problems),
+        output_sizes=output_sizes,
+    )
+
+
+def _config(folder: Path, problems: List[Problem]) -> Optional[ModelConfig]:
+    try:
+        return load_model_config(folder)
+    except InvalidInputError as error:
+        problems.append(_problem(error))
+        return None
+
+
+def _entries(folder: Path, files: List[FolderFile], problems: List[Problem]) -> List[TensorEntry]:
+    if any(file.role == "bin" and file.state == "present" for file in files):
+        problems.append(
+            Problem(
+                FIELD,
+                f"{folder} has its weights as .bin files, which this version does not read yet.",
+                "Where transformers is installed: python -c "
+                '"import sys; from transformers import AutoModelForCausalLM as M; '
+                "M.from_pretrained(sys.argv[1], torch_dtype='auto').save_pretrained(sys.argv[2])\" "
+                f"{shlex.quote(str(folder))} {shlex.quote(f'{folder}-safetensors')}",
+            )
+        )
+        return []
+    try:
+        return load_tensor_entries(folder)
+    except InvalidInputError as error:
+        problems.append(_problem(error))
+        return []
+
+
+def _output_sizes(tensors: TensorMap, problems: List[Problem]) -> Dict[str, int]:
+    try:
+        return {dtype: sum(tensor.file_bytes for tensor in plan_output(tensors, dtype)) for dtype in DTYPES}
+    except InvalidInputError as error:
+        problems.append(_problem(error))
+        return {}
+
+
+def _tokenizer_model(folder: Path, problems: List[Problem]) -> Optional[Path]:
+    path = folder / "tokenizer.model"
+    try:
+        if path.is_file():
+            if not is_lfs_pointer(path):
+                return path
+            problems.append(Problem(TOKENIZER_FIELD, f"{path} is a Git LFS pointer, not the file itself.", LFS_HINT))
+            return None
+    except OSError as error:
+        problems.append(
+            Problem(TOKENIZER_FIELD, f"{path} could not be read: {error.strerror or error}.", "Check your rights.")
+        )
+        return None
+    hint = "Name the tokenizer.model of this model if it is elsewhere."
+    problems.append(Problem(TOKENIZER_FIELD, f"{folder} has no tokenizer.model.", hint, "warning"))
+    return None
+
+
+def _problem(error: SftError) -> Problem:
+    return Problem(FIELD, error.message, error.hint, exit_code=error.exit_code)

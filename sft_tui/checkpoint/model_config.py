@@ -1,0 +1,165 @@
+"""Reads config.json of a Hugging Face checkpoint into the facts that converting and training need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Dict, List, Mapping, Optional
+
+from sft_tui.checkpoint.key_map import FAMILIES, family_of
+from sft_tui.checkpoint.source_file import load_json_object
+from sft_tui.core.model_config import ModelConfig
+from sft_tui.errors import InvalidInputError
+
+CONFIG_NAME = "config.json"
+MAX_DIMENSION = 2**31 - 1
+
+
+def load_model_config(folder: Path) -> ModelConfig:
+    """The config of a checkpoint folder; raises InvalidInputError with everything that is wrong with it."""
+    path = folder / CONFIG_NAME
+    return parse_model_config(load_json_object(path), str(path))
+
+
+def parse_model_config(data: Mapping[str, object], where: str) -> ModelConfig:
+    """Text of config.json to facts; what is left out has the default of transformers' LlamaConfig.
+
+    Raises InvalidInputError that begins with `where` and lists every missing or wrong field at once.
+    """
+    fields = _Fields(data)
+    family = family_of(data)
+    if family is None:
+        kind = data.get("model_type") or data.get("architectures")
+        fields.wrong.append(f"model_type {str(kind)[:80]!r} is not a known family ({', '.join(sorted(FAMILIES))})")
+    heads = fields.positive("num_attention_heads")
+    rope = fields.optional_object("rope_parameters")  # transformers 5 keeps rope_theta and the scaling in there
+    scaling = fields.optional_object("rope_scaling") or _scaling_of(rope)
+    old_theta = fields.positive_number("rope_theta", 10000.0)
+    config = ModelConfig(
+        family=family or "",
+        hidden_size=fields.positive("hidden_size"),
+        num_layers=fields.positive("num_hidden_layers"),
+        num_heads=heads,
+        num_kv_heads=fields.positive("num_key_value_heads", heads),
+        intermediate_size=fields.positive("intermediate_size"),
+        vocab_size=fields.positive("vocab_size"),
+        max_position_embeddings=fields.positive("max_position_embeddings", 2048),
+        rms_norm_eps=fields.positive_number("rms_norm_eps", 1e-6),
+        rope_theta=_Fields(rope, fields.wrong).positive_number("rope_theta", old_theta),
+        rope_scaling=scaling,
+        tied=fields.flag("tie_word_embeddings"),
+        torch_dtype=fields.text("torch_dtype") or fields.text("dtype"),
+        bos_token_id=fields.token("bos_token_id", 1),
+        eos_token_id=fields.token("eos_token_id", 2),
+        pad_token_id=fields.token("pad_token_id", None),
+        architectures=fields.texts("architectures"),
+    )
+    _check_heads(config, data, fields.wrong)
+    if fields.wrong:
+        raise InvalidInputError(
+            f"{where} cannot be used: {'; '.join(fields.wrong)}.",
+            "Take config.json from the same place as the weights.",
+        )
+    return config
+
+
+def dimensions_of(config: ModelConfig) -> Dict[str, int]:
+    """The sizes that the shapes in `key_map` speak of."""
+    return {
+        "hidden": config.hidden_size,
+        "kv": config.hidden_size // config.num_heads * config.num_kv_heads,
+        "intermediate": config.intermediate_size,
+        "vocab": config.vocab_size,
+    }
+
+
+def _scaling_of(rope: Optional[Dict[str, object]]) -> Optional[Dict[str, object]]:
+    if not rope or rope.get("rope_type", "default") == "default":
+        return None
+    return {key: value for key, value in rope.items() if key != "rope_theta"}
+
+
+def _check_heads(config: ModelConfig, data: Mapping[str, object], wrong: List[str]) -> None:
+    if wrong:
+        return  # the sums below would only repeat what is wrong already
+    if config.hidden_size % config.num_heads:
+        wrong.append(
+            f"hidden_size {config.hidden_size} is no multiple of num_attention_heads {config.num_heads}",
+        )
+    elif config.num_heads % config.num_kv_heads:
+        wrong.append(
+            f"num_attention_heads {config.num_heads} is no multiple of num_key_value_heads {config.num_kv_heads}"
+        )
+    head_dim = data.get("head_dim")
+    if head_dim is not None and not wrong and head_dim != config.hidden_size // config.num_heads:
+        # MindFormers' Llama has no other head size.
+        wrong.append(f"head_dim {str(head_dim)[:40]} is not hidden_size / num_attention_heads")
+
+
+class _Fields:
+    """Takes typed values out of a JSON object and collects what is wrong with them."""
+
+    def __init__(self, data: Optional[Mapping[str, object]], wrong: Optional[List[str]] = None) -> None:
+        self.data = data or {}
+        self.wrong: List[str] = [] if wrong is None else wrong
+
+    def _refuse(self, name: str, what: str) -> None:
+        self.wrong.append(f"{name} is {str(self.data.get(name))[:60]!r}, not {what}")
+
+    def positive(self, name: str, default: Optional[int] = None) -> int:
+        value = self.data.get(name)
+        if value is None and default is not None:
+            return default
+        if value is None:
+            self.wrong.append(f"{name} is missing")
+        elif type(value) is int and 0 < value <= MAX_DIMENSION:
+            return value
+        else:
+            self._refuse(name, "a positive integer")
+        return 0
+
+    def positive_number(self, name: str, default: float) -> float:
+        value = self.data.get(name)
+        if value is None:
+            return default
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 1e30:
+            return float(value)
+        self._refuse(name, "a positive number")
+        return default
+
+    def flag(self, name: str) -> bool:
+        value = self.data.get(name)
+        if value is not None and not isinstance(value, bool):
+            self._refuse(name, "true or false")
+        return value is True
+
+    def text(self, name: str) -> str:
+        value = self.data.get(name)
+        if value is not None and not isinstance(value, str):
+            self._refuse(name, "a text")
+        return value if isinstance(value, str) else ""
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        value = self.data.get(name)
+        items = value if isinstance(value, list) else []
+        if value is not None and (not isinstance(value, list) or not all(isinstance(item, str) for item in items)):
+            self._refuse(name, "a list of texts")
+            return ()
+        return tuple(items)
+
+    def optional_object(self, name: str) -> Optional[Dict[str, object]]:
+        value = self.data.get(name)
+        if value is not None and not isinstance(value, dict):
+            self._refuse(name, "an object")
+        return value if isinstance(value, dict) else None
+
+    def token(self, name: str, default: Optional[int]) -> Optional[int]:
+        """A token id; of a list (Llama 3 has several end tokens) the first. -1 means that there is none."""
+        value = self.data.get(name)
+        if isinstance(value, list) and value:
+            value = value[0]
+        if value is None:
+            return default
+        if type(value) is int and -1 <= value <= MAX_DIMENSION:
+            return value if value >= 0 else None
+        self._refuse(name, "a token id")
+        return default

@@ -1,0 +1,82 @@
+"""Reads the small files of a checkpoint folder, and says in plain words why one cannot be used."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Dict, List, Tuple
+
+from sft_tui.errors import InvalidInputError
+
+MAX_JSON_BYTES = 100_000_000
+LFS_HINT = "Run `git lfs pull` in the folder, or download the file again."
+DOWNLOAD_HINT = "Download the file again."
+_LFS_START = b"version https://git-lfs.github.com/spec/"
+
+
+def is_lfs_pointer(path: Path) -> bool:
+    """Whether the file is the note that Git LFS leaves in place of a big file. Raises OSError."""
+    with path.open("rb") as stream:
+        return stream.read(len(_LFS_START)) == _LFS_START
+
+
+def check_folder(folder: Path) -> None:
+    """Raises InvalidInputError unless `folder` is a folder that can be looked into."""
+    try:
+        if not folder.is_dir():
+            what = "is not a folder" if folder.exists() else "does not exist"
+            raise InvalidInputError(f"{folder} {what}.", "Choose the folder that holds config.json.")
+    except OSError as error:
+        raise not_read(folder, error) from error
+
+
+def check_regular_file(path: Path) -> int:
+    """The size of a file in bytes; raises InvalidInputError for one that is missing, unreadable or an LFS pointer."""
+    try:
+        if not path.exists():
+            raise InvalidInputError(f"{path} is missing.", DOWNLOAD_HINT)
+        if not path.is_file():
+            raise InvalidInputError(f"{path} is not a file.", "Choose a folder as it comes from Hugging Face.")
+        if is_lfs_pointer(path):
+            raise InvalidInputError(f"{path} is a Git LFS pointer, not the file itself.", LFS_HINT)
+        return path.stat().st_size
+    except OSError as error:
+        raise not_read(path, error) from error
+
+
+def not_read(path: Path, error: OSError) -> InvalidInputError:
+    """The error to raise when the system did not let `path` be read."""
+    return InvalidInputError(f"{path} could not be read: {error.strerror or error}.", "Check your rights and the disk.")
+
+
+def load_json_object(path: Path) -> Dict[str, object]:
+    """The JSON object in a file; raises InvalidInputError naming the file."""
+    size = check_regular_file(path)
+    if size > MAX_JSON_BYTES:
+        raise InvalidInputError(f"{path} has {size:,} bytes, too many for this kind of file.", DOWNLOAD_HINT)
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise not_read(path, error) from error
+    return parse_json_object(raw, str(path))
+
+
+def parse_json_object(raw: bytes, where: str) -> Dict[str, object]:
+    """One JSON object, each key once; raises InvalidInputError that begins with `where`."""
+    try:
+        data = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique_keys)
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise InvalidInputError(f"{where} is not valid JSON: {reason}.", DOWNLOAD_HINT) from error
+    if not isinstance(data, dict):
+        raise InvalidInputError(f"{where} is not a JSON object.", DOWNLOAD_HINT)
+    return data
+
+
+def _unique_keys(pairs: List[Tuple[str, object]]) -> Dict[str, object]:
+    data = dict(pairs)
+    if len(data) != len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"{twice[:200]!r} is there twice")
+    return data

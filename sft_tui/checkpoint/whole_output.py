@@ -1,0 +1,124 @@
+"""Writes a big file so that whoever looks finds the old one or the whole new one, never a half."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Iterator, Sequence, Union
+
+from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
+
+SUFFIX = ".ckpt"
+
+
+def check_output(output: Path, inputs: Sequence[Path], needed: int, *, force: bool) -> None:
+    """See that `needed` bytes can be written to `output`, before any work. Writes nothing.
+
+    Raises InvalidInputError for a name that cannot be meant, EnvironmentNotFitError for missing rights or a full disk.
+    """
+    try:
+        _check_name(output, inputs, force)
+        _check_room(output, needed)
+    except OSError as error:
+        raise not_written(output, error) from error
+
+
+def _check_name(output: Path, inputs: Sequence[Path], force: bool) -> None:
+    if output.suffix != SUFFIX:
+        raise InvalidInputError(f"{output} does not end with {SUFFIX}.", "MindSpore loads no other name.")
+    if output.is_dir():
+        raise InvalidInputError(f"{output} is a folder, not a file.", "Give the name of the file to write.")
+    real = output.resolve()
+    if any(real == path.resolve() for path in inputs):
+        raise InvalidInputError(f"{output} is one of the files to convert.", "Give the output another name.")
+    if output.exists() and not force:
+        raise InvalidInputError(f"{output} exists already.", "Give --force to replace it, or another name.")
+
+
+def _check_room(output: Path, needed: int) -> None:
+    folder = output.parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise InvalidInputError(f"{folder} is a file, not a folder.", "Choose another place for the output.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise EnvironmentNotFitError(f"{folder} cannot be written by you.", "Choose another folder, or get the rights.")
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise EnvironmentNotFitError(
+            f"The disk of {folder} has {free / 1e9:.2f} GB free; {output.name} needs {needed / 1e9:.2f} GB.",
+            "Free some room, or choose a folder on another disk.",
+        )
+
+
+class PartialFile:
+    """A new file under a hidden name beside its target. All methods raise EnvironmentNotFitError."""
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self._path = target.with_name(f".{target.name}.{uuid.uuid4().hex[:12]}.partial")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._stream = self._path.open("xb")
+        except OSError as error:
+            raise not_written(target, error) from error
+
+    def write(self, data: Union[bytes, memoryview]) -> None:
+        """Append all of the data."""
+        try:
+            self._stream.write(data)
+        except OSError as error:
+            raise not_written(self._target, error) from error
+
+    def finish(self) -> None:
+        """Bring everything to the disk."""
+        try:
+            self._stream.flush()
+            os.fsync(self._stream.fileno())
+            self._stream.close()
+        except OSError as error:
+            raise not_written(self._target, error) from error
+
+    def publish(self) -> None:
+        """Take the target's place, for good."""
+        try:
+            self._path.replace(self._target)
+            _sync_folder(self._target.parent)
+        except OSError as error:
+            raise not_written(self._target, error) from error
+
+    def discard(self) -> None:
+        """Remove what was not published."""
+        with suppress(OSError):  # closing flushes, and fails again on a full disk
+            self._stream.close()
+        with suppress(OSError):
+            self._path.unlink()
+
+
+@contextmanager
+def open_partial(target: Path) -> Iterator[PartialFile]:
+    """A new file that is gone at the end of the block unless it was published."""
+    partial = PartialFile(target)
+    try:
+        yield partial
+    finally:
+        partial.discard()
+
+
+def not_written(path: Path, error: OSError) -> EnvironmentNotFitError:
+    """The error to raise when the system refused to write `path`."""
+    reason = error.strerror or str(error)
+    return EnvironmentNotFitError(
+        f"{path} could not be written: {reason}.", "Check the free space and your rights on that folder."
+    )
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

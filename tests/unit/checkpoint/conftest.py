@@ -1,0 +1,98 @@
+"""Checkpoint folders to convert: the golden model, and small ones made to measure."""
+
+from __future__ import annotations
+
+import json
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Callable, Dict, Optional, Sequence, Tuple
+
+import pytest
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+Tensors = Dict[str, Tuple[str, Sequence[int], bytes]]
+
+
+@pytest.fixture
+def golden() -> Path:
+    return GOLDEN
+
+
+@pytest.fixture(scope="session")
+def make_hf(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """make_hf("--dtype", "bf16", ...) gives a folder that make_hf_llama.py wrote; the same one for the same arguments.
+
+    A test that changes it asks for `hf_dir`.
+    """
+    made: Dict[Tuple[str, ...], Path] = {}
+
+    def make(*arguments: str) -> Path:
+        if arguments not in made:
+            made[arguments] = tmp_path_factory.mktemp("hf")
+            command = [sys.executable, str(GOLDEN / "make_hf_llama.py"), str(made[arguments]), *arguments]
+            subprocess.run(command, check=True)
+        return made[arguments]
+
+    return make
+
+
+@pytest.fixture
+def hf_dir(make_hf: Callable[..., Path], tmp_path: Path) -> Path:
+    """A two-shard fp16 Llama of the test's own."""
+    folder = tmp_path / "hf"
+    folder.mkdir()
+    for file in make_hf("--shards", "2").iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    return folder
+
+
+@pytest.fixture
+def write_safetensors() -> Callable[..., Path]:
+    """write_safetensors(path, {name: (dtype, shape, bytes)}, header={...}) writes a file, by default a sound one."""
+
+    def write(path: Path, tensors: Tensors, header: Optional[Dict[str, object]] = None, length: int = -1) -> Path:
+        described: Dict[str, object] = {}
+        at = 0
+        for name, (dtype, shape, data) in tensors.items():
+            described[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [at, at + len(data)]}
+            at += len(data)
+        raw = json.dumps(described if header is None else header).encode()
+        body = b"".join(data for _, _, data in tensors.values())
+        path.write_bytes(struct.pack("<Q", len(raw) if length < 0 else length) + raw + body)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def read_tensors() -> Callable[[Path], Tensors]:
+    """read_tensors(folder) gives what write_safetensors takes, in the order of the file model.safetensors."""
+
+    def read(folder: Path) -> Tensors:
+        data = (folder / "model.safetensors").read_bytes()
+        start = 8 + struct.unpack("<Q", data[:8])[0]
+        header = json.loads(data[8:start])
+        header.pop("__metadata__", None)
+        return {
+            name: (
+                item["dtype"],
+                item["shape"],
+                data[start + item["data_offsets"][0] : start + item["data_offsets"][1]],
+            )
+            for name, item in header.items()
+        }
+
+    return read
+
+
+@pytest.fixture
+def edit_json() -> Callable[..., None]:
+    """edit_json(path, key=value, ...) sets keys of a JSON file; None removes a key."""
+
+    def edit(path: Path, **changes: object) -> None:
+        data = {**json.loads(path.read_text()), **changes}
+        path.write_text(json.dumps({key: value for key, value in data.items() if value is not None}))
+
+    return edit

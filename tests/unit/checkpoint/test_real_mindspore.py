@@ -1,0 +1,91 @@
+"""What MindSpore itself makes of our files, and we of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Dict, List
+
+import pytest
+
+from sft_tui.checkpoint.byte_run import ByteRun
+from sft_tui.checkpoint.ckpt_format import write_tensor
+from sft_tui.checkpoint.ckpt_reader import load_ckpt_entries
+from sft_tui.checkpoint.convert import convert_weight
+
+pytestmark = pytest.mark.real
+
+LOAD = """
+import hashlib, json, sys
+import mindspore as ms
+print(json.dumps({path: [
+    {"name": name, "dims": list(value.shape), "tensor_type": str(value.dtype),
+     "sha256": hashlib.sha256(value.get_bytes()).hexdigest()}
+    for name, value in ms.load_checkpoint(path).items()] for path in sys.argv[1:]}))
+"""
+
+SAVE = """
+import sys
+import numpy as np
+import mindspore as ms
+big = np.zeros((2**28 + 2**20, 1), np.float16)
+big[-1] = 1
+ms.save_checkpoint(
+    [
+        {"name": "global_step", "data": ms.Parameter(ms.Tensor(7, ms.int32))},
+        {"name": "adam_m.model.norm_out.weight", "data": ms.Parameter(ms.Tensor([1.0, 2.0], ms.float32))},
+        {"name": "big", "data": ms.Parameter(ms.Tensor(big))},
+    ],
+    sys.argv[1], append_dict={"epoch_num": 3, "text": "hello"}, crc_check=True,
+)
+"""
+
+
+def run(code: str, *arguments: Path) -> str:
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def test_mindspore_loads_the_very_tensors_of_the_reference(golden, make_hf, tmp_path):
+    expected: Dict[str, List[object]] = {}
+    for case in ("mha_fp16_2shards", "gqa_bf16", "tied_fp32_3shards"):
+        reference = json.loads((golden / "checkpoints" / f"expected_{case}.json").read_text())
+        folder = make_hf(*reference["make_hf_llama_arguments"])
+        for dtype in ("fp32", "fp16", "bf16"):
+            output = tmp_path / f"{case}_{dtype}.ckpt"
+            convert_weight(folder, output, family="llama", dtype=dtype)
+            expected[str(output)] = reference[f"dtype_{dtype}"]
+    assert json.loads(run(LOAD, *map(Path, expected))) == expected
+
+
+def test_a_training_checkpoint_of_mindspore_is_read_and_written_the_same(tmp_path):
+    saved, copy = tmp_path / "saved.ckpt", tmp_path / "copy.ckpt"
+    run(SAVE, saved)
+    entries = load_ckpt_entries(saved)
+    assert [(entry.name, entry.dims, len(entry.segments)) for entry in entries] == [
+        ("global_step", (), 1),
+        ("adam_m.model.norm_out.weight", (2,), 1),
+        ("big", (2**28 + 2**20, 1), 2),
+        ("epoch_num", (), 1),
+        ("text", (0,), 1),
+    ]
+    with copy.open("wb") as sink:
+        for entry in entries:
+            stretches = [(part.offset, part.nbytes) for part in entry.segments]
+            dims = (0,) if entry.tensor_type == "str" else entry.dims
+            with ByteRun(saved, stretches, entry.name) as values:
+                write_tensor(sink, entry.name, dims, entry.tensor_type, entry.nbytes, values.chunks())
+    checksum = 17
+    assert copy.stat().st_size == saved.stat().st_size - checksum
+    assert digest(copy, copy.stat().st_size) == digest(saved, copy.stat().st_size)
+
+
+def digest(path: Path, nbytes: int) -> str:
+    value = hashlib.sha256()
+    with ByteRun(path, [(0, nbytes)], path.name) as content:
+        for chunk in content.chunks():
+            value.update(chunk)
+    return value.hexdigest()
