@@ -63,9 +63,14 @@ def own_command() -> tuple[str, ...]:
 
 def command_under(python: str) -> tuple[str, ...]:
     """How to call sft-tui under another interpreter: Python runs a folder that has a `__main__.py`."""
-    if python == sys.executable:
+    if _same_interpreter(Path(python), Path(sys.executable)):
         return own_command()
     return (python, str(PACKAGE_DIR))
+
+
+def _same_interpreter(one: Path, other: Path) -> bool:
+    """`python` and `python3.11` of one environment; environments of one base interpreter differ by their folder."""
+    return one.parent == other.parent and one.resolve() == other.resolve()
 
 
 def find_executable(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from sft_tui.core.profile import SECTIONS
 from sft_tui.paths import jobs_dir, profiles_dir, state_dir
 from sft_tui.preflight import new_profile_data
 from sft_tui.store.atomic import make_private_dir, write_atomic
@@ -30,9 +31,14 @@ def choose_profile(name: str) -> str:
 def load_session(name: str) -> Session:
     """The session of a profile, new or not. Raises InvalidInputError for a file that cannot be read."""
     fresh = new_profile_data(name)
-    if name in list_profiles(profiles_dir()):
-        return Session(name, {**fresh, **load_profile_data(profiles_dir(), name)})
-    return Session(name, fresh)
+    if name not in list_profiles(profiles_dir()):
+        return Session(name, fresh)
+    loaded = load_profile_data(profiles_dir(), name)
+    for section in SECTIONS:
+        typed = loaded.get(section)
+        # what a file leaves out has its default; what is no section at all cannot be shown as one
+        loaded[section] = {**fresh[section], **typed} if isinstance(typed, dict) else fresh[section]
+    return Session(name, loaded)
 
 
 def save_session(name: str, data: dict[str, Any]) -> None:

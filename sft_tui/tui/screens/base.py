@@ -37,7 +37,7 @@ class WizardScreen(Screen[None]):
         with Horizontal(id="body"):
             yield Rail(self.STEP)
             with VerticalScroll(id="content"):
-                yield Static(Content.styled(self.ABOUT, "$text-muted"), id="about")
+                yield Static(Content.styled(self.ABOUT, "dim"), id="about")
                 yield from self.compose_content()
         yield Footer(compact=True)
 
@@ -60,7 +60,7 @@ class WizardScreen(Screen[None]):
         parts: list[Content | tuple[str, str]] = [
             (" sft-tui ", "bold reverse"),
             (f" {self.step.title}  ", "bold"),
-            (f"profile {session.name}  ", "$text-muted"),
+            (f"profile {session.name}  ", "dim"),
         ]
         if session.rehearsal:
             parts.append((" REHEARSAL: toy model ", "bold black on yellow"))
@@ -68,7 +68,7 @@ class WizardScreen(Screen[None]):
             step = session.job_state.current_step
             parts.append((f"  job {session.job_state.lifecycle}: {step.title if step else '...'}", "$warning"))
         elif session.examining:
-            parts.append(("  looking ...", "$text-muted"))
+            parts.append(("  looking ...", "dim"))
         return Content.assemble(*parts)
 
 

@@ -74,7 +74,7 @@ def _job(state: JobState | None, events: list[Event]) -> Content:
     colour = {"succeeded": "$success", "failed": "$error", "lost": "$error"}.get(state.outcome or "", "$warning")
     lines = [Content.assemble((f"{state.id}  ", "bold"), (neutralise(state.headline()), colour))]
     if state.hint:
-        lines.append(Content.styled(neutralise(state.hint), "$text-muted"))
+        lines.append(Content.styled(neutralise(state.hint), "dim"))
     lines += [_step(step, events) for step in state.steps]
     return Content("\n").join(lines)
 
@@ -90,7 +90,7 @@ def _step(step: StepState, events: list[Event]) -> Content:
     if perplexity is not None:
         detail = f"perplexity {perplexity:.2f}"
     style = {"running": "$warning", "failed": "$error"}.get(step.status, "")
-    return Content.assemble((text, style), (f"  {neutralise(detail)}" if detail else "", "$text-muted"))
+    return Content.assemble((text, style), (f"  {neutralise(detail)}" if detail else "", "dim"))
 
 
 def _progress(step: StepState, events: list[Event]) -> str:
@@ -121,4 +121,4 @@ def _host(session: Session) -> Content:
         return Content("")
     memory = f"{short_size(host.memory_used)} of {short_size(host.memory_total)}"
     text = f"host  cpu {host.cpu_percent:.0f} % of {host.cores} cores  load {host.load_1min:.1f}  memory {memory}"
-    return Content.styled(f"{text}  disk {short_size(host.disk_free)} free", "$text-muted")
+    return Content.styled(f"{text}  disk {short_size(host.disk_free)} free", "dim")

@@ -36,7 +36,7 @@ def _problems(session: Session) -> list[Content]:
         place = _place(problem.field)
         lines.append(Content.assemble((f"! {place}: ", colour), neutralise(problem.message)))
         if problem.hint:
-            lines.append(Content.styled(f"    {neutralise(problem.hint)}", "$text-muted"))
+            lines.append(Content.styled(f"    {neutralise(problem.hint)}", "dim"))
     return [*lines, Content("")]
 
 
@@ -52,13 +52,13 @@ def _plan(session: Session) -> list[Content]:
     plan = session.plan
     if plan is None:
         waiting = "looking ..." if session.examining else "There are no commands yet: put the lines above in order."
-        return [Content.styled(waiting, "$text-muted")]
+        return [Content.styled(waiting, "dim")]
     lines = [Content.styled("Nothing stands in the way. ctrl+r runs:", "bold $success")]
     for number, step in enumerate(plan.steps, 1):
         lines.append(Content(""))
         lines.append(
             Content.assemble(
-                (f"{number}. {step.title}", "bold"), (_remark(session, step.id, step.not_needed), "$text-muted")
+                (f"{number}. {step.title}", "bold"), (_remark(session, step.id, step.not_needed), "dim")
             )
         )
         if not step.not_needed:

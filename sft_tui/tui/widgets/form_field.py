@@ -60,7 +60,7 @@ class FormField(Vertical):
         return Input(str(self._value), placeholder=placeholder, compact=True, classes="form-value")
 
     def _help(self) -> Content:
-        return Content.styled(self._info.description or "", "$text-muted")
+        return Content.styled(self._info.description or "", "dim")
 
     def show_problem(self, problem: Problem | None) -> None:
         """Put the problem under the field, or the help line back."""

@@ -9,7 +9,7 @@ from textual.widget import Widget
 from sft_tui.tui.session import WIZARD_STEPS, RailMark, Session
 
 _MARKS: dict[RailMark, tuple[str, str]] = {
-    "todo": ("·", "$text-muted"),
+    "todo": ("·", "dim"),
     "current": (">", "$accent"),
     "problem": ("!", "$error"),
     "running": ("~", "$warning"),
