@@ -85,13 +85,10 @@ def whole_path(text: str) -> str:
     return str(Path(text).expanduser().absolute())
 
 
-def child_environment(additions: dict[str, str]) -> dict[str, str]:
-    """The environment of a step: the submitter's, with the step's additions.
-
-    A PATH addition goes in front of the PATH that is there.
-    """
-    environment = dict(os.environ)
-    for name, value in additions.items():
+def child_environment(additions: dict[str, str], search_paths: dict[str, str]) -> dict[str, str]:
+    """The environment of a step: the submitter's, with additions; `search_paths` go in front of what is there."""
+    environment = {**os.environ, **additions}
+    for name, value in search_paths.items():
         old = environment.get(name, "")
-        environment[name] = f"{value}:{old}" if name in ("PATH", "PYTHONPATH") and old else value
+        environment[name] = f"{value}:{old}" if old else value
     return environment

@@ -22,9 +22,10 @@ from sft_tui.checkpoint.manifest import (
 )
 from sft_tui.checkpoint.precision import cast_values, count_infinite
 from sft_tui.checkpoint.source_model import OutputTensor, SourceModel, load_source_model, plan_output
-from sft_tui.checkpoint.whole_output import check_output, not_written, open_partial
+from sft_tui.checkpoint.whole_output import check_output, open_partial
 from sft_tui.core.progress import Progress, ProgressCallback, no_progress
 from sft_tui.errors import InvalidInputError
+from sft_tui.whole_file import not_written
 
 
 @dataclass(frozen=True)

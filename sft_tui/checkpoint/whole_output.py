@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import uuid
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Iterator, Sequence, Union
 
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
+from sft_tui.whole_file import not_written, partial_name, sync_folder
 
 SUFFIX = ".ckpt"
 
@@ -59,7 +59,7 @@ class PartialFile:
 
     def __init__(self, target: Path) -> None:
         self._target = target
-        self._path = target.with_name(f".{target.name}.{uuid.uuid4().hex[:12]}.partial")
+        self._path = partial_name(target)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             self._stream = self._path.open("xb")
@@ -86,7 +86,7 @@ class PartialFile:
         """Take the target's place, for good."""
         try:
             self._path.replace(self._target)
-            _sync_folder(self._target.parent)
+            sync_folder(self._target.parent)
         except OSError as error:
             raise not_written(self._target, error) from error
 
@@ -107,18 +107,3 @@ def open_partial(target: Path) -> Iterator[PartialFile]:
     finally:
         partial.discard()
 
-
-def not_written(path: Path, error: OSError) -> EnvironmentNotFitError:
-    """The error to raise when the system refused to write `path`."""
-    reason = error.strerror or str(error)
-    return EnvironmentNotFitError(
-        f"{path} could not be written: {reason}.", "Check the free space and your rights on that folder."
-    )
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

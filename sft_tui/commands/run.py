@@ -65,22 +65,17 @@ def _write_script(plan: Plan, folder: Path) -> int:
         if step.not_needed:
             lines += ["", f"# {step.title}: not needed, {step.not_needed}"]
             continue
-        env = "".join(f"export {name}={shlex.quote(value)}{_old_value(name)}; " for name, value in step.env.items())
         lines += [
             "",
             f"# {step.title}",
             f"mkdir -p {shlex.quote(step.cwd)}",
-            f"(cd {shlex.quote(step.cwd)}; {env}{shlex.join(step.argv)})",
+            f"(cd {shlex.quote(step.cwd)} && {step.command})",
         ]
     script = folder / "node_0.sh"
     write_atomic(script, "\n".join(lines) + "\n")
     script.chmod(0o700)
     say(f"{script}")
     return 0
-
-
-def _old_value(name: str) -> str:
-    return f'"${{{name}:+:${name}}}"' if name in ("PATH", "PYTHONPATH") else ""
 
 
 def run_profile(arguments: argparse.Namespace) -> int:

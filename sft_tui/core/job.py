@@ -18,12 +18,14 @@ EventKind = Literal[
     "stop_asked", "job_finished",
 ]  # fmt: skip
 
+STOP_GRACE_SECONDS: Final = 30.0
 EXIT_CODES: dict[Outcome, int] = {"succeeded": 0, "failed": 1, "stopped": 3, "lost": 1}
 
 
 class _Data(BaseModel):
     # a state file of a later version may know more
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    # a loss may be NaN or infinite: that must not turn into null
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="constants")
 
 
 class ProcessIdentity(_Data):
@@ -42,6 +44,7 @@ class JobSpec(_Data):
     plan: Plan
     from_step: str = ""
     until_step: str = ""
+    stop_grace_seconds: float = STOP_GRACE_SECONDS  # between asking a step to end and killing it
     submitted_at: float
 
 

@@ -30,13 +30,15 @@ class PlannedFile(_Data):
 
 
 class Step(_Data):
-    """One command of a job. `env` holds additions to the submitter's environment."""
+    """One command of a job. `env` holds additions to the submitter's environment, `search_paths` what goes in front of
+    PATH and its like."""
 
     id: str
     title: str
     argv: tuple[str, ...]
     cwd: str
     env: dict[str, str] = {}
+    search_paths: dict[str, str] = {}
     inputs: tuple[str, ...] = ()
     outputs: tuple[Output, ...] = ()
     training_log: str = ""  # where loss lines appear; empty: in the step's own log
@@ -46,6 +48,7 @@ class Step(_Data):
     def command(self) -> str:
         """The command as a person would paste it into a shell."""
         env = [f"{name}={shlex.quote(value)}" for name, value in self.env.items()]
+        env += [f'{name}={shlex.quote(value)}"${{{name}:+:${name}}}"' for name, value in self.search_paths.items()]
         return " ".join([*(["env", *env] if env else []), shlex.join(self.argv)])
 
 
@@ -64,3 +67,13 @@ class Plan(_Data):
             if step.id == step_id:
                 return step
         raise KeyError(step_id)
+
+    def only(self, wanted: tuple[str, ...]) -> Plan:
+        """The plan of those steps and of the steps that make what they read."""
+        kept: list[Step] = []
+        read: set[str] = set()
+        for step in reversed(self.steps):
+            if step.id in wanted or any(output.path in read for output in step.outputs):
+                kept.append(step)
+                read.update(step.inputs)
+        return self.model_copy(update={"steps": tuple(reversed(kept))})

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass
-from typing import Iterable, Optional, Union
+from typing import Iterable, Iterator, Optional, Union
 
 from sft_tui.core.progress import Progress
 
@@ -26,6 +26,9 @@ _NOT_LOADED = re.compile(r"Network parameters are not loaded: (?P<lists>\(\[.*\]
 _PROGRESS = re.compile(r"^progress: (?P<label>.*?) ?(?P<done>\d+)/(?P<total>\d+) (?P<unit>[a-z]+)\b")
 _EXCEPTION = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception|Interrupt)(?::|$)|^sft-tui: error")
 _ERROR = re.compile(r"\[(?:ERROR|CRITICAL)\]| - (?:ERROR|CRITICAL) - |\bcommand not found\b|^Killed$")
+_CHAINED = re.compile(r"^(?:The above exception was the direct cause|During handling of the above exception)")
+_RULE = re.compile(r"^[-=\s]*$")
+MAX_FACT_LINE = 4096
 _PET_PARAMETER = re.compile(r"mindpet_delta|lora_[ab]\b")
 
 
@@ -73,34 +76,36 @@ LogFact = Union[TrainingStep, Perplexity, LoadedWeights, Progress]
 
 
 def parse_line(line: str) -> Optional[LogFact]:
-    """What one log line says, or None where it says nothing we count."""
-    if match := _STEP.search(line):
-        return _training_step(match, line)
-    if match := _PERPLEXITY.search(line):
-        return Perplexity(_number(match["loss"]), _number(match["ppl"]))
+    """What one log line says, or None where it says nothing we count. Never raises."""
+    # only the list of parameters is ever long; a bound keeps the patterns fast on a line that never ends
+    head = line[:MAX_FACT_LINE]
+    try:
+        if match := _STEP.search(head):
+            return _training_step(match, head)
+        if match := _PERPLEXITY.search(head):
+            return Perplexity(_number(match["loss"]), _number(match["ppl"]))
+        if match := _PROGRESS.match(head):
+            return Progress(int(match["done"]), int(match["total"]), match["unit"], match["label"])
+    except ValueError:
+        return None  # a torn line; the next one tells more
     if match := _NOT_LOADED.search(line):
         return _loaded_weights(match["lists"])
-    if match := _PROGRESS.match(line):
-        return Progress(int(match["done"]), int(match["total"]), match["unit"], match["label"])
     return None
 
 
-def _training_step(match: re.Match[str], line: str) -> Optional[TrainingStep]:
+def _training_step(match: re.Match[str], line: str) -> TrainingStep:
     rate, norm, overflow = _LEARNING_RATE.search(line), _NORM.search(line), _OVERFLOW.search(line)
-    try:
-        return TrainingStep(
-            epoch=int(match["epoch"]),
-            epochs=int(match["epochs"]),
-            step=int(match["step"]),
-            steps=int(match["steps"]),
-            loss=_number(match["loss_list"] or match["loss"]),
-            per_step_ms=int(match["ms"]),
-            learning_rate=_number(rate["lr"]) if rate else None,
-            global_norm=_number(norm["norm"]) if norm else None,
-            overflow=bool(overflow and overflow[1] == "True"),
-        )
-    except ValueError:
-        return None  # a torn line; the next one tells more
+    return TrainingStep(
+        epoch=int(match["epoch"]),
+        epochs=int(match["epochs"]),
+        step=int(match["step"]),
+        steps=int(match["steps"]),
+        loss=_number(match["loss_list"] or match["loss"]),
+        per_step_ms=int(match["ms"]),
+        learning_rate=_number(rate["lr"]) if rate else None,
+        global_norm=_number(norm["norm"]) if norm else None,
+        overflow=bool(overflow and overflow[1] == "True"),
+    )
 
 
 def _number(text: str) -> float:
@@ -110,7 +115,7 @@ def _number(text: str) -> float:
 def _loaded_weights(text: str) -> Optional[LoadedWeights]:
     try:
         lists = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         return None
     return LoadedWeights(tuple(str(name) for name in lists[0] if not _PET_PARAMETER.search(str(name))))
 
@@ -118,17 +123,36 @@ def _loaded_weights(text: str) -> Optional[LoadedWeights]:
 def first_error_line(lines: Iterable[str]) -> str:
     """The line that says why a step failed: the first exception message, else the first error, else the last line.
 
-    MindSpore prints an exception's name alone on its line at times; then the next line that says something follows it.
+    MindSpore prints an exception's name alone on its line at times, with the message between ruled lines below it.
+    Where another exception was raised on the first one's account, and says more (a file), both are given.
     """
     error = last = ""
     rows = iter(lines)
     for row in rows:
-        line = row.strip()
         if _EXCEPTION.match(row):
-            if line.endswith(":"):
-                line += " " + next((more.strip(" -\n") for more in rows if more.strip(" -\n")), "")
-            return line
+            first = _whole_message(row.strip(), rows)
+            second = _chained_message(rows)
+            return f"{first} ({second})" if second and first.partition(": ")[2] not in second else first
+        line = row.strip()
         if not error and _ERROR.search(row):
             error = line
         last = line or last
     return error or last
+
+
+def _whole_message(line: str, rows: Iterator[str]) -> str:
+    """The exception's line, with the lines that its message goes on with."""
+    while line.endswith(":"):
+        more = next((row for row in rows if not _RULE.match(row)), None)
+        if more is None:
+            break
+        line += " " + more.strip(" -\n")
+    return line
+
+
+def _chained_message(rows: Iterator[str]) -> str:
+    """The exception that was raised on account of the one just read, or an empty string."""
+    following = next((row for row in rows if row.strip()), "")
+    if not _CHAINED.match(following):
+        return ""
+    return next((_whole_message(row.strip(), rows) for row in rows if _EXCEPTION.match(row)), "")

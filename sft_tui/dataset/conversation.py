@@ -12,8 +12,8 @@ from typing import Iterator, Optional, TextIO, Tuple
 from sft_tui.core.progress import ProgressCallback, no_progress
 from sft_tui.dataset.json_stream import stream_items
 from sft_tui.dataset.records import AlpacaRecord, json_kind, read_alpaca
-from sft_tui.dataset.whole_file import open_whole_file
 from sft_tui.errors import InvalidInputError
+from sft_tui.whole_file import open_whole_file
 
 # The prompts that Stanford Alpaca was trained with (tatsu-lab/stanford_alpaca, train.py).
 PROMPT_WITH_INPUT = (

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
-from sft_tui.dataset.whole_file import open_whole_file
 from sft_tui.errors import InvalidInputError
+from sft_tui.whole_file import open_whole_file
 
 SCHEMA_VERSION = 1
 

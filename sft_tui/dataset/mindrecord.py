@@ -16,9 +16,9 @@ from sft_tui.dataset.manifest import Manifest, Work, describe_work, load_same, s
 from sft_tui.dataset.publish import output_names, partial_folder, publish, stamp_outputs
 from sft_tui.dataset.request import check_request, check_space, count_conversations
 from sft_tui.dataset.tokenizer import Tokenizer, load_tokenizer
-from sft_tui.dataset.whole_file import check_output_path, not_written
 from sft_tui.dataset.wiki import encode_wiki
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
+from sft_tui.whole_file import check_output_path, not_written
 
 if TYPE_CHECKING:
     import numpy as np

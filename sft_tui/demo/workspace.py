@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 from pathlib import Path
 from typing import Any
@@ -71,5 +72,17 @@ def _profile_data(folder: Path, workers: int) -> dict[str, Any]:
         seq_length=192,
     )
     data["training"].update(epochs=3, batch_size=4, learning_rate=3e-3, run_name=f"rehearsal-{workers}")
-    data["nodes"]["worker_num"] = workers
+    data["nodes"].update(worker_num=workers, master_port=_free_port(data["nodes"]["master_port"]))
     return data
+
+
+def _free_port(first: int) -> int:
+    """The first port from `first` on that nobody listens on: a rehearsal must not fail beside another msrun."""
+    for port in range(first, first + 100):
+        with socket.socket() as listener:
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    return first

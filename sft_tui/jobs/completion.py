@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from sft_tui.core.plan import Output, Step
 from sft_tui.core.training_log import first_error_line
@@ -20,24 +20,28 @@ from sft_tui.store.atomic import make_private_dir, write_atomic
 RECORD_SCHEMA_VERSION = 1
 
 
-class StepRecord(BaseModel):
-    """What a step did. Signatures map a path to [size, mtime in nanoseconds] of each file in it."""
+Signature = dict[str, tuple[int, int]]  # size and mtime in nanoseconds of each file
+Signatures = dict[str, Signature]  # of each path
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+
+class StepRecord(BaseModel):
+    """What a step did."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="constants")
 
     schema_version: int = RECORD_SCHEMA_VERSION
     step: str
     job: str
     command: list[str]
-    inputs: dict[str, dict[str, tuple[int, int]]]
-    outputs: dict[str, dict[str, tuple[int, int]]]
+    inputs: Signatures
+    outputs: Signatures
     facts: dict[str, Any] = {}
 
 
-def signature(path: Path) -> dict[str, tuple[int, int]]:
-    """Size and mtime of a file, or of every file in a folder; empty where nothing is."""
+def signature(path: Path) -> Signature:
+    """Size and mtime of a file, or of every file in a folder (hidden ones left out); empty where nothing is."""
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+        files = sorted(p for p in path.rglob("*") if not _is_hidden(p.relative_to(path)) and p.is_file())
     else:
         files = [path] if path.is_file() else []
     result = {}
@@ -47,25 +51,40 @@ def signature(path: Path) -> dict[str, tuple[int, int]]:
     return result
 
 
-def missing_output(step: Step, facts: dict[str, Any], since: float) -> str:
-    """What the step should have left and did not, or an empty string. `facts` are those its log told."""
+def _is_hidden(relative: Path) -> bool:
+    return any(part.startswith(".") for part in relative.parts)
+
+
+def sign_inputs(step: Step) -> Signatures:
+    """What the step is about to read. Raises OSError."""
+    return {path: signature(Path(path)) for path in step.inputs}
+
+
+def sign_outputs(step: Step) -> Signatures:
+    """What stands now where the step writes. Raises OSError."""
+    return {output.path: signature(Path(output.path)) for output in step.outputs}
+
+
+def missing_output(step: Step, facts: dict[str, Any], before: Signatures) -> str:
+    """What the step should have left and did not, or an empty string.
+
+    `facts` are those its log told, `before` is what stood where it writes before it began.
+    """
     for output in step.outputs:
-        problem = _check(output, facts, since)
+        problem = _check(output, facts, before.get(output.path, {}))
         if problem:
             return problem
     return ""
 
 
-def _check(output: Output, facts: dict[str, Any], since: float) -> str:
+def _check(output: Output, facts: dict[str, Any], before: Signature) -> str:
     path = Path(output.path)
     if output.kind == "perplexity":
         return "" if "perplexity" in facts else f"no perplexity was reported in {path}"
     if output.kind == "weights_loaded":
         return _check_loaded(path, facts)
     if output.kind == "checkpoint_folder":
-        # a file system may keep whole seconds only
-        fresh = [p for p in path.glob("rank_*/*.ckpt") if p.stat().st_size and p.stat().st_mtime >= since - 2]
-        return "" if fresh else f"no new checkpoint is in {path}"
+        return "" if _new_checkpoints(path, before) else f"no new checkpoint is in {path}"
     if not path.is_file() or path.stat().st_size == 0:
         return f"{path} is missing or empty"
     if output.kind in ("ckpt", "mindrecord"):
@@ -73,6 +92,15 @@ def _check(output: Output, facts: dict[str, Any], since: float) -> str:
     if output.kind == "json":
         return _check_json(path)
     return ""
+
+
+def _new_checkpoints(folder: Path, before: Signature) -> list[str]:
+    """Checkpoints that were not there before; told without a clock, for a file server has its own."""
+    return [
+        name
+        for name, seen in signature(folder).items()
+        if seen[0] and name.startswith("rank_") and name.endswith(".ckpt") and before.get(name) != seen
+    ]
 
 
 def _check_loaded(path: Path, facts: dict[str, Any]) -> str:
@@ -102,15 +130,15 @@ def record_path(records_dir: Path, step: Step) -> Path:
     return records_dir / f"{step.id}.json"
 
 
-def save_record(records_dir: Path, step: Step, job_id: str, facts: dict[str, Any]) -> None:
-    """Remember that the step succeeded. Raises OSError."""
+def save_record(records_dir: Path, step: Step, job_id: str, facts: dict[str, Any], inputs: Signatures) -> None:
+    """Remember that the step succeeded with the inputs as they were when it began. Raises OSError."""
     make_private_dir(records_dir)
     record = StepRecord(
         step=step.id,
         job=job_id,
         command=command_of(step),
-        inputs={path: signature(Path(path)) for path in step.inputs},
-        outputs={output.path: signature(Path(output.path)) for output in step.outputs},
+        inputs=inputs,
+        outputs=sign_outputs(step),
         facts=facts,
     )
     write_atomic(record_path(records_dir, step), record.model_dump_json(indent=1))
@@ -120,29 +148,27 @@ def find_record(records_dir: Path, step: Step) -> StepRecord | None:
     """The record of the same work, with inputs and outputs still as they were; None where the step has to run."""
     try:
         record = StepRecord.model_validate_json(record_path(records_dir, step).read_text(encoding="utf-8"))
-    except (OSError, ValidationError):
+        same = record.inputs == sign_inputs(step) and record.outputs == sign_outputs(step)
+    except (OSError, ValueError):
         return None
     if record.schema_version != RECORD_SCHEMA_VERSION or record.command != command_of(step):
         return None
-    if set(record.inputs) != set(step.inputs) or set(record.outputs) != {o.path for o in step.outputs}:
-        return None
-    for path, seen in [*record.inputs.items(), *record.outputs.items()]:
-        if signature(Path(path)) != seen:
-            return None
-    return record if record.outputs else None
+    return record if same and record.outputs else None
 
 
 def command_of(step: Step) -> list[str]:
     """What has to be the same for the work to be the same: command and environment."""
-    return [*step.argv, *(f"{name}={value}" for name, value in sorted(step.env.items()))]
+    return [*step.argv, *(f"{name}={value}" for name, value in sorted({**step.env, **step.search_paths}.items()))]
 
 
 def first_error(step: Step, log: Path) -> str:
     """Why the step failed, from the logs of its workers and its own."""
     logs = [log]
     if step.training_log:
-        folder = Path(step.training_log).parent
-        logs = [*sorted(folder.glob("worker_*.log"), key=_rank), *logs]
+        last_worker = Path(step.training_log)
+        workers = sorted(last_worker.parent.glob("worker_*.log"), key=_rank)
+        # an earlier run with more workers leaves the logs of its higher ranks
+        logs = [*(p for p in workers if _rank(p) <= _rank(last_worker)), *logs]
     last = ""
     for path in logs:
         try:

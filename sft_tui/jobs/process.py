@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -13,9 +14,14 @@ from pathlib import Path
 import psutil
 
 from sft_tui.core.job import ProcessIdentity
+from sft_tui.core.plan import Step
 from sft_tui.paths import PACKAGE_DIR, child_environment
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+KILL_SECONDS = 10.0  # a process that SIGKILL does not end in this time waits for a device or a disk
+JOB_MARK = "SFT_TUI_JOB"  # environment variable of every step: the id of its job
+
+Child = subprocess.Popen[bytes]
 
 
 def boot_id() -> str:
@@ -43,7 +49,8 @@ def is_alive(identity: ProcessIdentity | None) -> bool:
 
 def start_supervisor(job_dir: Path, lock_descriptor: int) -> None:
     """Start the supervisor of a job, detached from this terminal and session; it inherits the job's lock."""
-    with (job_dir / "supervisor.log").open("ab") as log:
+    log = os.open(job_dir / "supervisor.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
         first = subprocess.Popen(
             [sys.executable, str(PACKAGE_DIR), "_supervise", str(job_dir), str(lock_descriptor)],
             stdin=subprocess.DEVNULL,
@@ -53,18 +60,20 @@ def start_supervisor(job_dir: Path, lock_descriptor: int) -> None:
             pass_fds=(lock_descriptor,),
             cwd="/",
         )
+    finally:
+        os.close(log)
     # it forks once more and ends at once, so that init adopts the supervisor
     first.wait()
 
 
-def start_step(argv: tuple[str, ...], cwd: str, env: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+def start_step(step: Step, log: Path, job_id: str) -> Child:
     """Start a step in a session of its own, its output straight into its log. Raises OSError."""
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         return subprocess.Popen(
-            list(argv),
-            cwd=cwd,
-            env=child_environment({"PYTHONUNBUFFERED": "1", **env}),
+            list(step.argv),
+            cwd=step.cwd,
+            env=child_environment({"PYTHONUNBUFFERED": "1", **step.env, JOB_MARK: job_id}, step.search_paths),
             stdin=subprocess.DEVNULL,
             stdout=descriptor,
             stderr=subprocess.STDOUT,
@@ -90,57 +99,62 @@ def signal_descendants(number: signal.Signals) -> int:
     """Send a signal to every process below this one; how many got it."""
     count = 0
     for process in descendants():
-        try:
+        with contextlib.suppress(psutil.Error):  # gone, or now another user's
             process.send_signal(number)
             count += 1
-        except psutil.NoSuchProcess:
-            continue
     return count
 
 
-def reap_orphans() -> None:
-    """Collect every ended process that was handed to us."""
-    while True:
-        try:
-            pid, _ = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if pid == 0:
-            return
+def reap_orphans(spare: int = 0) -> None:
+    """Collect every ended process that was handed to us; `spare` is a child that somebody else waits for."""
+    with contextlib.suppress(ChildProcessError):
+        while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if ended.si_pid == spare:
+                return
+            os.waitpid(ended.si_pid, os.WNOHANG)
 
 
-def end_descendants(grace: float) -> int:
-    """Ask everything below this process to end, then kill what is left after `grace` seconds; how many there were."""
-    there = signal_descendants(signal.SIGTERM)
+def end_descendants(grace: float) -> list[int]:
+    """Ask everything below this process to end, then kill what is left after `grace` seconds; pids that resist."""
+    reap_orphans()
+    signal_descendants(signal.SIGTERM)
     deadline = time.monotonic() + grace
     while descendants() and time.monotonic() < deadline:
         time.sleep(0.05)
         reap_orphans()
-    while descendants():
-        signal_descendants(signal.SIGKILL)
+    deadline = time.monotonic() + KILL_SECONDS
+    while signal_descendants(signal.SIGKILL) and time.monotonic() < deadline:
         time.sleep(0.02)
         reap_orphans()
     reap_orphans()
-    return there
+    return [p.pid for p in descendants()]
 
 
 def signal_process(identity: ProcessIdentity | None, number: signal.Signals) -> bool:
     """Signal one process if it is still that very one; whether it was."""
-    if identity is None or not is_alive(identity):
+    if identity is None:
         return False
     try:
-        os.kill(identity.pid, number)
+        # holding the process by a descriptor, its pid cannot pass to another one between the look and the signal
+        descriptor = os.pidfd_open(identity.pid)
     except ProcessLookupError:
         return False
+    except (OSError, AttributeError):  # Linux before 5.3, or a Python built for one
+        return is_alive(identity) and _kill(identity.pid, number)
+    try:
+        if not is_alive(identity):
+            return False
+        signal.pidfd_send_signal(descriptor, number)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(descriptor)
     return True
 
 
-def signal_session(identity: ProcessIdentity | None, number: signal.Signals) -> bool:
-    """Signal the process group that a step leads, if its leader is still that very process; whether it was."""
-    if identity is None or not is_alive(identity):
-        return False
+def _kill(pid: int, number: signal.Signals) -> bool:
     try:
-        os.killpg(identity.pid, number)
+        os.kill(pid, number)
     except ProcessLookupError:
         return False
     return True

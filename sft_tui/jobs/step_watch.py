@@ -11,6 +11,8 @@ from sft_tui.core.progress import Progress
 from sft_tui.core.training_log import LoadedWeights, Perplexity, TrainingStep, parse_line
 from sft_tui.jobs.log_tail import LogTail
 
+READS_A_CALL = 8  # of 1 MB each at most
+
 
 class StepWatch:
     """Reads the new lines of a step's logs; keeps in `facts` what the judgement of the step needs."""
@@ -21,29 +23,43 @@ class StepWatch:
         # msrun opens its workers' logs anew: what stands there now is of an earlier run
         self._stale = _size_and_time(self._tail.path) if step.training_log else None
 
-    def read(self) -> list[tuple[EventKind, dict[str, Any]]]:
-        """Events since the last call; of progress only the newest."""
-        events: list[tuple[EventKind, dict[str, Any]]] = []
-        progress: Progress | None = None
+    def read(self, *, to_the_end: bool = False) -> list[tuple[EventKind, dict[str, Any]]]:
+        """Events since the last call; of progress only the newest.
+
+        One call reads a bounded amount, so that a step that floods its log cannot hold up a request to stop;
+        `to_the_end` is for a step that has ended.
+        """
         if self._stale is not None:
             if _size_and_time(self._tail.path) == self._stale:
                 return []
             self._stale = None
-        while lines := self._tail.read_lines():
+        events: list[tuple[EventKind, dict[str, Any]]] = []
+        progress: Progress | None = None
+        reads = 0
+        while (to_the_end or reads < READS_A_CALL) and (lines := self._tail.read_lines()):
+            reads += 1
             for line in lines:
                 fact = parse_line(line)
                 if isinstance(fact, Progress):
                     progress = fact
-                elif isinstance(fact, TrainingStep):
-                    events.append(("training_step", _training_step(fact)))
-                elif isinstance(fact, Perplexity):
-                    self.facts.update(loss=fact.loss, perplexity=fact.perplexity)
-                    events.append(("perplexity", {"loss": fact.loss, "perplexity": fact.perplexity}))
-                elif isinstance(fact, LoadedWeights):
-                    self.facts["not_loaded"] = list(fact.not_loaded)
+                elif fact is not None:
+                    events.extend(self._note(fact))
         if progress is not None:
             events.append(("progress", _progress(progress)))
         return events
+
+    def close(self) -> None:
+        """The step has ended."""
+        self._tail.close()
+
+    def _note(self, fact: TrainingStep | Perplexity | LoadedWeights) -> list[tuple[EventKind, dict[str, Any]]]:
+        if isinstance(fact, TrainingStep):
+            return [("training_step", _training_step(fact))]
+        if isinstance(fact, Perplexity):
+            self.facts.update(loss=fact.loss, perplexity=fact.perplexity)
+            return [("perplexity", {"loss": fact.loss, "perplexity": fact.perplexity})]
+        self.facts["not_loaded"] = list(fact.not_loaded)
+        return []
 
 
 def _training_step(fact: TrainingStep) -> dict[str, Any]:
@@ -62,9 +78,9 @@ def _progress(fact: Progress) -> dict[str, Any]:
     return {"done": fact.done, "total": fact.total, "unit": fact.unit, "label": fact.label}
 
 
-def _size_and_time(path: Path) -> tuple[int, float] | None:
+def _size_and_time(path: Path) -> tuple[int, int, int] | None:
     try:
         status = path.stat()
     except OSError:
         return None
-    return status.st_size, status.st_mtime
+    return status.st_ino, status.st_size, status.st_mtime_ns

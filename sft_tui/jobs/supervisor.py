@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import select
 import signal
-import subprocess
-import sys
 import time
 import traceback
+from collections import deque
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
-from sft_tui.core.job import Event, EventKind, Outcome
+from sft_tui.core.job import Event, EventKind, Outcome, StepStatus
 from sft_tui.core.plan import PlannedFile, Step
 from sft_tui.jobs import completion, process
 from sft_tui.jobs.step_watch import StepWatch
-from sft_tui.store.atomic import make_private_dir, write_atomic
+from sft_tui.store.atomic import write_atomic
 from sft_tui.store.job_store import JobFolder
 
 POLL_SECONDS = 0.5
-STOP_GRACE_SECONDS = 30.0
+RETRY_SECONDS = 5.0  # to write on a full disk
+ORPHAN_GRACE_SECONDS = 5.0
+MAX_UNWRITTEN_EVENTS = 10_000
 
 
 class StepFailedError(Exception):
@@ -41,6 +43,7 @@ class Supervisor:
         self.spec = folder.load_spec()
         self.state = folder.load_state()
         self._unsaved = False
+        self._unwritten: deque[Event] = deque(maxlen=MAX_UNWRITTEN_EVENTS)
         self._stop_asked = False
         self._forced = False
         self._wakeup_read, self._wakeup_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -52,15 +55,22 @@ class Supervisor:
         self._update(lifecycle="running", started_at=time.time(), supervisor=process.identify(os.getpid()))
         self._emit("job_started")
         outcome, reason, hint = self._run_steps()
-        process.end_descendants(grace=5.0)
-        self._update(lifecycle="finished", outcome=outcome, reason=reason, hint=hint, ended_at=time.time())
+        self._end_descendants()
+        # the event first: who sees a finished job has seen all of its events
         self._emit("job_finished", data={"outcome": outcome, "reason": reason})
-        while self._unsaved:  # a full disk: the end of the job must not get lost
-            time.sleep(POLL_SECONDS * 10)
-            self._save()
+        self._update(lifecycle="finished", outcome=outcome, reason=reason, hint=hint, ended_at=time.time())
+        self._write_what_is_left()
         return outcome
 
+    def _write_what_is_left(self) -> None:
+        """On a full disk wait for room, for the end of the job must not get lost; a request to stop ends that too."""
+        self._stop_asked = False
+        while self._is_behind() and self.folder.path.is_dir() and not self._stop_asked:
+            time.sleep(RETRY_SECONDS)
+            self._catch_up()
+
     def _run_steps(self) -> tuple[Outcome, str, str]:
+        again = f"sft-tui run {self.state.profile}"
         try:
             for file in self.spec.plan.files:
                 _write_planned_file(file)
@@ -71,32 +81,22 @@ class Supervisor:
                 if step.id == self.spec.until_step:
                     break
         except JobStoppedError:
-            return (
-                "stopped",
-                "stopped on request",
-                f"sft-tui run {self.state.profile} goes on from where it was stopped",
-            )
+            return "stopped", "stopped on request", f"{again} goes on from where it was stopped"
         except StepFailedError as error:
-            return (
-                "failed",
-                str(error),
-                f"sft-tui jobs log {self.folder.id} shows its log; then sft-tui run {self.state.profile}",
-            )
+            return "failed", str(error), f"sft-tui jobs log {self.folder.id} shows its log; then {again}"
         except OSError as error:
-            return "failed", _describe_os_error(error), "Make room or change permissions, then run the profile again."
+            reason = self._fail_running_step(_describe_os_error(error))
+            return "failed", reason, "Make room or change permissions, then run the profile again."
         except Exception:
-            traceback.print_exc()  # into supervisor.log
-            return (
-                "failed",
-                f"sft-tui itself failed: see {self.folder.supervisor_log}",
-                "Please report it with that file.",
-            )
+            _say(traceback.format_exc())
+            reason = self._fail_running_step(f"sft-tui itself failed: see {self.folder.supervisor_log}")
+            return "failed", reason, "Please report it with that file."
         return "succeeded", "", ""
 
     def _run_or_skip(self, step: Step) -> None:
+        self._forced = self._forced or step.id == self.spec.from_step
         if step.not_needed:
             return
-        self._forced = self._forced or step.id == self.spec.from_step
         record = None if self._forced else completion.find_record(_records_dir(step), step)
         if record is None:
             self._run_step(step)
@@ -110,64 +110,86 @@ class Supervisor:
 
     def _run_step(self, step: Step) -> None:
         log = self.folder.step_log(step.id)
-        since = time.time()
-        Path(step.cwd).mkdir(parents=True, exist_ok=True)
-        self._step_update(step, status="running", started_at=since)
+        self._step_update(step, status="running", started_at=time.time())
         self._emit("step_started", step, {"command": step.command})
+        Path(step.cwd).mkdir(parents=True, exist_ok=True)
+        inputs, before = completion.sign_inputs(step), completion.sign_outputs(step)
         watch = StepWatch(step, log)
         try:
-            child = process.start_step(step.argv, step.cwd, step.env, log)
+            child = process.start_step(step, log, self.folder.id)
         except OSError as error:
-            self._end_step(step, "failed", None, f"{step.argv[0]} could not be started: {error.strerror}")
+            self._fail(step, None, f"{step.argv[0]} could not be started: {_describe_os_error(error)}")
         self._step_update(step, process=process.identify(child.pid))
-        while child.poll() is None:
-            if self._stop_asked:
-                self._stop(step, child)
-            self._sleep()
-            self._forward(step, watch)
-            if self._unsaved:
-                self._save()
+        stopped = self._wait_for(step, child, watch)
         # msrun ends before its helpers; data workers outlive a killed parent
-        process.end_descendants(grace=5.0)
-        self._forward(step, watch)
-        self._judge(step, child.returncode, watch.facts, since, log)
-
-    def _judge(self, step: Step, code: int, facts: dict[str, Any], since: float, log: Path) -> None:
-        if self._stop_asked:
-            self._step_update(step, status="stopped", exit_code=code, ended_at=time.time(), reason="stopped on request")
-            self._emit("step_finished", step, {"status": "stopped", "exit_code": code})
+        self._end_descendants()
+        self._forward(step, watch, to_the_end=not stopped)
+        watch.close()
+        if stopped:
+            self._end_step(step, "stopped", child.returncode, "stopped on request")
             raise JobStoppedError
-        if code != 0:
-            why = completion.first_error(step, log)
-            self._end_step(
-                step, "failed", code, f"{process.describe_exit(code)}: {why}" if why else process.describe_exit(code)
-            )
-        missing = completion.missing_output(step, facts, since)
-        if missing:
-            self._end_step(step, "failed", code, f"exit code 0, but {missing}")
-        completion.save_record(_records_dir(step), step, self.folder.id, facts)
-        self._end_step(step, "done", code, "")
+        self._judge(step, child.returncode, watch.facts, before)
+        self._remember(step, watch.facts, inputs)
 
-    def _end_step(self, step: Step, status: str, code: int | None, reason: str) -> None:
+    def _wait_for(self, step: Step, child: process.Child, watch: StepWatch) -> bool:
+        """Forward what the step says until it has ended; whether it was stopped."""
+        deadline: float | None = None
+        killed = False
+        while child.poll() is None:
+            if self._stop_asked and deadline is None:
+                deadline = time.monotonic() + self.spec.stop_grace_seconds
+                self._update(lifecycle="stopping")
+                self._emit("stop_asked", step, {"grace_seconds": self.spec.stop_grace_seconds})
+                process.signal_descendants(signal.SIGTERM)
+            if deadline is not None and time.monotonic() > deadline and not killed:
+                killed = True
+                process.signal_descendants(signal.SIGKILL)
+            self._sleep()
+            process.reap_orphans(spare=child.pid)
+            self._forward(step, watch)
+            self._catch_up()
+        return deadline is not None
+
+    def _judge(self, step: Step, code: int, facts: dict[str, Any], before: completion.Signatures) -> None:
+        if code != 0:
+            how, why = process.describe_exit(code), completion.first_error(step, self.folder.step_log(step.id))
+            self._fail(step, code, f"{how}: {why}" if why else how)
+        missing = completion.missing_output(step, facts, before)
+        if missing:
+            self._fail(step, code, f"exit code 0, but {missing}")
+
+    def _remember(self, step: Step, facts: dict[str, Any], inputs: completion.Signatures) -> None:
+        reason = ""
+        try:
+            completion.save_record(_records_dir(step), step, self.folder.id, facts, inputs)
+        except OSError as error:  # the work is done all the same
+            reason = f"no record of it could be kept ({_describe_os_error(error)}): a later run does it again"
+        self._end_step(step, "done", 0, reason)
+
+    def _end_step(self, step: Step, status: StepStatus, code: int | None, reason: str) -> None:
         self._step_update(step, status=status, exit_code=code, ended_at=time.time(), reason=reason)
         self._emit("step_finished", step, {"status": status, "exit_code": code, "reason": reason})
-        if status == "failed":
-            raise StepFailedError(f"step {step.id}: {reason}")
 
-    def _forward(self, step: Step, watch: StepWatch) -> None:
-        for kind, data in watch.read():
+    def _fail(self, step: Step, code: int | None, reason: str) -> NoReturn:
+        self._end_step(step, "failed", code, reason)
+        raise StepFailedError(f"step {step.id}: {reason}")
+
+    def _fail_running_step(self, reason: str) -> str:
+        """No step may read as running in a job that has ended; the reason with the step's name."""
+        for state in self.state.steps:
+            if state.status == "running":
+                self._end_step(self.spec.plan.step(state.id), "failed", None, reason)
+                return f"step {state.id}: {reason}"
+        return reason
+
+    def _end_descendants(self) -> None:
+        left = process.end_descendants(grace=min(ORPHAN_GRACE_SECONDS, self.spec.stop_grace_seconds))
+        if left:
+            _say(f"processes that SIGKILL did not end: {left}")
+
+    def _forward(self, step: Step, watch: StepWatch, *, to_the_end: bool = False) -> None:
+        for kind, data in watch.read(to_the_end=to_the_end):
             self._emit(kind, step, data)
-
-    def _stop(self, step: Step, child: subprocess.Popen[bytes]) -> None:
-        self._update(lifecycle="stopping")
-        self._emit("stop_asked", step, {"grace_seconds": STOP_GRACE_SECONDS})
-        process.signal_descendants(signal.SIGTERM)
-        deadline = time.monotonic() + STOP_GRACE_SECONDS
-        while child.poll() is None and time.monotonic() < deadline:
-            self._sleep()
-        if child.poll() is None:
-            process.signal_descendants(signal.SIGKILL)
-            child.wait()
 
     def _install_signals(self) -> None:
         signal.set_wakeup_fd(self._wakeup_write, warn_on_full_buffer=False)
@@ -188,11 +210,11 @@ class Supervisor:
             except BlockingIOError:
                 return
 
-    def _update(self, **changes: Any) -> None:
+    def _update(self, **changes: Any) -> None:  # noqa: ANN401 - fields of JobState
         self.state = self.state.model_copy(update=changes)
         self._save()
 
-    def _step_update(self, step: Step, **changes: Any) -> None:
+    def _step_update(self, step: Step, **changes: Any) -> None:  # noqa: ANN401 - fields of StepState
         self.state = self.state.with_step(step.id, **changes)
         self._save()
 
@@ -202,15 +224,37 @@ class Supervisor:
             self._unsaved = False
         except OSError as error:
             if not self._unsaved:
-                print(f"state not saved: {error}", flush=True)
+                _say(f"state not saved: {error}")
             self._unsaved = True
 
     def _emit(self, kind: EventKind, step: Step | None = None, data: dict[str, Any] | None = None) -> None:
-        event = Event(kind=kind, time=time.time(), step=step.id if step else "", data=data or {})
-        try:
-            self.folder.append_event(event)
-        except OSError as error:
-            print(f"event {kind} not written: {error}", flush=True)
+        self._unwritten.append(Event(kind=kind, time=time.time(), step=step.id if step else "", data=data or {}))
+        self._write_events()
+
+    def _write_events(self) -> None:
+        while self._unwritten:
+            try:
+                self.folder.append_event(self._unwritten[0])
+            except OSError as error:
+                if len(self._unwritten) == 1:
+                    _say(f"event not written: {error}")
+                return
+            self._unwritten.popleft()
+
+    def _is_behind(self) -> bool:
+        return self._unsaved or bool(self._unwritten)
+
+    def _catch_up(self) -> None:
+        """Write again what a full disk had no room for."""
+        self._write_events()
+        if self._unsaved:
+            self._save()
+
+
+def _say(text: str) -> None:
+    """Into supervisor.log, if there is room."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"{text}\n".encode(errors="replace"))
 
 
 def _records_dir(step: Step) -> Path:
@@ -222,7 +266,7 @@ def _write_planned_file(file: PlannedFile) -> None:
     # the same text keeps its mtime, so that the steps that read it count as done
     if path.is_file() and path.read_text(encoding="utf-8") == file.text:
         return
-    make_private_dir(path.parent)
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, file.text)
 
 
@@ -243,7 +287,6 @@ def supervise_command(arguments: list[str]) -> int:
     try:
         Supervisor(JobFolder(job_dir)).run()
     except BaseException:
-        traceback.print_exc()
-        sys.stdout.flush()
+        _say(traceback.format_exc())
         return 1
     return 0

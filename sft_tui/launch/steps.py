@@ -127,7 +127,8 @@ class _PlanBuilder:
         path, output = self.profile.dataset.eval_path, self.paths.conversation("eval")
         argv = (*self.facts.own_command, "convert-alpaca", "--data_path", path, "--output_path", output)
         outputs = (Output(path=output, kind="conversation"),)
-        return self._step("convert-alpaca-eval", "Convert held-out alpaca data", argv, (path,), outputs)
+        step = self._step("convert-alpaca-eval", "Convert held-out alpaca data", argv, (path,), outputs)
+        return self._unless_no_evaluation(step)
 
     def preprocess(self, part: str) -> Step:
         # MindFormers' training reads seq_length + 1 tokens, its evaluation exactly seq_length;
@@ -200,9 +201,9 @@ class _PlanBuilder:
         if self.profile.environment.device_target == "CPU":
             arguments = (*arguments, "--register_path", f"{self.facts.package_dir}/launch/cpu")
         # msrun calls plain `python`: the training interpreter's folder has to come first
-        env = {"PATH": str(PurePosixPath(environment.python).parent), "LOG_MF_PATH": self.paths.log_dir(step_id)}
+        search_paths = {"PATH": str(PurePosixPath(environment.python).parent)}
         if environment.mindformers_home:
-            env["PYTHONPATH"] = environment.mindformers_home
+            search_paths["PYTHONPATH"] = environment.mindformers_home
         training_log = ""
         argv: tuple[str, ...] = (environment.python, *arguments)
         if is_distributed(self.profile, mode):
@@ -211,7 +212,14 @@ class _PlanBuilder:
             training_log = worker_log(msrun_log, self.profile.nodes)
         step = self._step(step_id, title, argv, inputs, outputs)
         # the records of what is done lie in the working directory: here one set for each run
-        return step.model_copy(update={"env": env, "training_log": training_log, "cwd": self.paths.run_dir})
+        return step.model_copy(
+            update={
+                "env": {"LOG_MF_PATH": self.paths.log_dir(step_id)},
+                "search_paths": search_paths,
+                "training_log": training_log,
+                "cwd": self.paths.run_dir,
+            }
+        )
 
     def _unless_no_evaluation(self, step: Step) -> Step:
         return step.model_copy(update={"not_needed": self._no_evaluation}) if self._no_evaluation else step

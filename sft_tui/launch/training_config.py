@@ -66,18 +66,7 @@ def build_training_yaml(
         **_parallel(profile, cpu),
         "context": _context(profile, cpu),
         "model": _model(profile, facts.model, cpu),
-        "processor": {
-            "return_tensors": "ms",
-            "tokenizer": {
-                "type": "LlamaTokenizer",
-                "vocab_file": facts.tokenizer_model,
-                "unk_token": "<unk>",
-                "bos_token": "<s>",
-                "eos_token": "</s>",
-                "pad_token": "<unk>",
-            },
-            "type": "LlamaProcessor",
-        },
+        "processor": _processor(facts.tokenizer_model),
         "metric": {"type": "PerplexityMetric"},
         "do_eval": False,
     }
@@ -86,6 +75,18 @@ def build_training_yaml(
     config.update(_datasets(profile, run_mode, mindrecord))
     config["callbacks"] = _callbacks(save_steps(profile, facts)) if run_mode == "finetune" else []
     return str(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+
+
+def _processor(tokenizer_model: str) -> dict[str, Any]:
+    tokenizer = {
+        "type": "LlamaTokenizer",
+        "vocab_file": tokenizer_model,
+        "unk_token": "<unk>",
+        "bos_token": "<s>",
+        "eos_token": "</s>",
+        "pad_token": "<unk>",
+    }
+    return {"return_tensors": "ms", "tokenizer": tokenizer, "type": "LlamaProcessor"}
 
 
 def _parallel(profile: Profile, cpu: bool) -> dict[str, Any]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -30,11 +32,13 @@ print(json.dumps({"version": platform.python_version(), "packages": found, "pref
 
 
 def probe_environment(python: str, mindformers_home: str) -> EnvironmentFacts:
-    """Versions under the training interpreter (empty: this one) and tools of the host. Never raises: `error` says why."""
-    python = str(Path(find_executable(python) or python).absolute()) if python else sys.executable
-    home = str(Path(mindformers_home).expanduser()) if mindformers_home else ""
+    """Versions under the training interpreter (empty: this one), tools of the host. Never raises: `error` says why."""
+    python = str(Path(find_executable(python) or python).expanduser().absolute()) if python else sys.executable
+    # absolute: the steps run in another folder
+    home = str(Path(mindformers_home).expanduser().absolute()) if mindformers_home else ""
     answer, error = _ask(python)
-    packages = {str(k): str(v) for k, v in dict(answer.get("packages") or {}).items()}
+    found = answer.get("packages")
+    packages = {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
     version = source_version(Path(home)) if home else packages.get("mindformers", "")
     script = Path(home) / "run_mindformer.py"
     msrun = Path(python).parent / "msrun"
@@ -58,29 +62,45 @@ def probe_environment(python: str, mindformers_home: str) -> EnvironmentFacts:
 
 def _ask(python: str) -> tuple[dict[str, object], str]:
     try:
-        result = subprocess.run(
-            [python, "-c", _SCRIPT, *PACKAGES],
-            capture_output=True,
-            text=True,
-            timeout=PROBE_SECONDS,
-            stdin=subprocess.DEVNULL,
-            check=False,
-            cwd="/",
-        )
+        out, error = _run([python, "-c", _SCRIPT, *PACKAGES])
     except FileNotFoundError:
         return {}, f"{python} does not exist"
     except PermissionError:
         return {}, f"{python} is not an executable file"
-    except OSError as error:
-        return {}, f"{python} could not be started: {error.strerror}"
+    except OSError as problem:
+        return {}, f"{python} could not be started: {problem.strerror}"
     except subprocess.TimeoutExpired:
         return {}, f"{python} did not answer within {PROBE_SECONDS} s"
+    # a start-up file of that environment may print something of its own before
+    last_line = (out.strip().splitlines() or [""])[-1]
     try:
-        answer = json.loads(result.stdout)
+        answer = json.loads(last_line)
     except ValueError:
-        last = (result.stderr.strip().splitlines() or ["no output"])[-1]
-        return {}, f"{python} is not a working Python ({last})"
-    return answer if isinstance(answer, dict) else {}, ""
+        answer = None
+    if not isinstance(answer, dict):
+        why = (error.strip().splitlines() or [last_line[:80] or "no output"])[-1]
+        return {}, f"{python} is not a working Python ({why})"
+    return answer, ""
+
+
+def _run(argv: list[str]) -> tuple[str, str]:
+    """Standard output and standard error. Raises OSError, TimeoutExpired; nothing is left running then."""
+    with subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        cwd="/",
+        start_new_session=True,
+    ) as child:
+        try:
+            return child.communicate(timeout=PROBE_SECONDS)
+        except BaseException:
+            # a wrapper script's child would hold the pipes open
+            os.killpg(child.pid, signal.SIGKILL)
+            raise
 
 
 def source_version(home: Path) -> str:

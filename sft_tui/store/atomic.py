@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -44,9 +45,13 @@ def sync_dir(folder: Path) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append one line with one write. Raises OSError."""
+    """Append one line with one write, whole or not at all. Only one process may write the file. Raises OSError."""
+    data = (line + "\n").encode("utf-8")
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
-        os.write(descriptor, (line + "\n").encode("utf-8"))
+        before = os.fstat(descriptor).st_size
+        if os.write(descriptor, data) != len(data):  # the disk had room for a part
+            os.ftruncate(descriptor, before)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     finally:
         os.close(descriptor)

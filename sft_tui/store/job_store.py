@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import time
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Iterator, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from sft_tui.core.job import Event, JobSpec, JobState, initial_state
+from sft_tui.core.job import STOP_GRACE_SECONDS, Event, JobSpec, JobState, initial_state
 from sft_tui.core.plan import Plan
 from sft_tui.errors import InvalidInputError, SftError
 from sft_tui.store.atomic import append_line, make_private_dir, sync_dir, write_atomic
@@ -77,16 +78,15 @@ class JobFolder:
 
 
 def _parse_events(data: bytes) -> Iterator[Event]:
-    for line in data.splitlines():
-        try:
+    for line in data.split(b"\n"):
+        # an event kind of a later version, or a line torn by a full disk
+        with contextlib.suppress(ValidationError):
             yield Event.model_validate_json(line)
-        except ValidationError:  # an event kind of a later version, or a line torn by a full disk
-            continue
 
 
 def _load(kind: type[_Stored], path: Path) -> _Stored:
     try:
-        return kind.model_validate_json(path.read_text(encoding="utf-8"))
+        return kind.model_validate_json(path.read_bytes())
     except OSError as error:
         raise SftError(
             f"{path} cannot be read: {error.strerror}.", "The job's folder is damaged or not yours."
@@ -102,19 +102,39 @@ def new_job_id(profile: str, now: float) -> str:
     return f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}-{profile}-{secrets.token_hex(2)}"
 
 
-def create_job(jobs_dir: Path, plan: Plan, *, from_step: str = "", until_step: str = "") -> JobFolder:
-    """Write the folder of a new job. Raises OSError."""
-    now = time.time()
+def create_job(
+    jobs_dir: Path,
+    plan: Plan,
+    *,
+    from_step: str = "",
+    until_step: str = "",
+    stop_grace_seconds: float = STOP_GRACE_SECONDS,
+) -> tuple[JobFolder, JobState]:
+    """Make the folder of a new job with its spec; its first state is not written yet, so nobody lists it.
+
+    Raises OSError.
+    """
+    make_private_dir(jobs_dir)
+    while True:
+        now = time.time()
+        folder = JobFolder(jobs_dir / new_job_id(plan.profile, now))
+        try:
+            folder.path.mkdir(mode=0o700)
+            break
+        except FileExistsError:
+            continue
     spec = JobSpec(
-        id=new_job_id(plan.profile, now), plan=plan, from_step=from_step, until_step=until_step, submitted_at=now
+        id=folder.id,
+        plan=plan,
+        from_step=from_step,
+        until_step=until_step,
+        stop_grace_seconds=stop_grace_seconds,
+        submitted_at=now,
     )
-    folder = JobFolder(jobs_dir / spec.id)
-    make_private_dir(folder.path)
     make_private_dir(folder.path / "logs")
     write_atomic(folder.path / "spec.json", spec.model_dump_json(indent=1))
-    folder.save_state(initial_state(spec))
     sync_dir(jobs_dir)
-    return folder
+    return folder, initial_state(spec)
 
 
 def list_jobs(jobs_dir: Path) -> list[JobFolder]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, MutableMapping
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
@@ -16,7 +16,7 @@ from sft_tui.store.atomic import make_private_dir, write_atomic
 
 def profile_path(profiles_dir: Path, name: str) -> Path:
     """File of a profile. Raises InvalidInputError for a name that is not one (or would leave the folder)."""
-    if not re.match(NAME_PATTERN, name):
+    if not re.fullmatch(NAME_PATTERN, name):
         raise InvalidInputError(
             f"{name!r} is not a profile name.",
             "Use letters, digits, dot, dash and underscore; start with a letter or digit.",
@@ -26,7 +26,7 @@ def profile_path(profiles_dir: Path, name: str) -> Path:
 
 def list_profiles(profiles_dir: Path) -> list[str]:
     """Names of all profiles."""
-    return sorted(p.stem for p in profiles_dir.glob("*.toml") if re.match(NAME_PATTERN, p.stem))
+    return sorted(p.stem for p in profiles_dir.glob("*.toml") if re.fullmatch(NAME_PATTERN, p.stem))
 
 
 def load_profile_data(profiles_dir: Path, name: str) -> dict[str, Any]:
@@ -53,20 +53,31 @@ def save_profile_data(profiles_dir: Path, name: str, data: dict[str, Any]) -> Pa
     path = profile_path(profiles_dir, name)
     make_private_dir(profiles_dir)
     document = _existing(path)
-    content = {"schema_version": SCHEMA_VERSION, **data, "name": name}
-    for key, value in content.items():
-        if isinstance(value, dict) and isinstance(document.get(key), dict):
-            document[key].update(value)
-        else:
-            document[key] = value
+    _bring_up_to_date(document, {"schema_version": SCHEMA_VERSION, **data, "name": name})
     text = tomlkit.dumps(document)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         write_atomic(path, text)
     return path
 
 
+def _bring_up_to_date(table: MutableMapping[str, Any], content: dict[str, Any]) -> None:
+    """Change what differs, and only that: what stays keeps its comments and its spelling."""
+    for key in [key for key in table if key not in content]:
+        del table[key]
+    for key, value in content.items():
+        old = table.get(key)
+        if isinstance(value, dict) and isinstance(old, MutableMapping):
+            _bring_up_to_date(old, value)
+        elif key not in table or type(tomlkit.item(old).unwrap()) is not type(value) or old != value:
+            table[key] = value
+
+
 def _existing(path: Path) -> tomlkit.TOMLDocument:
     try:
         return tomlkit.parse(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, TOMLKitError):
+    except FileNotFoundError:
+        return tomlkit.document()
+    except (UnicodeDecodeError, TOMLKitError):
+        # somebody's slip in an editor: not ours to destroy
+        path.replace(path.with_name(f"{path.name}.unreadable"))
         return tomlkit.document()

@@ -1,0 +1,84 @@
+"""What still runs of a job whose supervisor is gone.
+
+Every step carries `SFT_TUI_JOB` in its environment, and hands it on to all that it starts: that finds workers in
+sessions of their own as well. Such a process is signalled only after its pid, start time and boot id were noted.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import time
+from pathlib import Path
+
+from sft_tui.core.job import JobState, ProcessIdentity
+from sft_tui.jobs import process
+
+POLL_SECONDS = 0.05
+SCAN_SECONDS = 0.5
+
+
+def left_running(state: JobState) -> list[ProcessIdentity]:
+    """Living processes of the job, its last step's leader first; empty after a restart of the machine."""
+    leader = next((s.process for s in state.steps if s.status == "running"), None)
+    if leader is None or leader.boot_id != process.boot_id():
+        return []
+    now = process.identify(leader.pid)
+    if now is not None and now != leader:
+        return []  # the pid belongs to somebody else: what was recorded is not to be trusted
+    marked = [p for p in _marked(state.id) if p != leader]
+    return [*([leader] if now is not None else []), *marked]
+
+
+def end_left_running(state: JobState, grace: float) -> bool:
+    """Ask what is left to end, and kill what remains after `grace` seconds; whether there was something."""
+    look_again()
+    left = left_running(state)
+    found = bool(left)
+    number = signal.SIGTERM
+    deadline = time.monotonic() + grace
+    asked: set[ProcessIdentity] = set()
+    while left:
+        if number == signal.SIGTERM and time.monotonic() > deadline:
+            number, asked = signal.SIGKILL, set()
+            deadline = time.monotonic() + process.KILL_SECONDS
+        elif time.monotonic() > deadline:
+            break
+        for identity in left:
+            if identity not in asked:
+                process.signal_process(identity, number)
+                asked.add(identity)
+        time.sleep(POLL_SECONDS)
+        look_again()
+        left = left_running(state)
+    return found
+
+
+def look_again() -> None:
+    """Forget the last look at the processes, where half a second matters."""
+    _scan.cache_clear()
+
+
+def _marked(job_id: str) -> list[ProcessIdentity]:
+    """Processes of this user that carry the job's mark and still live."""
+    return [p for p in _scan(int(time.monotonic() / SCAN_SECONDS)).get(job_id, []) if process.is_alive(p)]
+
+
+@functools.lru_cache(maxsize=1)
+def _scan(_tick: int) -> dict[str, list[ProcessIdentity]]:
+    """Job id to marked processes. Kept for a tick of the clock: a list of many lost jobs looks at /proc once."""
+    mark = f"{process.JOB_MARK}=".encode()
+    found: dict[str, list[ProcessIdentity]] = {}
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit() or int(folder.name) == os.getpid():
+            continue
+        identity = process.identify(int(folder.name))
+        try:
+            environment = (folder / "environ").read_bytes().split(b"\0")
+        except OSError:  # somebody else's, or gone
+            continue
+        job = next((e[len(mark) :] for e in environment if e.startswith(mark)), b"")
+        if identity is not None and job:
+            found.setdefault(job.decode(errors="replace"), []).append(identity)
+    return found

@@ -1,0 +1,73 @@
+"""What all tests share: a home of their own, small models, and the command line as a process."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+GOLDEN = ROOT / "tests" / "golden"
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """Profiles and jobs of this test alone."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("SFT_TUI_HOME", str(folder / "sft-tui"))
+    monkeypatch.setenv("HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def sft(home):
+    """Runs one command line of sft-tui as a user would; returns the finished process."""
+
+    def run(*arguments, timeout=120):
+        return subprocess.run(
+            [sys.executable, "-m", "sft_tui", *map(str, arguments)],
+            cwd=ROOT,
+            env=dict(os.environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def make_llama(tmp_path):
+    """Writes a small Llama folder; flags of tests/golden/make_hf_llama.py."""
+
+    def make(name="llama", *flags, tokenizer=True):
+        folder = tmp_path / name
+        subprocess.run([sys.executable, GOLDEN / "make_hf_llama.py", folder, *flags], check=True)
+        if tokenizer:
+            (folder / "tokenizer.model").write_bytes((GOLDEN / "tokenizer.model").read_bytes())
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def alpaca(tmp_path):
+    """Writes an alpaca file of `count` records; `change(records)` may spoil it."""
+
+    def write(name="alpaca.json", count=40, change=None):
+        records = [
+            {"instruction": f"Say {n}.", "input": "" if n % 3 else f"number {n}", "output": f"It is {n}."}
+            for n in range(count)
+        ]
+        if change:
+            change(records)
+        path = tmp_path / name
+        path.write_text(json.dumps(records), encoding="utf-8")
+        return path
+
+    return write

@@ -1,0 +1,90 @@
+"""Rules of the architecture that an import linter cannot see."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "sft_tui"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+MAY_USE_SUBPROCESS = ("jobs/process.py", "monitor/", "stack/", "cluster/ssh.py")
+MAY_READ_ENVIRONMENT = ("paths.py", "launch/runner.py")  # the runner sets what MindFormers reads
+MAY_IMPORT_MINDSPORE = ("dataset/mindrecord.py", "checkpoint/verify.py", "launch/runner.py")
+LOADED_BY_MINDFORMERS = "launch/cpu/"  # imported by MindFormers itself, never by us
+LONGEST_FILE = 400
+
+
+def name_of(module):
+    return str(module.relative_to(PACKAGE))
+
+
+def imports(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.split(".")[0]
+
+
+@pytest.fixture(scope="module")
+def trees():
+    return {name_of(m): ast.parse(m.read_text(encoding="utf-8")) for m in MODULES}
+
+
+def users(trees, package):
+    return [name for name, tree in trees.items() if package in imports(tree)]
+
+
+def test_subprocess_is_used_in_few_places(trees):
+    assert [n for n in users(trees, "subprocess") if not n.startswith(MAY_USE_SUBPROCESS)] == [], "see ARCHITECTURE.md"
+
+
+def test_no_command_goes_through_a_shell(trees):
+    for name, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.keyword) and node.arg == "shell":
+                pytest.fail(f"{name}:{node.value.lineno} uses shell=")
+            if (
+                isinstance(node, ast.Attribute)
+                and node.attr in ("system", "popen")
+                and getattr(node.value, "id", "") == "os"
+            ):
+                pytest.fail(f"{name}:{node.lineno} uses os.{node.attr}")
+
+
+def test_the_environment_is_read_in_one_place(trees):
+    for name, tree in trees.items():
+        if name in MAY_READ_ENVIRONMENT:
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv", "putenv"):
+                pytest.fail(f"{name}:{node.lineno} reads the environment")
+
+
+def test_mindspore_is_imported_in_few_places_and_inside_functions(trees):
+    for name, tree in trees.items():
+        if name.startswith(LOADED_BY_MINDFORMERS):
+            continue
+        used = {"mindspore", "mindformers"} & set(imports(tree))
+        assert not used or name in MAY_IMPORT_MINDSPORE, name
+        assert not {"mindspore", "mindformers"} & set(
+            imports(ast.Module([n for n in tree.body if not isinstance(n, (ast.FunctionDef, ast.ClassDef))], []))
+        )
+
+
+def test_nothing_is_unpickled(trees):
+    assert users(trees, "pickle") == []
+
+
+def test_subpackages_export_nothing(trees):
+    for name, tree in trees.items():
+        if name.endswith("/__init__.py"):
+            assert [n for n in tree.body if not isinstance(n, ast.Expr)] == [], name
+
+
+def test_files_stay_short():
+    long_files = {
+        name_of(m): n for m in MODULES if (n := len(m.read_text(encoding="utf-8").splitlines())) > LONGEST_FILE
+    }
+    assert long_files == {}

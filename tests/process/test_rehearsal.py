@@ -1,0 +1,112 @@
+"""The whole way with the real MindSpore and MindFormers: through the command line, with one and two workers."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.real
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+def newest_job(sft):
+    return json.loads(sft("jobs", "show", "--json").stdout)
+
+
+def statuses(job):
+    return {step["id"]: step["status"] for step in job["steps"]}
+
+
+@pytest.fixture(scope="module")
+def shared_home(tmp_path_factory):
+    return tmp_path_factory.mktemp("rehearsal")
+
+
+@pytest.fixture
+def home(shared_home, monkeypatch):
+    """One home for the tests of this module: they go on from each other's jobs, in their order."""
+    monkeypatch.setenv("SFT_TUI_HOME", str(shared_home / "sft-tui"))
+    monkeypatch.setenv("HOME", str(shared_home))
+    return shared_home
+
+
+def test_one_worker_learns(sft, home):
+    result = sft("demo", home / "demo", "--headless", timeout=400)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "REHEARSAL on a toy model" in result.stdout
+    assert "\x1b" not in result.stdout + result.stderr, "escape codes without a terminal"
+    summary = json.loads((home / "demo/work/runs/rehearsal-1/summary.json").read_text())
+    assert summary["perplexity_after"] < summary["perplexity_before"] / 10
+    assert Path(summary["checkpoint"]).stat().st_size > 700_000
+    assert set(statuses(newest_job(sft)).values()) == {"done"}
+
+
+def test_the_workspace_is_what_a_user_would_have(sft, home):
+    model = home / "demo/toy-llama"
+    assert {p.name for p in model.iterdir()} == {
+        "config.json", "generation_config.json", "model.safetensors.index.json", "tokenizer.model",
+        "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors",
+    }  # fmt: skip
+    train, held_out = (json.loads((home / f"demo/data/alpaca_{p}.json").read_text()) for p in ("train", "held_out"))
+    assert len(train) + len(held_out) >= 300
+    assert not {json.dumps(r) for r in train} & {json.dumps(r) for r in held_out}
+    assert any(r["input"] for r in train) and any(not r["input"] for r in train)
+    report = json.loads(sft("inspect", model, "--json").stdout)
+    assert (report["convertible"], report["shards"], report["problems"]) == (True, 2, [])
+
+
+def test_a_second_run_does_nothing_twice(sft, home):
+    result = sft("run", "demo", timeout=100)
+    assert result.returncode == 0, result.stderr
+    job = newest_job(sft)
+    assert statuses(job).pop("inspect") == "done"
+    assert {s for name, s in statuses(job).items() if name not in ("inspect", "summary")} == {"skipped"}
+
+
+def test_weights_that_are_not_loaded_are_a_failure(sft, home):
+    """A parameter has another name in the file: MindFormers trains on from random values, and exits with 0."""
+    misname_a_parameter(home / "demo/work/weights/llama.ckpt")
+    result = sft("run", "demo", "--from", "train", timeout=200)
+    assert result.returncode == 1
+    assert "step train" in result.stdout and "got nothing from the checkpoint" in result.stdout
+    assert "model.layers.1.attention.wq.weight" in result.stdout
+    job = newest_job(sft)
+    assert (job["outcome"], statuses(job)["evaluate-after"]) == ("failed", "todo")
+
+
+def misname_a_parameter(ckpt):
+    stamp = ckpt.stat()
+    content = ckpt.read_bytes()
+    assert content.count(b"layers.1.attention.wq") == 1
+    ckpt.chmod(0o600)
+    ckpt.write_bytes(content.replace(b"layers.1.attention.wq", b"layers.7.attention.wq"))
+    # as long and as old as before, so that the conversion still counts as done
+    os.utime(ckpt, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
+
+
+def test_two_workers_learn_together_with_msrun(sft, home):
+    (home / "demo/work/weights/llama.ckpt").unlink()  # an output that is gone is made again
+    result = sft("demo", home / "demo", "--headless", "--workers", "2", timeout=400)
+    assert result.returncode == 0, result.stdout + result.stderr
+    states = statuses(newest_job(sft))
+    assert (states["convert-weight"], states["preprocess-train"], states["train"]) == ("done", "skipped", "done")
+    run = home / "demo/work/runs/rehearsal-2"
+    assert {p.name for p in (run / "checkpoint").iterdir()} == {"rank_0", "rank_1"}
+    assert json.loads((run / "summary.json").read_text())["gained"] is True
+
+
+def test_a_job_that_is_stopped_goes_on_with_the_step_it_was_in(sft, home):
+    started = sft("run", "demo", "--from", "train", "--detach")
+    assert started.returncode == 0, started.stderr
+    job = started.stdout.strip()
+    deadline = time.monotonic() + 120
+    while statuses(newest_job(sft))["train"] != "running" and time.monotonic() < deadline:
+        time.sleep(0.3)
+    assert sft("jobs", "stop", job).returncode == 0
+    assert sft("jobs", "wait", job).returncode == 3
+    result = sft("run", "demo", timeout=400)
+    assert result.returncode == 0, result.stdout + result.stderr
+    states = statuses(newest_job(sft))
+    assert (states["convert-weight"], states["train"], states["evaluate-after"]) == ("skipped", "done", "done")

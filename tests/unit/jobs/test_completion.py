@@ -1,0 +1,152 @@
+"""What counts as done, and why something failed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sft_tui.core.plan import Output, Step
+from sft_tui.jobs.completion import (
+    find_record,
+    first_error,
+    missing_output,
+    save_record,
+    sign_inputs,
+    sign_outputs,
+    signature,
+)
+
+LOGS = Path(__file__).parents[2] / "data" / "training_logs"
+
+
+def make_step(tmp_path, *outputs, **more):
+    return Step(
+        id="s",
+        title="S",
+        argv=("run", "it"),
+        cwd=str(tmp_path),
+        inputs=(str(tmp_path / "in"),),
+        outputs=tuple(Output(path=str(tmp_path / path), kind=kind) for path, kind in outputs),
+        **more,
+    )
+
+
+def checkpoint(tmp_path, name="checkpoint/rank_0/sft-1.ckpt", text="w"):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    "kind, files, problem",
+    [
+        ("json", {"out": "{}"}, ""),
+        ("json", {"out": "{"}, "not valid JSON"),
+        ("json", {"out": ""}, "missing or empty"),
+        ("conversation", {}, "missing or empty"),
+        ("ckpt", {"out": "w"}, "out.json is missing"),
+        ("ckpt", {"out": "w", "out.json": "{}"}, ""),
+        ("mindrecord", {"out": "w", "out.json": "half"}, "not valid JSON"),
+        ("checkpoint_folder", {"out/other.ckpt": "w"}, "no new checkpoint"),
+        ("checkpoint_folder", {"out/rank_0/a.ckpt": ""}, "no new checkpoint"),
+        ("checkpoint_folder", {"out/rank_0/a.ckpt": "w"}, ""),
+    ],
+)
+def test_each_kind_of_output(tmp_path, kind, files, problem):
+    step = make_step(tmp_path, ("out", kind))
+    before = sign_outputs(step)
+    for name, text in files.items():
+        checkpoint(tmp_path, name, text)
+    found = missing_output(step, {}, before)
+    assert problem in found if problem else found == ""
+
+
+def test_a_checkpoint_of_an_earlier_run_does_not_count_whatever_the_clock_says(tmp_path):
+    step = make_step(tmp_path, ("checkpoint", "checkpoint_folder"))
+    old = checkpoint(tmp_path)
+    os.utime(old, (4e9, 4e9))
+    before = sign_outputs(step)
+    assert "no new checkpoint" in missing_output(step, {}, before)
+    new = checkpoint(tmp_path, "checkpoint/rank_0/sft-2.ckpt")
+    os.utime(new, (1e9, 1e9))  # the file server's clock is years behind
+    assert missing_output(step, {}, before) == ""
+
+
+def test_what_only_the_log_can_tell(tmp_path):
+    step = make_step(tmp_path, ("log", "perplexity"), ("log", "weights_loaded"))
+    assert "no perplexity" in missing_output(step, {}, {})
+    assert "does not say" in missing_output(step, {"perplexity": 2.0}, {})
+    facts = {"perplexity": 2.0, "not_loaded": ["lm_head.weight", "b"]}
+    assert "2 parameters" in missing_output(step, facts, {})
+    assert "lm_head.weight" in missing_output(step, facts, {})
+    assert missing_output(step, {"perplexity": 2.0, "not_loaded": []}, {}) == ""
+
+
+def done(tmp_path):
+    step = make_step(tmp_path, ("out", "conversation"), env={"A": "1"})
+    (tmp_path / "in").write_text("in")
+    (tmp_path / "out").write_text("out")
+    save_record(tmp_path / "records", step, "job1", {"perplexity": float("inf")}, sign_inputs(step))
+    return step
+
+
+def test_a_record_holds_while_nothing_changes(tmp_path):
+    record = find_record(tmp_path / "records", done(tmp_path))
+    assert record.job == "job1"
+    assert record.facts == {"perplexity": float("inf")}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder, step: (folder / "in").write_text("other"),
+        lambda folder, step: os.utime(folder / "in", ns=(1, 1)),
+        lambda folder, step: (folder / "in").unlink(),
+        lambda folder, step: (folder / "out").unlink(),
+        lambda folder, step: (folder / "out").write_text("outer"),
+        lambda folder, step: (folder / "records" / "s.json").write_text("{half"),
+        lambda folder, step: step.model_copy(update={"argv": ("run", "that")}),
+        lambda folder, step: step.model_copy(update={"env": {"A": "2"}}),
+        lambda folder, step: step.model_copy(update={"inputs": ()}),
+        lambda folder, step: step.model_copy(update={"outputs": ()}),
+    ],
+)
+def test_a_record_does_not_hold_once_something_changed(tmp_path, change):
+    step = done(tmp_path)
+    changed = change(tmp_path, step)
+    assert find_record(tmp_path / "records", changed if isinstance(changed, Step) else step) is None
+
+
+def test_a_step_without_outputs_is_always_run(tmp_path):
+    step = make_step(tmp_path)
+    save_record(tmp_path / "records", step, "job1", {}, sign_inputs(step))
+    assert find_record(tmp_path / "records", step) is None
+
+
+def test_hidden_files_and_folders_are_not_part_of_an_input(tmp_path):
+    folder = tmp_path / ".cache" / "model"  # that it lies below a hidden folder does not matter
+    (folder / ".cache" / "huggingface").mkdir(parents=True)
+    (folder / ".cache" / "huggingface" / "x.lock").touch()
+    (folder / ".gitattributes").touch()
+    (folder / "config.json").write_text("{}")
+    assert list(signature(folder)) == ["config.json"]
+
+
+def test_the_worker_that_knows_the_cause_is_quoted_not_the_loud_one(tmp_path):
+    log = tmp_path / "step.log"
+    log.write_text("RuntimeError: msrun gave up\n")
+    workers = tmp_path / "msrun"
+    workers.mkdir()
+    shutil.copy(LOGS / "fail_silent_worker_0.log", workers / "worker_0.log")
+    shutil.copy(LOGS / "fail_silent_worker_1.log", workers / "worker_1.log")
+    (workers / "worker_10.log").write_text("ValueError: of an earlier run with more workers\n")
+    step = make_step(tmp_path, training_log=str(workers / "worker_1.log"))
+    assert first_error(step, log) == "RuntimeError: Invalid backend: CPU"
+
+
+def test_without_logs_there_is_no_reason(tmp_path):
+    assert first_error(make_step(tmp_path), tmp_path / "none.log") == ""

@@ -1,0 +1,129 @@
+"""A reader sees the old content or the new; a disk that fills up destroys nothing."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sft_tui.store.atomic import append_line, make_private_dir, write_atomic
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system with room for 64 kB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("mounting a tmpfs needs root")
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True).returncode:
+        pytest.skip("this container may not mount a tmpfs")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def limit_file_size(size):
+    """Run in a child: files cannot grow beyond `size` bytes."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def in_child(work, size):
+    """Exit code of `work` in a child whose files are limited; 7: it raised OSError."""
+    pid = os.fork()
+    if pid == 0:
+        limit_file_size(size)
+        try:
+            work()
+        except OSError:
+            os._exit(7)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_the_file_is_private_and_replaced_as_a_whole(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    path.chmod(0o644)
+    write_atomic(path, "neu ä\n")
+    assert path.read_text(encoding="utf-8") == "neu ä\n"
+    assert mode(path) == 0o600
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_missing_folders_are_made_private_and_present_ones_left_alone(tmp_path):
+    tmp_path.chmod(0o755)
+    make_private_dir(tmp_path / "a" / "b")
+    make_private_dir(tmp_path / "a" / "b")
+    assert (mode(tmp_path), mode(tmp_path / "a"), mode(tmp_path / "a" / "b")) == (0o755, 0o700, 0o700)
+
+
+def test_a_full_disk_leaves_the_old_content_and_no_litter(small_disk):
+    path = small_disk / "state.json"
+    write_atomic(path, "old")
+    with pytest.raises(OSError, match="No space left"):
+        write_atomic(path, "x" * 200_000)
+    assert path.read_text() == "old"
+    assert os.listdir(small_disk) == ["state.json"]
+    write_atomic(path, "new")
+    assert path.read_text() == "new"
+
+
+def test_a_line_is_appended_whole_or_not_at_all_on_a_full_disk(small_disk):
+    path = small_disk / "events.jsonl"
+    line, count = "x" * 3000, 0
+    with pytest.raises(OSError):
+        while count < 100:
+            append_line(path, line)
+            count += 1
+    assert path.read_text() == f"{line}\n" * count
+
+
+def test_a_write_cut_short_leaves_the_old_content(tmp_path):
+    path = tmp_path / "a"
+    write_atomic(path, "old")
+    assert in_child(lambda: write_atomic(path, "x" * 10_000), 1000) == 7
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_line_cut_short_is_taken_back(tmp_path):
+    path = tmp_path / "events"
+    append_line(path, "first")
+    assert in_child(lambda: append_line(path, "x" * 1000), 500) == 7
+    append_line(path, "second")
+    assert path.read_text() == "first\nsecond\n"
+    assert mode(path) == 0o600
+
+
+def test_a_writer_killed_at_any_moment_leaves_whole_content(tmp_path):
+    path = tmp_path / "state.json"
+    write_atomic(path, "0" * 50_000)
+    script = (
+        "import sys; from pathlib import Path; from sft_tui.store.atomic import write_atomic\n"
+        "print('ready', flush=True)\n"
+        "n = 0\n"
+        "while True:\n"
+        "    n = (n + 1) % 10; write_atomic(Path(sys.argv[1]), str(n) * 50_000)"
+    )
+    root = Path(__file__).parents[3]
+    child = subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, cwd=root)
+    assert child.stdout.readline() == b"ready\n"
+    for _ in range(200):
+        text = path.read_text()
+        assert len(text) == 50_000 and len(set(text)) == 1
+    child.kill()
+    child.communicate()
+    text = path.read_text()
+    assert len(text) == 50_000 and len(set(text)) == 1
