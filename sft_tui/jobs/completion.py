@@ -144,6 +144,11 @@ def save_record(records_dir: Path, step: Step, job_id: str, facts: dict[str, Any
     write_atomic(record_path(records_dir, step), record.model_dump_json(indent=1))
 
 
+def forget_record(records_dir: Path, step: Step) -> None:
+    """A step that begins is not done until it has ended well, whatever an earlier run left. Raises OSError."""
+    record_path(records_dir, step).unlink(missing_ok=True)
+
+
 def find_record(records_dir: Path, step: Step) -> StepRecord | None:
     """The record of the same work, with inputs and outputs still as they were; None where the step has to run."""
     try:

@@ -111,6 +111,7 @@ class Supervisor:
     def _run_step(self, step: Step) -> None:
         log = self.folder.step_log(step.id)
         self._step_update(step, status="running", started_at=time.time())
+        completion.forget_record(_records_dir(step), step)
         self._emit("step_started", step, {"command": step.command})
         Path(step.cwd).mkdir(parents=True, exist_ok=True)
         inputs, before = completion.sign_inputs(step), completion.sign_outputs(step)
