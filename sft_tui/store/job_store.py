@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,9 +96,15 @@ def _load(kind: type[_Stored], path: Path) -> _Stored:
         ) from error
 
 
-def new_job_id(profile: str, now: float) -> str:
-    """Sorts by time, says the profile, and is unique."""
-    return f"{time.strftime('%Y%m%d-%H%M%S', time.localtime(now))}-{profile}-{secrets.token_hex(2)}"
+def _number(name: str) -> int:
+    """The number that a job's id begins with; 0 for what is no job."""
+    digits = name.partition("-")[0]
+    return int(digits) if digits.isascii() and digits.isdecimal() else 0
+
+
+def _next_id(jobs_dir: Path, profile: str) -> str:
+    """Counts on: short to type, and in the order of submission whatever the clock does."""
+    return f"{max((_number(p.name) for p in jobs_dir.iterdir()), default=0) + 1}-{profile}"
 
 
 def create_job(
@@ -116,8 +121,7 @@ def create_job(
     """
     make_private_dir(jobs_dir)
     while True:
-        now = time.time()
-        folder = JobFolder(jobs_dir / new_job_id(plan.profile, now))
+        folder = JobFolder(jobs_dir / _next_id(jobs_dir, plan.profile))
         try:
             folder.path.mkdir(mode=0o700)
             break
@@ -129,7 +133,7 @@ def create_job(
         from_step=from_step,
         until_step=until_step,
         stop_grace_seconds=stop_grace_seconds,
-        submitted_at=now,
+        submitted_at=time.time(),
     )
     make_private_dir(folder.path / "logs")
     write_atomic(folder.path / "spec.json", spec.model_dump_json(indent=1))
@@ -141,20 +145,19 @@ def list_jobs(jobs_dir: Path) -> list[JobFolder]:
     """All jobs, oldest first."""
     if not jobs_dir.is_dir():
         return []
-    return [JobFolder(p) for p in sorted(jobs_dir.iterdir()) if (p / "state.json").is_file()]
+    folders = [p for p in jobs_dir.iterdir() if _number(p.name) and (p / "state.json").is_file()]
+    return [JobFolder(p) for p in sorted(folders, key=lambda p: (_number(p.name), p.name))]
 
 
 def find_job(jobs_dir: Path, wanted: str) -> JobFolder:
-    """The job of that id, or whose id starts with or contains it; empty: the newest. Raises InvalidInputError."""
+    """The job of that id or number, else the newest whose id contains the text; empty: the newest of all.
+
+    Raises InvalidInputError.
+    """
     jobs = list_jobs(jobs_dir)
-    matching = [j for j in jobs if j.id == wanted] or [j for j in jobs if j.id.startswith(wanted)]
-    matching = matching or [j for j in jobs if wanted in j.id]
+    matching = [j for j in jobs if wanted in (j.id, str(_number(j.id)))] or [j for j in jobs if wanted in j.id]
     if not matching:
         raise InvalidInputError(
             f"There is no job {wanted!r}." if wanted else "There are no jobs yet.", "sft-tui jobs list shows them."
-        )
-    if len(matching) > 1 and wanted:
-        raise InvalidInputError(
-            f"{wanted!r} fits {len(matching)} jobs: {', '.join(j.id for j in matching[:5])}.", "Type more of the id."
         )
     return matching[-1]

@@ -39,12 +39,16 @@ def test_a_new_job_is_private_complete_and_seen_only_with_its_first_state(tmp_pa
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
 
 
-def test_ids_are_unique_even_when_chance_repeats_itself(tmp_path, monkeypatch):
-    drawn = iter(["aaaa", "aaaa", "aaaa", "bbbb"])
-    monkeypatch.setattr(job_store.time, "strftime", lambda *_: "20260101-000000")
-    monkeypatch.setattr(job_store.secrets, "token_hex", lambda _: next(drawn))
-    assert [new_job(tmp_path).id[-4:] for _ in range(2)] == ["aaaa", "bbbb"]
-    assert len(list_jobs(tmp_path)) == 2
+def test_ids_count_on_in_the_order_of_submission(tmp_path):
+    assert [new_job(tmp_path).id for _ in range(11)][-2:] == ["10-p", "11-p"]
+    assert [j.id for j in list_jobs(tmp_path)] == [f"{n}-p" for n in range(1, 12)]
+
+
+def test_a_number_that_was_taken_meanwhile_is_not_used_twice(tmp_path, monkeypatch):
+    (tmp_path / "1-p").mkdir()
+    ids = iter(["1-p", "1-p", "2-p"])
+    monkeypatch.setattr(job_store, "_next_id", lambda *_: next(ids))
+    assert new_job(tmp_path).id == "2-p"
 
 
 def test_a_torn_last_line_is_left_for_later_and_odd_lines_are_passed_over(tmp_path):
@@ -63,21 +67,17 @@ def test_a_torn_last_line_is_left_for_later_and_odd_lines_are_passed_over(tmp_pa
     assert [e.kind for e in folder.read_events(offset)[0]] == ["job_finished"]
 
 
-def test_a_job_is_found_by_id_prefix_part_or_as_the_newest(tmp_path):
+def test_a_job_is_found_by_number_id_part_or_as_the_newest(tmp_path):
     with pytest.raises(InvalidInputError, match="no jobs yet"):
         find_job(tmp_path / "none", "")
-    first, second, third = (
-        fake_job(tmp_path, i) for i in ("20260101-000000-p-aaaa", "20260102-000000-p-aaaa2", "20260102-000000-p-aaaa")
-    )
+    first, second, tenth = (fake_job(tmp_path, i) for i in ("1-llama", "2-other", "10-llama"))
     (tmp_path / ".submit").touch()
     (tmp_path / "unrelated").mkdir()
-    assert list_jobs(tmp_path) == [first, third, second]
-    assert find_job(tmp_path, "") == second
-    assert find_job(tmp_path, "20260101") == first
-    assert find_job(tmp_path, third.id) == third  # though it is the beginning of another id
-    assert find_job(tmp_path, "aaaa2") == second
-    with pytest.raises(InvalidInputError, match="fits 2 jobs"):
-        find_job(tmp_path, "20260102")
+    assert list_jobs(tmp_path) == [first, second, tenth]
+    assert find_job(tmp_path, "") == tenth
+    assert find_job(tmp_path, "1") == first  # though 10-llama holds a 1 as well
+    assert find_job(tmp_path, "2-other") == second
+    assert find_job(tmp_path, "llama") == tenth
     with pytest.raises(InvalidInputError, match="'nope'"):
         find_job(tmp_path, "nope")
 
