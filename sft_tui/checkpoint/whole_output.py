@@ -106,4 +106,3 @@ def open_partial(target: Path) -> Iterator[PartialFile]:
         yield partial
     finally:
         partial.discard()
-

@@ -1,0 +1,125 @@
+"""What every command promises: exit codes, one JSON object on stdout, plain lines, no traceback."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from sft_tui.cli import build_parser, run_command
+
+
+def test_no_command_without_a_terminal_says_what_to_do(sft):
+    result = sft()
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "needs a terminal" in result.stderr and "--help" in result.stderr
+
+
+def test_doctor_tells_what_is_there_and_what_lacks(sft, fake_stack, bare_python):
+    sft("profile", "new", "good", f"--set=environment.python={fake_stack(mindspore='2.7.2', mindformers='1.7.0')}")
+    sft("profile", "new", "bad", f"--set=environment.python={bare_python}")
+    good, bad = sft("doctor", "--profile", "good", "--json"), sft("doctor", "--profile", "bad", "--json")
+    assert good.returncode == 0, good.stderr
+    facts = json.loads(good.stdout)["environment"]
+    assert (facts["mindformers_version"], facts["packages"]["mindspore"]) == ("1.7.0", "2.7.2")
+    assert bad.returncode == 4
+    assert any("MindSpore" in p["message"] for p in json.loads(bad.stdout)["problems"])
+    assert "MindSpore              2.7.2" in sft("doctor", "--profile", "good").stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["profile", "list"], ["jobs", "list"], ["jobs"], ["profile"], ["profile", "show", "p"], ["plan", "p"], ["profile", "validate", "p"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_json_is_one_object_and_nothing_else(sft, command):
+    sft("profile", "new", "p")
+    assert isinstance(json.loads(sft(*command, "--json").stdout), dict)
+
+
+@pytest.mark.parametrize(
+    "command", [["jobs", "show"], ["jobs", "log"], ["jobs", "stop"], ["jobs", "wait", "9"]], ids=" ".join
+)
+def test_a_job_that_is_not_there(sft, command):
+    result = sft(*command)
+    assert result.returncode == 2
+    assert "no job" in result.stderr
+
+
+def test_a_profile_is_made_shown_and_not_overwritten(sft):
+    assert sft("profile", "new", "p", "--set=training.epochs=3", "--set=model.hf_dir=models/llama").returncode == 0
+    data = json.loads(sft("profile", "show", "p", "--json").stdout)
+    assert data["training"]["epochs"] == 3
+    assert data["model"]["hf_dir"].endswith("/models/llama") and data["model"]["hf_dir"].startswith("/")
+    again = sft("profile", "new", "p")
+    assert (again.returncode, "already" in again.stderr) == (2, True)
+    assert sft("profile", "list").stdout == "p\n"
+
+
+@pytest.mark.parametrize(
+    ("pair", "words"), [("epochs", "FIELD=VALUE"), ("training.epoch=1", "training.epochs"), ("a.b=1", "no field")]
+)
+def test_a_field_that_is_none(sft, pair, words):
+    result = sft("profile", "new", "p", f"--set={pair}")
+    assert result.returncode == 2
+    assert words in result.stderr
+
+
+def test_documented_spellings_of_flags():
+    both = [
+        ["convert-weight", "--input_path", "a", "--output_path", "b"],
+        ["convert-weight", "--input-path", "a", "--output-path", "b"],
+    ]
+    assert len({build_parser().parse_args(arguments).input_path for arguments in both}) == 1
+
+
+def test_converters_by_hand(sft, make_llama, alpaca, tmp_path):
+    llama, ckpt, conversation = make_llama(), tmp_path / "out.ckpt", tmp_path / "conversation.json"
+    result = sft("convert-weight", "--input_path", llama, "--output_path", ckpt, "--verify", "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["verified"]["ok"] is True
+    assert "\x1b" not in result.stderr and "progress: convert" in result.stderr
+    again = sft("convert-weight", "--input_path", llama, "--output_path", ckpt)
+    assert (again.returncode, "exists already" in again.stderr) == (2, True)
+    result = sft("convert-alpaca", "--data_path", alpaca(), "--output_path", conversation, "--json")
+    assert json.loads(result.stdout)["records"] == 40
+    result = sft("audit", conversation, "--model_file", llama / "tokenizer.model", "--seq_length", 256, "--json")
+    assert (result.returncode, json.loads(result.stdout)["rows"]) == (0, 40), result.stderr
+
+
+def test_a_file_name_cannot_draw_on_the_terminal(sft, tmp_path):
+    result = sft("inspect", tmp_path / "\x1b[31mred\x1b]0;title\x07")
+    assert result.returncode == 2
+    assert "\x1b" not in result.stderr and "red" in result.stderr
+
+
+def test_a_defect_of_ours_shows_a_sentence_and_keeps_the_traceback(home, monkeypatch, capsys):
+    monkeypatch.setattr("sft_tui.commands.doctor.run_doctor", lambda _arguments: 1 / 0)
+    assert run_command(["doctor"]) == 1
+    output = capsys.readouterr()
+    log = home / "sft-tui" / "state" / "sft-tui.log"
+    assert "Traceback" not in output.err + output.out and str(log) in output.err
+    assert "ZeroDivisionError" in log.read_text()
+
+
+def test_a_reader_that_goes_away_is_no_error(home):
+    command = f"{shlex.quote(sys.executable)} -m sft_tui --help | head -n 1"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=dict(os.environ), check=True)
+    assert result.stdout.startswith("usage: sft-tui") and result.stderr == ""
+
+
+def test_a_plan_as_a_script_is_what_the_plan_says(sft, make_llama, alpaca, fake_stack, tmp_path):
+    settings = {
+        "environment.python": fake_stack(mindspore="2.7.2", mindformers="1.7.0"),
+        "environment.work_dir": tmp_path / "work dir",
+        "model.hf_dir": make_llama("a llama"),
+        "dataset.train_path": alpaca(),
+    }
+    sft("profile", "new", "p", *(f"--set={name}={value}" for name, value in settings.items()))
+    assert sft("plan", "p", "--script", tmp_path / "scripts").returncode == 0
+    script = (tmp_path / "scripts" / "node_0.sh").read_text()
+    subprocess.run(["bash", "-n", tmp_path / "scripts" / "node_0.sh"], check=True)
+    for step in json.loads(sft("plan", "p", "--json").stdout)["plan"]["steps"]:
+        assert shlex.join(step["argv"]) in script
