@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import signal
 import sys
 from types import FrameType
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING, Callable, NoReturn
 
 from sft_tui import __version__
-from sft_tui.errors import SftError, StoppedError
+from sft_tui.errors import EnvironmentNotFitError, SftError, StoppedError
 
 if TYPE_CHECKING:
     from typing_extensions import TypeAlias
@@ -20,14 +21,14 @@ Command = Callable[[argparse.Namespace], int]
 
 def build_parser() -> argparse.ArgumentParser:
     """Every command and flag."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="sft-tui",
         description="From a Hugging Face checkpoint and an instruction dataset to a fine-tuned MindSpore model. "
         "Without a command: the wizard.",
     )
     parser.add_argument("--version", action="version", version=f"sft-tui {__version__}")
     parser.add_argument("--profile", default="", metavar="NAME", help="profile that the wizard opens")
-    parser.set_defaults(call="wizard:open_wizard")
+    parser.set_defaults(call="wizard:open_wizard", json=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_demo_and_doctor(commands)
     _add_converters(commands)
@@ -39,7 +40,17 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 # argparse has no public name for what `add_subparsers` returns
-_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+_Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in our own words, and without what a terminal would obey."""
+
+    def error(self, message: str) -> NoReturn:
+        from sft_tui.core.terminal_text import neutralise
+
+        self.print_usage(sys.stderr)
+        self.exit(2, neutralise(f"sft-tui: error: {message}\n    {self.prog} --help tells more.\n"))
 
 
 class _Group:
@@ -52,7 +63,10 @@ class _Group:
         parser = self._commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         parser.set_defaults(call=call)
         if json:
-            parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+            # left alone where it is not given: `jobs --json list` has set it already
+            parser.add_argument(
+                "--json", action="store_true", default=argparse.SUPPRESS, help="one JSON object on stdout"
+            )
         return parser
 
 
@@ -69,7 +83,7 @@ def _add_demo_and_doctor(commands: _Commands) -> None:
     demo.add_argument("--headless", action="store_true", help="run it here and now, without the wizard")
     demo.add_argument("--workers", type=int, choices=(1, 2), default=1, help="training processes (2: with msrun)")
     group.add("doctor", "doctor:run_doctor", "tell what is installed, and what does not fit", json=True).add_argument(
-        "--profile", default="", metavar="NAME", help="look at the environment of this profile"
+        "--profile", default=argparse.SUPPRESS, metavar="NAME", help="look at the environment of this profile"
     )
 
 
@@ -90,7 +104,7 @@ def _add_converters(commands: _Commands) -> None:
     _flag(alpaca, "data_path", required=True, help="alpaca JSON file")
     _flag(alpaca, "output_path", required=True, help="conversation file to write")
     _flag(alpaca, "eval_output_path", default="", help="conversation file for held-out records")
-    _flag(alpaca, "eval_fraction", type=float, default=0.05, help="share to hold out (default: %(default)s)")
+    _flag(alpaca, "eval_fraction", type=float, default=None, help="share to hold out (default: 0.05)")
     summary = group.add("summary", "convert:summarise", "tell what a training run brought", json=True)
     summary.add_argument("run_dir", help="folder of the run: WORK_DIR/runs/NAME")
     summary.add_argument("--require-gain", action="store_true", help="exit 1 unless held-out perplexity fell")
@@ -106,6 +120,7 @@ def _add_preprocess(commands: _Commands) -> None:
     _flag(parser, "output_file", required=True, help="MindRecord file to write")
     _flag(parser, "template", default="vicuna_v1.1", help="FastChat template (default: %(default)s)")
     _flag(parser, "file_partition", type=int, default=1, help="number of files (default: %(default)s)")
+    _flag(parser, "force", action="store_true", help="write again what was written from the same files")
     audit = group.add("audit", "convert:audit", "tell what training will see of a data set", json=True)
     audit.add_argument("path", help="MindRecord or conversation file")
     _flag(audit, "model_file", required=True, help="SentencePiece tokenizer.model")
@@ -114,9 +129,13 @@ def _add_preprocess(commands: _Commands) -> None:
 
 def _add_plan_and_run(commands: _Commands) -> None:
     group = _Group(commands)
-    plan = group.add("plan", "run:show_plan", "show the steps and commands of a profile", json=True)
+    plan = group.add("plan", "run:show_plan", "show the steps and commands of a profile")
     plan.add_argument("profile_name", metavar="PROFILE")
-    plan.add_argument("--script", default="", metavar="DIR", help="write shell scripts that run without sft-tui's jobs")
+    either = plan.add_mutually_exclusive_group()
+    either.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="one JSON object on stdout")
+    either.add_argument(
+        "--script", default="", metavar="DIR", help="write shell scripts that run without sft-tui's jobs"
+    )
     run = group.add("run", "run:run_profile", "run a profile; Ctrl-C detaches")
     run.add_argument("profile_name", metavar="PROFILE")
     run.add_argument("--from", dest="from_step", default="", metavar="STEP", help="run this step and later ones anew")
@@ -126,7 +145,7 @@ def _add_plan_and_run(commands: _Commands) -> None:
 
 def _add_jobs(commands: _Commands) -> None:
     parser = commands.add_parser("jobs", help="list, show and stop jobs", description="List, show and stop jobs.")
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="one JSON object on stdout")
     parser.set_defaults(call="jobs:list_all")
     group = _Group(parser.add_subparsers(title="commands", metavar="COMMAND"))
     group.add("list", "jobs:list_all", "list all jobs", json=True)
@@ -149,7 +168,7 @@ def _add_profile(commands: _Commands) -> None:
     parser = commands.add_parser(
         "profile", help="list, show, make and check profiles", description="Work with profiles."
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="one JSON object on stdout")
     parser.set_defaults(call="profiles:list_all")
     group = _Group(parser.add_subparsers(title="commands", metavar="COMMAND"))
     group.add("list", "profiles:list_all", "list all profiles", json=True)
@@ -168,6 +187,9 @@ def _add_profile(commands: _Commands) -> None:
 
 def run_command(argv: list[str]) -> int:
     """Run one command line; returns the exit code and never raises an SftError."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a file name must not fail for a terminal that is not UTF-8
+            stream.reconfigure(errors="backslashreplace")
     arguments = build_parser().parse_args(argv)
     # asked to end, a converter still removes its half-written file
     signal.signal(signal.SIGTERM, _raise_stopped)
@@ -183,6 +205,11 @@ def run_command(argv: list[str]) -> int:
         # the reader of our output (head, less) is gone; keep Python from complaining at exit
         sys.stderr.close()
         return 1
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(
+            EnvironmentNotFitError(f"{where}{error.strerror or error}.", "Check the disk and your rights there.")
+        )
     except Exception as error:
         from sft_tui.error_log import note_traceback
 

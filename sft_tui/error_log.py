@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import tempfile
 from pathlib import Path
 
 from sft_tui.paths import error_log
@@ -12,7 +13,11 @@ from sft_tui.paths import error_log
 def note_traceback(error: BaseException) -> Path:
     """Append the traceback of a defect of ours to the error log; returns the file."""
     path = error_log()
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.touch(mode=0o600)
+    except OSError:  # no home to write to
+        path = Path(tempfile.mkstemp(prefix="sft-tui-", suffix=".log")[1])
     handler = logging.FileHandler(path)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     fields = {"msg": f"in {sys.argv[1:]}", "exc_info": (type(error), error, error.__traceback__)}

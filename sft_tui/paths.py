@@ -15,7 +15,7 @@ PACKAGE_DIR = Path(__file__).resolve().parent
 def _home() -> Path | None:
     """`SFT_TUI_HOME` puts configuration and state below one folder (a shared disk, a test)."""
     home = os.environ.get("SFT_TUI_HOME", "")
-    return Path(home).expanduser() if home else None
+    return Path(home).expanduser().absolute() if home else None
 
 
 def config_dir() -> Path:
@@ -54,9 +54,9 @@ def styles_dir() -> Path:
 
 
 def own_command() -> tuple[str, ...]:
-    """How to call sft-tui as it runs now: its console script, else its folder under this interpreter."""
+    """How to call sft-tui as it runs now: by its console script if that is what runs, else by its folder."""
     script = Path(sys.executable).parent / "sft-tui"
-    if script.is_file() and os.access(script, os.X_OK):
+    if Path(sys.argv[0]).absolute() == script.absolute():
         return (str(script),)
     return (sys.executable, str(PACKAGE_DIR))
 
@@ -79,10 +79,13 @@ def find_executable(name: str) -> str:
 
 
 def whole_path(text: str) -> str:
-    """A typed path with `~` and the current folder filled in, since steps run elsewhere; a bare name stays one."""
-    if not text or (os.sep not in text and not text.startswith("~")):
-        return text
-    return str(Path(text).expanduser().absolute())
+    """A typed path with `~` and the current folder filled in, since steps run elsewhere."""
+    return str(Path(text).expanduser().absolute()) if text else text
+
+
+def program_path(text: str) -> str:
+    """The same for a program; a bare name stays one, to be looked up on PATH."""
+    return whole_path(text) if os.sep in text or text.startswith("~") else text
 
 
 def child_environment(additions: dict[str, str], search_paths: dict[str, str]) -> dict[str, str]:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from sft_tui.commands.report import ProgressReport, print_json, print_problems, say, warn
 from sft_tui.core.terminal_text import short_duration, short_size
-from sft_tui.errors import SftError
+from sft_tui.errors import InvalidInputError, SftError
+
+DEFAULT_EVAL_FRACTION = 0.05
 
 
 def inspect(arguments: argparse.Namespace) -> int:
@@ -68,12 +70,15 @@ def convert_alpaca(arguments: argparse.Namespace) -> int:
     from sft_tui.dataset import conversation
 
     evaluation = Path(arguments.eval_output_path) if arguments.eval_output_path else None
+    if arguments.eval_fraction is not None and evaluation is None:
+        raise InvalidInputError("--eval_fraction needs --eval_output_path.", "Name the file for the held-out records.")
+    fraction = DEFAULT_EVAL_FRACTION if arguments.eval_fraction is None else arguments.eval_fraction
     with ProgressReport("convert") as report:
         result = conversation.convert_alpaca(
             Path(arguments.data_path),
             Path(arguments.output_path),
             eval_output_path=evaluation,
-            eval_fraction=arguments.eval_fraction if evaluation else 0.0,
+            eval_fraction=fraction if evaluation else 0.0,
             progress=report,
         )
     if arguments.json:
@@ -98,6 +103,7 @@ def preprocess(arguments: argparse.Namespace) -> int:
             output_file=Path(arguments.output_file),
             template=arguments.template,
             file_partition=arguments.file_partition,
+            reuse=not arguments.force,
             progress=report,
         )
     if arguments.json:

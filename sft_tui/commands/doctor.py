@@ -9,13 +9,13 @@ from pathlib import Path
 
 import psutil
 
+from sft_tui.checks import check_environment
 from sft_tui.commands.profiles import exit_code, load_valid
 from sft_tui.commands.report import print_json, print_problems, say
 from sft_tui.core.facts import EnvironmentFacts
 from sft_tui.core.profile import Environment, Profile
 from sft_tui.core.terminal_text import short_size
 from sft_tui.errors import InvalidInputError
-from sft_tui.preflight import check_environment
 from sft_tui.stack.probe import probe_environment
 
 

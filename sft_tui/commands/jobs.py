@@ -10,7 +10,7 @@ from sft_tui.commands.report import print_json, say
 from sft_tui.commands.run import attach as attach_to
 from sft_tui.core.job import EXIT_CODES, JobState
 from sft_tui.core.terminal_text import short_duration
-from sft_tui.errors import InvalidInputError
+from sft_tui.errors import InvalidInputError, SftError
 from sft_tui.jobs import client
 from sft_tui.jobs.log_tail import LogTail
 from sft_tui.paths import jobs_dir
@@ -19,12 +19,20 @@ from sft_tui.store.job_store import JobFolder, find_job, list_jobs
 
 def list_all(arguments: argparse.Namespace) -> int:
     """`sft-tui jobs list`."""
-    states = [client.read_state(folder) for folder in list_jobs(jobs_dir())]
+    states: list[JobState] = []
+    damaged: dict[str, str] = {}
+    for folder in list_jobs(jobs_dir()):
+        try:
+            states.append(client.read_state(folder))
+        except SftError as error:
+            damaged[folder.id] = error.message
     if arguments.json:
-        print_json({"jobs": [s.model_dump(mode="json") for s in states]})
+        print_json({"jobs": [s.model_dump(mode="json") for s in states], "damaged": damaged})
         return 0
-    if not states:
+    if not states and not damaged:
         say("No jobs yet. sft-tui run PROFILE starts one.")
+    for job, message in damaged.items():
+        say(f"{job}  damaged: {message}")
     for state in states:
         started = datetime.fromtimestamp(state.submitted_at).strftime("%Y-%m-%d %H:%M")
         step = state.current_step
@@ -111,5 +119,7 @@ def log(arguments: argparse.Namespace) -> int:
             say(line)
         if not lines:
             if not arguments.follow or client.read_state(folder).finished:
+                if last := tail.read_rest():
+                    say(last)
                 return 0
             time.sleep(client.WATCH_SECONDS)

@@ -40,7 +40,10 @@ def show(arguments: argparse.Namespace) -> int:
 
 
 def new(arguments: argparse.Namespace) -> int:
-    """`sft-tui profile new`: a profile with the defaults and what --set says; it may still lack fields."""
+    """`sft-tui profile new`: a profile with the defaults and what --set says; it may still lack fields.
+
+    Nothing is saved when a value is invalid.
+    """
     path = profile_path(profiles_dir(), arguments.name)
     if path.exists():
         raise InvalidInputError(
@@ -49,10 +52,12 @@ def new(arguments: argparse.Namespace) -> int:
     data = new_profile_data(arguments.name)
     for section, values in parse_field_values(arguments.set).items():
         data[section].update(values)
+    profile, problems = validate_profile(data)
+    print_problems(tuple(problems))
+    if profile is None:
+        return 2
     save_profile_data(profiles_dir(), arguments.name, data)
     say(f"{path}")
-    _, problems = validate_profile(data)
-    print_problems(tuple(problems))
     return 0
 
 

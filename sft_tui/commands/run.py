@@ -13,6 +13,7 @@ from sft_tui.commands.report import print_json, print_problems, say, warn
 from sft_tui.core.job import EXIT_CODES
 from sft_tui.core.plan import Plan
 from sft_tui.core.problem import Problem
+from sft_tui.errors import StoppedError
 from sft_tui.jobs import client
 from sft_tui.paths import jobs_dir
 from sft_tui.preflight import examine
@@ -50,7 +51,8 @@ def _write_script(plan: Plan, folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     lines = [
         "#!/usr/bin/env bash",
-        f"# {plan.profile}: the steps of sft-tui plan {plan.profile}",
+        f"# The steps of profile {plan.profile}. They call sft-tui for the conversions.",
+        "# A job also proves that each step left what it should; this script goes by exit codes alone.",
         "set -euo pipefail",
         "",
     ]
@@ -99,7 +101,7 @@ def attach(job_id: str) -> int:
     folder = find_job(jobs_dir(), job_id)
     try:
         state = follow_job(folder)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, StoppedError):
         warn(
             f"\nDetached: job {folder.id} goes on. sft-tui jobs attach {folder.id} comes back,"
             f" sft-tui jobs stop {folder.id} ends it."

@@ -13,10 +13,15 @@ def open_wizard(arguments: argparse.Namespace) -> int:
     return open_profile(arguments.profile)
 
 
-def open_profile(name: str) -> int:
-    """Open the wizard on a profile; an empty name: the one used last."""
+def need_terminal() -> None:
+    """Raises InvalidInputError where there is none."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InvalidInputError("The wizard needs a terminal.", "sft-tui --help lists the commands that do without.")
+
+
+def open_profile(name: str) -> int:
+    """Open the wizard on a profile; an empty name: the one used last."""
+    need_terminal()
     from sft_tui.tui.app import run_wizard
 
     return run_wizard(name)

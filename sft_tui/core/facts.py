@@ -18,7 +18,7 @@ class StackTraits:
     mindspore: tuple[str, ...]  # version prefixes it runs with
     optimizer: str
     betas_as_list: bool
-    cpu_workers: int  # how many workers train on CPU; 0: CPU not supported
+    cpu: bool  # trains on CPU
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from sft_tui.core.problem import Problem
 SCHEMA_VERSION: Final = 1
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True)]
+# no control characters: they are no part of a path, and NUL ends one
+Text = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, pattern=NAME_PATTERN)]
 DeviceTarget = Literal["CPU", "Ascend"]
 WeightDtype = Literal["fp32", "fp16", "bf16", "keep"]
@@ -57,7 +58,9 @@ class Model(_Section):
     tokenizer_model: Text = Field(
         "", title="Tokenizer", description="SentencePiece tokenizer.model. Empty: the one in the model folder."
     )
-    family: Literal["llama"] = Field("llama", title="Family", description="Llama 1, 2, 3, Code Llama, Vicuna.")
+    family: Literal["llama"] = Field(
+        "llama", title="Family", description="Llama 1 and 2, Code Llama, Vicuna: what has a SentencePiece tokenizer."
+    )
 
 
 class Weights(_Section):

@@ -24,7 +24,7 @@ _PERPLEXITY = re.compile(
 )
 _NOT_LOADED = re.compile(r"Network parameters are not loaded: (?P<lists>\(\[.*\], \[.*\]\))")
 _PROGRESS = re.compile(r"^progress: (?P<label>.*?) ?(?P<done>\d+)/(?P<total>\d+) (?P<unit>[a-z]+)\b")
-_EXCEPTION = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception|Interrupt)(?::|$)|^sft-tui: error")
+_EXCEPTION = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception|Interrupt)(?::|$)|^(?:sft-tui: )?error: ")
 _ERROR = re.compile(r"\[(?:ERROR|CRITICAL)\]| - (?:ERROR|CRITICAL) - |\bcommand not found\b|^Killed$")
 _CHAINED = re.compile(r"^(?:The above exception was the direct cause|During handling of the above exception)")
 _RULE = re.compile(r"^[-=\s]*$")

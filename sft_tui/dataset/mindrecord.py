@@ -17,7 +17,7 @@ from sft_tui.dataset.publish import output_names, partial_folder, publish, stamp
 from sft_tui.dataset.request import check_request, check_space, count_conversations
 from sft_tui.dataset.tokenizer import Tokenizer, load_tokenizer
 from sft_tui.dataset.wiki import encode_wiki
-from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
+from sft_tui.errors import EnvironmentNotFitError, InvalidInputError, StoppedError
 from sft_tui.whole_file import check_output_path, not_written
 
 if TYPE_CHECKING:
@@ -123,6 +123,8 @@ def import_mindrecord() -> Any:  # noqa: ANN401 - MindSpore has no types
     try:
         return importlib.import_module("mindspore.mindrecord")
     except (ImportError, OSError, RuntimeError) as error:
+        if isinstance(error.__cause__ or error.__context__, (KeyboardInterrupt, StoppedError)):
+            raise StoppedError("Stopped.") from error  # numpy turns an interrupt in its import into an ImportError
         raise EnvironmentNotFitError(
             f"MindSpore could not be imported by {sys.executable}: {error}.",
             "Run this with the interpreter of the training environment, or install MindSpore there: "

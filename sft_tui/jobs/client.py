@@ -48,6 +48,7 @@ def submit(
     with _open_private(jobs_dir / ".submit") as gate:
         fcntl.flock(gate, fcntl.LOCK_EX)
         _refuse_if_busy(jobs_dir, plan.profile)
+        _refuse_shared_folder(jobs_dir, plan)
         folder, state = create_job(
             jobs_dir, plan, from_step=from_step, until_step=until_step, stop_grace_seconds=stop_grace_seconds
         )
@@ -82,11 +83,27 @@ def _refuse_if_busy(jobs_dir: Path, profile: str) -> None:
         )
     look_again()
     for folder, state in _states(jobs_dir, profile):
-        left = [] if state.finished else left_running(state)
+        left = [] if state.finished else left_running(folder, state)
         if left:
             raise InvalidInputError(
                 f"Of the lost job {folder.id} of profile {profile}, process {left[0].pid} still runs.",
                 f"sft-tui jobs stop {folder.id} ends it; or wait for its end.",
+            )
+
+
+def _refuse_shared_folder(jobs_dir: Path, plan: Plan) -> None:
+    """Two jobs must not write the same files: their steps have the same working folder."""
+    folders = {step.cwd for step in plan.steps}
+    for folder in list_jobs(jobs_dir):
+        try:
+            state = read_state(folder)
+            shared = folders & {step.cwd for step in folder.load_spec().plan.steps} if not state.finished else set()
+        except SftError:
+            continue
+        if shared:
+            raise InvalidInputError(
+                f"Job {folder.id} of profile {state.profile} works in {min(shared)} too.",
+                "Wait for its end, or give this profile another working folder (environment.work_dir).",
             )
 
 
@@ -137,7 +154,7 @@ def _lost(folder: JobFolder, state: JobState) -> JobState:
         reason = f"machine restarted at {_boot_time()}"
     else:
         reason = f"its supervisor is gone; see {folder.supervisor_log}"
-        left = left_running(state)
+        left = left_running(folder, state)
         if step is not None and left:
             reason += f"; step {step.id} still runs as process {left[0].pid}"
             hint = f"sft-tui jobs stop {folder.id} ends it. {hint}"
@@ -193,7 +210,7 @@ def stop(folder: JobFolder) -> bool:
         return False
     if _is_supervised(folder):
         return process.signal_process(_supervisor(folder), signal.SIGTERM)
-    return end_left_running(state, folder.load_spec().stop_grace_seconds)
+    return end_left_running(folder, state, folder.load_spec().stop_grace_seconds)
 
 
 def _supervisor(folder: JobFolder) -> ProcessIdentity | None:

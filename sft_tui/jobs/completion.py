@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from sft_tui.core.plan import Output, Step
-from sft_tui.core.training_log import first_error_line
+from sft_tui.core.training_log import LoadedWeights, first_error_line, parse_line
 from sft_tui.store.atomic import make_private_dir, write_atomic
 
 RECORD_SCHEMA_VERSION = 1
@@ -184,6 +184,18 @@ def first_error(step: Step, log: Path) -> str:
         if re.search(r"error|exception|killed", last, re.IGNORECASE):
             break
     return last[:500]
+
+
+def note_other_workers(step: Step, facts: dict[str, Any]) -> None:
+    """Add to `facts` what the other workers' logs say of parameters that were not loaded."""
+    if "not_loaded" not in facts or not step.training_log:
+        return
+    last = Path(step.training_log)
+    for path in last.parent.glob("worker_*.log"):
+        if _rank(path) < _rank(last):
+            with path.open(encoding="utf-8", errors="replace") as file:
+                loaded = [fact for fact in map(parse_line, file) if isinstance(fact, LoadedWeights)]
+            facts["not_loaded"] += [name for fact in loaded for name in fact.not_loaded]
 
 
 def _rank(path: Path) -> int:

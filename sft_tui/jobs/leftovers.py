@@ -1,7 +1,8 @@
 """What still runs of a job whose supervisor is gone.
 
-Every step carries `SFT_TUI_JOB` in its environment, and hands it on to all that it starts: that finds workers in
-sessions of their own as well. Such a process is signalled only after its pid, start time and boot id were noted.
+Every step carries `SFT_TUI_JOB`, the folder of its job, in its environment, and hands it on to all that it starts: that
+finds workers in sessions of their own as well. Such a process is signalled only after its pid, start time and boot id
+were noted.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ from pathlib import Path
 
 from sft_tui.core.job import JobState, ProcessIdentity
 from sft_tui.jobs import process
+from sft_tui.store.job_store import JobFolder
 
 POLL_SECONDS = 0.05
 SCAN_SECONDS = 0.5
 
 
-def left_running(state: JobState) -> list[ProcessIdentity]:
+def left_running(folder: JobFolder, state: JobState) -> list[ProcessIdentity]:
     """Living processes of the job, its last step's leader first; empty after a restart of the machine."""
     leader = next((s.process for s in state.steps if s.status == "running"), None)
     if leader is None or leader.boot_id != process.boot_id():
@@ -27,14 +29,14 @@ def left_running(state: JobState) -> list[ProcessIdentity]:
     now = process.identify(leader.pid)
     if now is not None and now != leader:
         return []  # the pid belongs to somebody else: what was recorded is not to be trusted
-    marked = [p for p in _marked(state.id) if p != leader]
+    marked = [p for p in _marked(folder.path) if p != leader]
     return [*([leader] if now is not None else []), *marked]
 
 
-def end_left_running(state: JobState, grace: float) -> bool:
+def end_left_running(folder: JobFolder, state: JobState, grace: float) -> bool:
     """Ask what is left to end, and kill what remains after `grace` seconds; whether there was something."""
     look_again()
-    left = left_running(state)
+    left = left_running(folder, state)
     found = bool(left)
     number = signal.SIGTERM
     deadline = time.monotonic() + grace
@@ -51,7 +53,7 @@ def end_left_running(state: JobState, grace: float) -> bool:
                 asked.add(identity)
         time.sleep(POLL_SECONDS)
         look_again()
-        left = left_running(state)
+        left = left_running(folder, state)
     return found
 
 
@@ -60,14 +62,14 @@ def look_again() -> None:
     _scan.cache_clear()
 
 
-def _marked(job_id: str) -> list[ProcessIdentity]:
+def _marked(job_dir: Path) -> list[ProcessIdentity]:
     """Processes of this user that carry the job's mark and still live."""
-    return [p for p in _scan(int(time.monotonic() / SCAN_SECONDS)).get(job_id, []) if process.is_alive(p)]
+    return [p for p in _scan(int(time.monotonic() / SCAN_SECONDS)).get(str(job_dir), []) if process.is_alive(p)]
 
 
 @functools.lru_cache(maxsize=1)
 def _scan(_tick: int) -> dict[str, list[ProcessIdentity]]:
-    """Job id to marked processes. Kept for a tick of the clock: a list of many lost jobs looks at /proc once."""
+    """Job folder to marked processes. Kept for a tick of the clock: a list of many lost jobs looks at /proc once."""
     mark = f"{process.JOB_MARK}=".encode()
     found: dict[str, list[ProcessIdentity]] = {}
     for folder in Path("/proc").iterdir():

@@ -40,6 +40,11 @@ class LogTail:
         self.close()
         return last + self._split(self._read())
 
+    def read_rest(self) -> str:
+        """The last line, if it has no end: often the last word of a process that was killed."""
+        rest, self._rest = self._rest, b""
+        return _decode(rest) if rest and not self._skip_line else ""
+
     def close(self) -> None:
         """Let go of the file; a later read begins anew."""
         if self._file is not None:

@@ -19,7 +19,7 @@ from sft_tui.paths import PACKAGE_DIR, child_environment
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 KILL_SECONDS = 10.0  # a process that SIGKILL does not end in this time waits for a device or a disk
-JOB_MARK = "SFT_TUI_JOB"  # environment variable of every step: the id of its job
+JOB_MARK = "SFT_TUI_JOB"  # environment variable of every step: the folder of its job
 
 Child = subprocess.Popen[bytes]
 
@@ -66,14 +66,14 @@ def start_supervisor(job_dir: Path, lock_descriptor: int) -> None:
     first.wait()
 
 
-def start_step(step: Step, log: Path, job_id: str) -> Child:
+def start_step(step: Step, log: Path, job_dir: Path) -> Child:
     """Start a step in a session of its own, its output straight into its log. Raises OSError."""
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         return subprocess.Popen(
             list(step.argv),
             cwd=step.cwd,
-            env=child_environment({"PYTHONUNBUFFERED": "1", **step.env, JOB_MARK: job_id}, step.search_paths),
+            env=child_environment({"PYTHONUNBUFFERED": "1", **step.env, JOB_MARK: str(job_dir)}, step.search_paths),
             stdin=subprocess.DEVNULL,
             stdout=descriptor,
             stderr=subprocess.STDOUT,

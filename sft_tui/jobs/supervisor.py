@@ -117,7 +117,7 @@ class Supervisor:
         inputs, before = completion.sign_inputs(step), completion.sign_outputs(step)
         watch = StepWatch(step, log)
         try:
-            child = process.start_step(step, log, self.folder.id)
+            child = process.start_step(step, log, self.folder.path)
         except OSError as error:
             self._fail(step, None, f"{step.argv[0]} could not be started: {_describe_os_error(error)}")
         self._step_update(step, process=process.identify(child.pid))
@@ -155,6 +155,7 @@ class Supervisor:
         if code != 0:
             how, why = process.describe_exit(code), completion.first_error(step, self.folder.step_log(step.id))
             self._fail(step, code, f"{how}: {why}" if why else how)
+        completion.note_other_workers(step, facts)
         missing = completion.missing_output(step, facts, before)
         if missing:
             self._fail(step, code, f"exit code 0, but {missing}")

@@ -138,7 +138,7 @@ class _PlanBuilder:
         argv = (
             *self.facts.training_command, "preprocess", "--dataset_type", "qa", "--input_glob", conversation,
             "--model_file", self.facts.tokenizer_model, "--seq_length", str(length),
-            "--output_file", output, "--template", self.profile.dataset.template,
+            "--output_file", output, "--template", self.profile.dataset.template, "--force",
         )  # fmt: skip
         title = "Write training MindRecord" if part == "train" else "Write held-out MindRecord"
         step = self._step(
@@ -176,10 +176,11 @@ class _PlanBuilder:
     def files(self) -> tuple[PlannedFile, ...]:
         """The YAML files that the MindFormers steps read."""
 
-        def yaml(step_id: str, mode: RunMode, checkpoint: str, part: str) -> PlannedFile:
+        def yaml(step_id: str, mode: RunMode, checkpoint: str, part: str, strategy_dir: str = "") -> PlannedFile:
             text = build_training_yaml(
                 self.profile, self.facts, run_mode=mode, output_dir=self._output_dir(mode, step_id),
                 load_checkpoint=checkpoint, mindrecord=self.paths.mindrecord(part),
+                strategy_dir=strategy_dir,
             )  # fmt: skip
             return PlannedFile(path=self.paths.config(step_id), text=text)
 
@@ -187,7 +188,9 @@ class _PlanBuilder:
         if self._no_evaluation:
             return (train,)
         before = yaml("evaluate-before", "eval", self.paths.ckpt, "eval")
-        return before, train, yaml("evaluate-after", "eval", self.paths.finetuned, "eval")
+        # what several NPUs trained lies in slices; beside them MindFormers notes how it sliced
+        sliced = f"{self.paths.run_dir}/strategy" if is_distributed(self.profile, "eval") else ""
+        return before, train, yaml("evaluate-after", "eval", self.paths.finetuned, "eval", sliced)
 
     def _output_dir(self, mode: RunMode, step_id: str) -> str:
         return self.paths.run_dir if mode == "finetune" else f"{self.paths.run_dir}/{step_id}"

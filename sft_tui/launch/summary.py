@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Optional, TypeVar
@@ -36,7 +37,9 @@ class RunSummary:
 
     def to_json(self) -> dict[str, object]:
         """The summary as a JSON object."""
-        return {**asdict(self), "gained": self.gained}
+        values = {**asdict(self), "gained": self.gained}
+        # a loss may be NaN or infinite, JSON cannot
+        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
 
     def lines(self) -> list[str]:
         """The summary for people."""

@@ -6,6 +6,7 @@ Key names are MindFormers' own (its `configs/llama2/finetune_llama2_7b.yaml` of 
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from typing import Any, Literal
 
 import yaml
@@ -38,9 +39,19 @@ def is_distributed(profile: Profile, run_mode: RunMode) -> bool:
 
 
 def build_training_yaml(
-    profile: Profile, facts: Facts, *, run_mode: RunMode, output_dir: str, load_checkpoint: str, mindrecord: str
+    profile: Profile,
+    facts: Facts,
+    *,
+    run_mode: RunMode,
+    output_dir: str,
+    load_checkpoint: str,
+    mindrecord: str,
+    strategy_dir: str = "",
 ) -> str:
-    """The YAML text of one run; every path in it is absolute."""
+    """The YAML text of one run; every path in it is absolute.
+
+    `strategy_dir` tells how a checkpoint in slices was sliced; MindFormers merges it first.
+    """
     traits = facts.environment.traits
     if traits is None:
         raise ValueError("facts without MindFormers traits: preflight must refuse them first")
@@ -52,12 +63,14 @@ def build_training_yaml(
         "load_checkpoint": load_checkpoint,
         "load_ckpt_format": "ckpt",
         "auto_trans_ckpt": parallel and not cpu,
+        "src_strategy_path_or_dir": strategy_dir,
         "resume_training": False,
         "run_mode": run_mode,
         "trainer": {"type": "CausalLanguageModelingTrainer", "model_name": "llama2_7b"},
         "runner_config": {
             "epochs": profile.training.epochs,
-            "batch_size": profile.training.batch_size,
+            # MindFormers puts this one in the place of the dataset's own; one row at a time weighs all rows alike
+            "batch_size": profile.training.batch_size if run_mode == "finetune" else 1,
             # sink_mode hides single steps and can make `epochs` 0 on short data sets
             "sink_mode": False,
             "sink_size": 1,
@@ -165,7 +178,7 @@ def _model(profile: Profile, model: ModelConfig, cpu: bool) -> dict[str, Any]:
 
 def _optimization(profile: Profile, traits: StackTraits, cpu: bool) -> dict[str, Any]:
     training = profile.training
-    betas: dict[str, Any] = {"betas": [0.9, 0.95]} if traits.betas_as_list else {"beta1": 0.9, "beta2": 0.95}
+    betas: dict[str, Any] = {"betas": [0.9, 0.95]} if traits.betas_as_list else {"beta1": 0.9, "beta2": 0.999}
     wrapper: dict[str, Any] = {
         "type": "MFTrainOneStepCell",
         "scale_sense": {
@@ -213,12 +226,17 @@ def _datasets(profile: Profile, run_mode: RunMode, mindrecord: str) -> dict[str,
         train = {**common, "data_loader": {**loader, "shuffle": True}, "drop_remainder": True}
         return {
             "train_dataset": train,
-            "train_dataset_task": {"type": "CausalLanguageModelDataset", "dataset_config": train},
+            "train_dataset_task": {"type": "CausalLanguageModelDataset", "dataset_config": deepcopy(train)},
         }
-    evaluation = {**common, "data_loader": {**loader, "shuffle": False}, "drop_remainder": False, "batch_size": 1}
+    evaluation = {
+        **common,
+        "data_loader": {**loader, "shuffle": False},
+        "batch_size": 1,
+        "drop_remainder": is_distributed(profile, run_mode),
+    }
     return {
         "eval_dataset": evaluation,
-        "eval_dataset_task": {"type": "CausalLanguageModelDataset", "dataset_config": evaluation},
+        "eval_dataset_task": {"type": "CausalLanguageModelDataset", "dataset_config": deepcopy(evaluation)},
     }
 
 

@@ -7,10 +7,10 @@ from typing import Optional
 from sft_tui.core.facts import Route, StackTraits
 
 TRAITS: tuple[StackTraits, ...] = (
-    StackTraits("1.2", ("2.3",), "FP32StateAdamWeightDecay", betas_as_list=False, cpu_workers=0),
-    StackTraits("1.3", ("2.4",), "FP32StateAdamWeightDecay", betas_as_list=False, cpu_workers=0),
-    StackTraits("1.6", ("2.7",), "AdamW", betas_as_list=True, cpu_workers=64),
-    StackTraits("1.7", ("2.7.1", "2.7.2"), "AdamW", betas_as_list=True, cpu_workers=64),
+    StackTraits("1.2", ("2.3",), "FP32StateAdamWeightDecay", betas_as_list=False, cpu=False),
+    StackTraits("1.3", ("2.4",), "FP32StateAdamWeightDecay", betas_as_list=False, cpu=False),
+    StackTraits("1.6", ("2.7",), "AdamW", betas_as_list=True, cpu=True),
+    StackTraits("1.7", ("2.7.1", "2.7.2"), "AdamW", betas_as_list=True, cpu=True),
 )
 KNOWN = ", ".join(f"{t.mindformers} (with MindSpore {' or '.join(t.mindspore)})" for t in TRAITS)
 

@@ -7,6 +7,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from sft_tui.whole_file import sync_folder
+
 
 def make_private_dir(folder: Path) -> None:
     """Create the folder, and those above it that are missing, readable by the user alone."""
@@ -32,16 +34,7 @@ def write_atomic(path: Path, text: str) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_dir(path.parent)
-
-
-def sync_dir(folder: Path) -> None:
-    """Make a rename in the folder last."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(path.parent)
 
 
 def append_line(path: Path, line: str) -> None:

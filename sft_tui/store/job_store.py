@@ -13,7 +13,8 @@ from pydantic import BaseModel, ValidationError
 from sft_tui.core.job import STOP_GRACE_SECONDS, Event, JobSpec, JobState, initial_state
 from sft_tui.core.plan import Plan
 from sft_tui.errors import InvalidInputError, SftError
-from sft_tui.store.atomic import append_line, make_private_dir, sync_dir, write_atomic
+from sft_tui.store.atomic import append_line, make_private_dir, write_atomic
+from sft_tui.whole_file import sync_folder
 
 _Stored = TypeVar("_Stored", bound=BaseModel)
 
@@ -137,7 +138,7 @@ def create_job(
     )
     make_private_dir(folder.path / "logs")
     write_atomic(folder.path / "spec.json", spec.model_dump_json(indent=1))
-    sync_dir(jobs_dir)
+    sync_folder(jobs_dir)
     return folder, initial_state(spec)
 
 

@@ -26,7 +26,8 @@ def test_stop_ends_everything_of_the_job_and_nothing_else(lab, is_running):
         "trap '' TERM; while :; do sleep 0.1; done"
     )
     folder = lab.submit(lab.step("one", script), lab.step("two", "touch never"))
-    other = client.submit(lab.jobs_dir, lab.plan(lab.step("one", "sleep 60"), profile="other"))
+    elsewhere = lab.step("one", "sleep 60").model_copy(update={"cwd": "/"})
+    other = client.submit(lab.jobs_dir, lab.plan(elsewhere, profile="other"))
     grandchild = lab.pid_in("grandchild")
     leader = lab.step_runs(folder, "one").step("one").process
     bystander = lab.step_runs(other, "one").step("one").process

@@ -294,3 +294,21 @@ def test_after_a_restart_of_the_machine_the_job_is_lost_and_nothing_is_signalled
     assert state.reason.startswith("machine restarted at 20")
     assert not client.stop(folder)
     assert process.is_alive(leader)
+
+
+def test_a_job_of_the_same_number_in_another_home_is_left_alone(lab, tmp_path):
+    """Ids count from 1 in every home: what is left of one must not be taken for the other's."""
+    elsewhere = lab.step("one", "sleep 60").model_copy(update={"cwd": "/"})
+    ours = lab.submit(lab.step("one", "sleep 60"))
+    theirs = client.submit(tmp_path / "other-home" / "jobs", lab.plan(elsewhere))
+    try:
+        assert ours.id == theirs.id
+        lab.step_runs(theirs, "one")
+        state = lab.kill_supervisor(ours, "one")
+        os.kill(state.step("one").process.pid, signal.SIGKILL)
+        client.stop(ours)
+        assert "still runs" not in client.read_state(ours).reason
+        assert client.read_state(theirs).lifecycle == "running"
+    finally:
+        client.stop(theirs)
+    assert client.wait(theirs).outcome == "stopped"

@@ -1,6 +1,7 @@
 """Everything that is wrong is said before any long work: file, row or tensor, what to do, exit code 2 or 4."""
 
 import json
+import re
 
 import pytest
 
@@ -16,7 +17,7 @@ def new_profile(sft, make_llama, alpaca, fake_stack, tmp_path):
             "environment.device_target": "CPU",
             "model.hf_dir": fields.pop("hf_dir", None) or make_llama(),
             "dataset.train_path": fields.pop("train_path", None) or alpaca(),
-            "dataset.seq_length": 128,
+            "dataset.seq_length": 512,
             **{name.replace("__", "."): value for name, value in fields.items()},
         }
         made = sft("profile", "new", "p", *(f"--set={name}={value}" for name, value in settings.items()))
@@ -138,14 +139,14 @@ def test_port_in_use(sft, new_profile, taken_port):
 
 
 def test_all_problems_are_told_at_once(sft, new_profile, tmp_path):
-    new_profile(hf_dir=tmp_path / "nowhere", environment__python=tmp_path / "python", dataset__seq_length=128)
+    new_profile(hf_dir=tmp_path / "nowhere", environment__python=tmp_path / "python")
     check(sft, 2, "model.hf_dir", "environment.python")
 
 
 def test_values_of_the_wrong_type_are_told_at_once(sft):
-    assert sft("profile", "new", "p", "--set=training.epochs=many", "--set=training.learning_rate=-1").returncode == 0
-    result = sft("plan", "p")
+    result = sft("profile", "new", "p", "--set=training.epochs=many", "--set=training.learning_rate=-1")
     assert result.returncode == 2
+    assert sft("profile", "list").stdout.startswith("No profiles")
     assert "training.epochs: 'many' is not a whole number" in result.stderr
     assert "training.learning_rate" in result.stderr
 
@@ -162,3 +163,45 @@ def test_unknown_step(sft, new_profile):
     result = sft("run", "p", "--until", "dance")
     assert result.returncode == 2
     assert "no step 'dance'" in result.stderr and "convert-weight" in result.stderr
+
+
+def test_a_template_that_is_none(sft, new_profile):
+    new_profile(dataset__template="vicuna_v9")
+    check(sft, 2, "dataset.template", "vicuna_v9")
+
+
+def test_a_sequence_length_that_cuts_every_answer_away(sft, new_profile):
+    new_profile(dataset__seq_length=64)
+    check(sft, 2, "dataset.seq_length", "Nothing is left to learn")
+
+
+def test_a_relative_path_in_the_file(sft, new_profile, home):
+    new_profile()
+    path = home / "sft-tui/config/profiles/p.toml"
+    path.write_text(re.sub(r'hf_dir = ".*"', 'hf_dir = "./llama"', path.read_text()))
+    check(sft, 2, "model.hf_dir", "not an absolute path")
+
+
+def test_a_working_folder_with_a_name_too_long(sft, new_profile):
+    new_profile(environment__work_dir="/tmp/" + "x" * 300)
+    check(sft, 2, "environment.work_dir", "too long")
+
+
+def test_the_same_data_held_out_and_trained_on(sft, new_profile, alpaca):
+    path = alpaca()
+    new_profile(train_path=path, dataset__eval_path=path)
+    assert "dataset.eval_path" in sft("plan", "p").stderr
+
+
+def test_a_home_that_cannot_be_written(sft, read_only_disk, monkeypatch):
+    monkeypatch.setenv("SFT_TUI_HOME", str(read_only_disk / "home"))
+    result = sft("profile", "new", "p")
+    assert result.returncode == 4
+    assert str(read_only_disk) in result.stderr and "Traceback" not in result.stderr
+
+
+def test_a_rehearsal_does_not_take_the_users_own_profile(sft, tmp_path):
+    sft("profile", "new", "demo", "--set=training.epochs=7")
+    result = sft("demo", tmp_path / "demo", "--headless")
+    assert (result.returncode, "Your own profile" in result.stderr) == (2, True)
+    assert json.loads(sft("profile", "show", "demo", "--json").stdout)["training"]["epochs"] == 7

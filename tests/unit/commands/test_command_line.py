@@ -31,19 +31,50 @@ def test_doctor_tells_what_is_there_and_what_lacks(sft, fake_stack, bare_python)
 
 @pytest.mark.parametrize(
     "command",
-    [["profile", "list"], ["jobs", "list"], ["jobs"], ["profile"], ["profile", "show", "p"], ["plan", "p"], ["profile", "validate", "p"]],
+    [
+        ["profile", "list"],
+        ["jobs", "list"],
+        ["jobs"],
+        ["profile"],
+        ["profile", "show", "p"],
+        ["plan", "p"],
+        ["profile", "validate", "p"],
+    ],
     ids=" ".join,
-)  # fmt: skip
+)
 def test_json_is_one_object_and_nothing_else(sft, command):
     sft("profile", "new", "p")
     assert isinstance(json.loads(sft(*command, "--json").stdout), dict)
 
 
-@pytest.mark.parametrize(
-    "command", [["jobs", "show"], ["jobs", "log"], ["jobs", "stop"], ["jobs", "wait", "9"]], ids=" ".join
-)
+def test_a_flag_before_the_subcommand_counts(sft):
+    assert json.loads(sft("jobs", "--json", "list").stdout)["jobs"] == []
+
+
+def test_a_damaged_job_does_not_hide_the_others(sft, home):
+    folder = home / "sft-tui/state/jobs/1-p"
+    folder.mkdir(parents=True)
+    (folder / "state.json").write_text("{")
+    result = sft("jobs", "list")
+    assert (result.returncode, "1-p  damaged" in result.stdout) == (0, True)
+
+
+def test_what_is_typed_wrong_cannot_draw_on_the_terminal(sft):
+    result = sft("inspect", "x", "--bad\x1b[31m")
+    assert result.returncode == 2
+    assert "\x1b" not in result.stderr and "--bad" in result.stderr
+
+
+def test_a_terminal_that_is_not_utf8(sft, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    result = sft("inspect", tmp_path / "dé mo")
+    assert (result.returncode, "Traceback" not in result.stderr) == (2, True)
+    assert "d\\xe9 mo" in result.stderr
+
+
+@pytest.mark.parametrize("command", [["show"], ["log"], ["stop"], ["wait", "9"]], ids=" ".join)
 def test_a_job_that_is_not_there(sft, command):
-    result = sft(*command)
+    result = sft("jobs", *command)
     assert result.returncode == 2
     assert "no job" in result.stderr
 
@@ -116,6 +147,7 @@ def test_a_plan_as_a_script_is_what_the_plan_says(sft, make_llama, alpaca, fake_
         "environment.work_dir": tmp_path / "work dir",
         "model.hf_dir": make_llama("a llama"),
         "dataset.train_path": alpaca(),
+        "dataset.seq_length": 512,
     }
     sft("profile", "new", "p", *(f"--set={name}={value}" for name, value in settings.items()))
     assert sft("plan", "p", "--script", tmp_path / "scripts").returncode == 0

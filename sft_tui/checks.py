@@ -1,0 +1,209 @@
+"""What may stand in the way of a job: each check looks at one thing and returns the problems it found."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from pathlib import Path
+from typing import Optional
+
+from sft_tui.checkpoint.inspect import CheckpointReport
+from sft_tui.core.facts import EnvironmentFacts, Facts
+from sft_tui.core.problem import Problem
+from sft_tui.core.profile import PATH_FIELDS, Profile
+from sft_tui.dataset.records import AlpacaReport
+from sft_tui.dataset.tokenizer import inspect_tokenizer
+from sft_tui.errors import SftError
+from sft_tui.launch.steps import work_paths
+from sft_tui.launch.training_config import training_steps
+from sft_tui.stack.compatibility import KNOWN, fits
+
+NEEDED_IN_TRAINING = ("sentencepiece", "fschat", "ijson", "numpy")
+CHECKPOINTS_KEPT = 3
+MUCH_CUT = 0.1  # share of samples
+
+
+def check_paths(profile: Profile) -> list[Problem]:
+    """Steps run in the working folder, so every path has to be whole."""
+    problems = []
+    for name in PATH_FIELDS:
+        section, _, field = name.partition(".")
+        value = str(getattr(getattr(profile, section), field))
+        bare_program = name == "environment.python" and os.sep not in value
+        if value and not bare_program and not Path(value).is_absolute():
+            problems.append(Problem(name, f"{value} is not an absolute path.", "Begin it with a slash."))
+    return problems
+
+
+def check_tokenizer(tokenizer: Path, checkpoint: CheckpointReport) -> tuple[int, list[Problem]]:
+    """Vocabulary size of the tokenizer, and what is wrong with it."""
+    field = "model.tokenizer_model"
+    try:
+        vocab = inspect_tokenizer(tokenizer)
+    except SftError as error:
+        return 0, [Problem(field, error.message, error.hint)]
+    if checkpoint.config is not None and vocab > checkpoint.config.vocab_size:
+        message = f"{tokenizer} has {vocab} pieces, the model only {checkpoint.config.vocab_size} embeddings."
+        return vocab, [Problem(field, message, "Use the tokenizer.model that belongs to this checkpoint.")]
+    return vocab, []
+
+
+def check_environment(profile: Profile, environment: EnvironmentFacts) -> list[Problem]:
+    """What keeps the training environment from doing the job."""
+    python, home = "environment.python", "environment.mindformers_home"
+    if environment.error:
+        return [Problem(python, environment.error + ".", "Name the interpreter that has MindSpore.", exit_code=4)]
+    problems = []
+    if profile.environment.mindformers_home:
+        if not environment.mindformers_version:
+            message = f"{environment.mindformers_home} is not a MindFormers source folder."
+            problems.append(Problem(home, message, "Name the folder that holds run_mindformer.py.", exit_code=4))
+        elif not environment.run_mindformer:
+            message = f"{environment.mindformers_home} has no run_mindformer.py."
+            problems.append(Problem(home, message, "Use a whole source checkout.", exit_code=4))
+    elif not environment.mindformers_version:
+        message = f"{environment.python} has no MindFormers."
+        hint = "Install sft-tui with its [train] extra, or name another interpreter or a MindFormers source folder."
+        problems.append(Problem(python, message, hint, exit_code=4))
+    if not environment.mindspore:
+        hint = "pip install mindspore==2.7.2 into it, or name another interpreter."
+        problems.append(Problem(python, f"{environment.python} has no MindSpore.", hint, exit_code=4))
+    missing = [name for name in NEEDED_IN_TRAINING if name not in environment.packages]
+    if missing:
+        hint = f"{environment.python} -m pip install {' '.join(missing)}"
+        problems.append(Problem(python, f"{environment.python} lacks {', '.join(missing)}.", hint, exit_code=4))
+    return problems + _check_versions(profile, environment)
+
+
+def _check_versions(profile: Profile, environment: EnvironmentFacts) -> list[Problem]:
+    field = "environment.mindformers_home" if environment.mindformers_home else "environment.python"
+    traits, version = environment.traits, environment.mindformers_version
+    if not version:
+        return []
+    if traits is None:
+        return [Problem(field, f"MindFormers {version} is not one that sft-tui knows.", f"Use {KNOWN}.", exit_code=4)]
+    if environment.mindspore and not fits(traits, environment.mindspore):
+        message = f"MindFormers {version} does not run with MindSpore {environment.mindspore}."
+        hint = f"It needs MindSpore {' or '.join(traits.mindspore)}."
+        return [Problem(field, message, hint, exit_code=4)]
+    if profile.environment.device_target == "CPU" and not traits.cpu:
+        message = f"MindFormers {version} is not known to train on CPU."
+        return [Problem("environment.device_target", message, "Use 1.6 or 1.7 for a rehearsal on CPU.", exit_code=4)]
+    if profile.environment.device_target == "Ascend" and not environment.npu_smi:
+        message = "This host has no npu-smi: no Ascend driver is installed or visible here."
+        hint = "Choose CPU for a rehearsal, or run sft-tui on the training node."
+        return [Problem("environment.device_target", message, hint, exit_code=4)]
+    if profile.environment.device_target == "Ascend" and not environment.cann:
+        message = "No CANN was found below /usr/local/Ascend."
+        hint = "Source its set_env.sh in the shell that starts sft-tui, if it is elsewhere."
+        return [Problem("environment.device_target", message, hint, "warning", exit_code=4)]
+    return []
+
+
+def check_nodes(profile: Profile, environment: EnvironmentFacts) -> list[Problem]:
+    """msrun and its port."""
+    if profile.nodes.worker_num == 1 or environment.error:
+        return []
+    if environment.mindspore and not environment.msrun:
+        message = f"There is no msrun beside {environment.python}."
+        return [Problem("nodes.worker_num", message, "It comes with MindSpore: install that again.", exit_code=4)]
+    port = profile.nodes.master_port
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError as error:
+            message = f"Port {port} cannot be used: {error.strerror}."
+            return [Problem("nodes.master_port", message, "Choose a free port, 8119 for example.", exit_code=4)]
+    return []
+
+
+def check_work_dir(profile: Profile, checkpoint: CheckpointReport, train: Optional[AlpacaReport]) -> list[Problem]:
+    """The working folder can be written and its disk has room for what the job leaves."""
+    field, folder = "environment.work_dir", Path(profile.environment.work_dir)
+    if not folder.is_absolute():
+        return []
+    try:
+        folder.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # it will be made
+    except OSError as error:
+        return [Problem(field, f"{folder} cannot be used: {error.strerror}.", "Choose another folder.")]
+    there = folder
+    while not os.path.lexists(there):
+        there = there.parent
+    if not there.is_dir():
+        return [Problem(field, f"{there} is a file.", "Choose a folder.")]
+    if not os.access(there, os.W_OK | os.X_OK):
+        return [
+            Problem(field, f"{there} cannot be written by you.", "Choose another folder, or change its permissions.")
+        ]
+    if checkpoint.config is None or train is None:
+        return []
+    needed = needed_bytes(profile, checkpoint, train)
+    free = shutil.disk_usage(there).free
+    if free < needed:
+        message = f"The disk of {there} has {free / 1e9:.1f} GB free; the job needs about {needed / 1e9:.1f} GB."
+        return [Problem(field, message, "Free some room, or choose a folder on another disk.", exit_code=4)]
+    return []
+
+
+def needed_bytes(profile: Profile, checkpoint: CheckpointReport, train: AlpacaReport) -> int:
+    """What the job will still put on disk: weights, MindRecord, and the checkpoints that are kept.
+
+    A training checkpoint holds the weights and two moments of AdamW in float32; MindFormers keeps the newest three,
+    each with a copy of the weights alone. On CPU every worker keeps the whole, on NPUs a slice.
+    """
+    paths = work_paths(profile)
+    weights = 0 if Path(paths.ckpt).is_file() else checkpoint.output_bytes(profile.weights.dtype)
+    data = 0 if Path(paths.mindrecord("train")).is_file() else train.count * (profile.dataset.seq_length + 1) * 8
+    copies = profile.nodes.worker_num if profile.environment.device_target == "CPU" else 1
+    kept = CHECKPOINTS_KEPT * copies * checkpoint.parameters * 4 * 4
+    return weights + data + kept
+
+
+def check_samples(profile: Profile, tokenizer: Path) -> list[Problem]:
+    """The template is known, and answers are not cut away, seen on the first records."""
+    from sft_tui.dataset.prompt import load_template
+    from sft_tui.dataset.sample import encode_sample
+
+    dataset = profile.dataset
+    try:
+        load_template(dataset.template)
+    except SftError as error:
+        return [Problem("dataset.template", error.message, error.hint)]
+    try:
+        sample = encode_sample(Path(dataset.train_path), tokenizer, dataset.template, dataset.seq_length)
+    except SftError as error:
+        return [Problem("dataset.train_path", error.message, error.hint)]
+    if sample.rows and sample.masked == sample.rows:
+        message = f"Nothing is left to learn: all {sample.rows} records looked at are cut before their answer begins."
+        return [Problem("dataset.seq_length", message, "Use a longer sequence length.")]
+    if sample.cut > MUCH_CUT * sample.rows:
+        message = f"{sample.cut} of the first {sample.rows} records are longer and will be cut."
+        return [Problem("dataset.seq_length", message, "Use a longer sequence length, or accept it.", "warning")]
+    return []
+
+
+def check_training(profile: Profile, facts: Facts) -> list[Problem]:
+    """Sequence length and steps against the model and the data."""
+    problems = []
+    longest = facts.model.max_position_embeddings
+    if profile.dataset.seq_length > longest:
+        message = f"{profile.dataset.seq_length} tokens are more than the model's {longest} (max_position_embeddings)."
+        problems.append(Problem("dataset.seq_length", message, f"Use {longest} or less."))
+    if facts.model.rope_scaling:
+        message = f"config.json has rope_scaling {facts.model.rope_scaling}, which the YAML does not carry over yet."
+        problems.append(Problem("model.hf_dir", message, "Use a model without it, Llama 2 for example."))
+    if facts.train_records and training_steps(profile, facts) == 0:
+        batch = profile.training.batch_size * profile.nodes.worker_num
+        message = f"{facts.train_records} records do not fill one batch of {batch} (batch size x workers)."
+        problems.append(Problem("training.batch_size", message, "Use a smaller batch or more data."))
+    if profile.dataset.eval_path and profile.dataset.eval_path == profile.dataset.train_path:
+        message = "This is the file that is trained on: it cannot tell what the model has learned."
+        problems.append(Problem("dataset.eval_path", message, "Name another file, or leave it empty.", "warning"))
+    if profile.training.evaluate and facts.train_records and not facts.eval_records:
+        message = "No data is held out: the gain will not be measured."
+        problems.append(Problem("dataset.eval_fraction", message, "Hold out 0.05 or name a held-out file.", "warning"))
+    return problems
