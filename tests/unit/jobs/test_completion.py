@@ -13,6 +13,7 @@ from sft_tui.jobs.completion import (
     find_record,
     first_error,
     missing_output,
+    note_other_workers,
     save_record,
     sign_inputs,
     sign_outputs,
@@ -150,3 +151,14 @@ def test_the_worker_that_knows_the_cause_is_quoted_not_the_loud_one(tmp_path):
 
 def test_without_logs_there_is_no_reason(tmp_path):
     assert first_error(make_step(tmp_path), tmp_path / "none.log") == ""
+
+
+def test_a_worker_that_did_not_load_is_not_hidden_by_the_last_one(tmp_path):
+    line = "INFO - Network parameters are not loaded: ({}, [])\n"
+    for rank, missing in enumerate(["[]", "['model.norm_out.weight']", "[]", "['of an earlier run']"]):
+        (tmp_path / f"worker_{rank}.log").write_text(line.format(missing))
+    step = make_step(tmp_path, ("log", "weights_loaded"), training_log=str(tmp_path / "worker_2.log"))
+    facts = {"not_loaded": []}
+    note_other_workers(step, facts)
+    assert facts["not_loaded"] == ["model.norm_out.weight"]
+    assert "model.norm_out.weight" in missing_output(step, facts, {})

@@ -131,3 +131,10 @@ def test_however_it_grows_the_lines_are_those_of_the_file(tmp_path_factory, part
         seen += tail.read_lines()
     whole = b"".join(parts).split(b"\n")[:-1]
     assert seen == [log_tail._decode(line) for line in whole]
+
+
+def test_the_last_word_of_a_killed_process_has_no_line_end(log):
+    append(log, b"first\nlast word")
+    tail = LogTail(log)
+    assert tail.read_lines() == ["first"]
+    assert (tail.read_rest(), tail.read_rest()) == ("last word", "")
