@@ -1,20 +1,22 @@
-"""Carries what happens outside the UI into it: threads look at files and processes, and post messages."""
+"""Carries what happens outside the UI into it: functions that look at files and processes, and return messages."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from textual.message import Message
 
 from sft_tui.core.job import Event, JobState, StepState
 from sft_tui.core.profile import Profile
-from sft_tui.jobs.client import JobWatch
-from sft_tui.jobs.completion import find_record
-from sft_tui.jobs.log_tail import LogTail
-from sft_tui.monitor.host import HostLoad, sample_host
-from sft_tui.preflight import Findings, examine
 from sft_tui.store.job_store import JobFolder
+
+if TYPE_CHECKING:  # what looks at the machine is imported by the thread that does: the first paint does not wait
+    from sft_tui.jobs.log_tail import LogTail
+    from sft_tui.launch.summary import RunSummary
+    from sft_tui.monitor.host import HostLoad
+    from sft_tui.preflight import Findings
 
 LOOK_SECONDS = 0.5  # a log that grows faster floods an SSH line
 HOST_SECONDS = 2.0
@@ -28,6 +30,24 @@ class ProfileExamined(Message):
     profile: Profile
     findings: Findings
     current_steps: frozenset[str]
+    summary: RunSummary | None
+
+
+@dataclass
+class JobFound(Message):
+    """The newest job of a profile, at the opening of that profile."""
+
+    profile: str
+    folder: JobFolder
+    running: bool
+
+
+@dataclass
+class JobSubmitted(Message):
+    """A job was written and its supervisor started."""
+
+    profile: str
+    folder: JobFolder
 
 
 @dataclass
@@ -38,6 +58,7 @@ class JobUpdated(Message):
     state: JobState
     events: tuple[Event, ...]
     log_step: str
+    log_path: str
     log_lines: tuple[str, ...]
 
 
@@ -50,47 +71,71 @@ class HostSampled(Message):
 
 @dataclass
 class BackgroundFailed(Message):
-    """Work outside the UI raised an error; the message is for the user."""
+    """Work outside the UI failed; the message is for the user. `task` tells who waits for it, if somebody does."""
 
     message: str
+    task: str = ""
 
 
 def look_at(profile: Profile) -> ProfileExamined:
-    """Examine the profile and see which steps need not run again."""
+    """Examine the profile, and see which steps need not run again and what the run brought."""
+    from sft_tui.jobs.completion import find_record
+    from sft_tui.launch.steps import work_paths
+    from sft_tui.preflight import examine
+
     findings = examine(profile)
     current: frozenset[str] = frozenset()
     if findings.plan is not None:
         steps = findings.plan.steps
         current = frozenset(s.id for s in steps if find_record(Path(s.cwd) / ".sft-tui", s) is not None)
-    return ProfileExamined(profile, findings, current)
+    return ProfileExamined(profile, findings, current, load_summary(Path(work_paths(profile).summary)))
+
+
+def load_summary(path: Path) -> RunSummary | None:
+    """The summary that the last step of a job wrote, or None."""
+    import json
+
+    from sft_tui.launch.summary import SUMMARY_SCHEMA_VERSION, RunSummary
+
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        data.pop("gained", None)
+        return RunSummary(**data) if data.get("schema_version") == SUMMARY_SCHEMA_VERSION else None
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
 
 
 class JobFollower:
-    """Looks at one job again and again; what it sees is handed to `post`."""
+    """Looks at one job again and again, and tells what changed."""
 
     def __init__(self, folder: JobFolder) -> None:
+        from sft_tui.jobs.client import JobWatch
+
         self.folder = folder
         self._watch = JobWatch(folder)
         self._tail: LogTail | None = None
-        self._step = ""
+        self._step = self._path = ""
         self._last: JobState | None = None
 
     def look(self) -> JobUpdated | None:
         """What changed since the last look, or None."""
         update = self._watch.look()
         shown = update.state.current_step or _last_run(update.state)
-        lines: list[str] = []
         if shown is not None and shown.id != self._step:
-            self._step = shown.id
-            spec_step = self.folder.load_spec().plan.step(shown.id)
-            path = Path(spec_step.training_log) if spec_step.training_log else self.folder.step_log(shown.id)
-            self._tail = LogTail(path, from_end=TAIL_BYTES)
-        if self._tail is not None:
-            lines = self._tail.read_lines()
+            self._turn_to(shown.id)
+        lines = self._tail.read_lines() if self._tail is not None else []
         if update.state == self._last and not update.events and not lines:
             return None
         self._last = update.state
-        return JobUpdated(self.folder, update.state, update.events, self._step, tuple(lines))
+        return JobUpdated(self.folder, update.state, update.events, self._step, self._path, tuple(lines))
+
+    def _turn_to(self, step_id: str) -> None:
+        from sft_tui.jobs.log_tail import LogTail
+
+        planned = self.folder.load_spec().plan.step(step_id)
+        path = Path(planned.training_log) if planned.training_log else self.folder.step_log(step_id)
+        self._step, self._path = step_id, str(path)
+        self._tail = LogTail(path, from_end=TAIL_BYTES)
 
     @property
     def finished(self) -> bool:
@@ -105,6 +150,8 @@ def _last_run(state: JobState) -> StepState | None:
 
 def sample(disk_path: str) -> HostSampled:
     """One look at the host."""
+    from sft_tui.monitor.host import sample_host
+
     there = Path(disk_path if disk_path.startswith("/") else "/")
     while not there.exists():
         there = there.parent

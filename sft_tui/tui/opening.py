@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
-from sft_tui.core.profile import SECTIONS
+from sft_tui.core.profile import SECTIONS, section_model
+from sft_tui.errors import SftError
 from sft_tui.paths import jobs_dir, profiles_dir, state_dir
-from sft_tui.preflight import new_profile_data
 from sft_tui.store.atomic import make_private_dir, write_atomic
-from sft_tui.store.job_store import JobFolder, list_jobs
+from sft_tui.store.job_store import list_jobs
 from sft_tui.store.profile_store import list_profiles, load_profile_data, save_profile_data
+from sft_tui.tui.bridge import JobFound
 from sft_tui.tui.session import Session
 
 FIRST_PROFILE = "my-model"
@@ -30,15 +32,26 @@ def choose_profile(name: str) -> str:
 
 def load_session(name: str) -> Session:
     """The session of a profile, new or not. Raises InvalidInputError for a file that cannot be read."""
-    fresh = new_profile_data(name)
     if name not in list_profiles(profiles_dir()):
-        return Session(name, fresh)
+        return Session(name, _fresh(name))
     loaded = load_profile_data(profiles_dir(), name)
-    for section in SECTIONS:
-        typed = loaded.get(section)
-        # what a file leaves out has its default; what is no section at all cannot be shown as one
-        loaded[section] = {**fresh[section], **typed} if isinstance(typed, dict) else fresh[section]
+    if not all(_is_whole(section, loaded.get(section)) for section in SECTIONS):
+        fresh = _fresh(name)
+        for section in SECTIONS:
+            typed = loaded.get(section)
+            # what a file leaves out has its default; what is no section at all cannot be shown as one
+            loaded[section] = {**fresh[section], **typed} if isinstance(typed, dict) else fresh[section]
     return Session(name, loaded)
+
+
+def _is_whole(section: str, typed: object) -> bool:
+    return isinstance(typed, dict) and set(section_model(section).model_fields) <= set(typed)
+
+
+def _fresh(name: str) -> dict[str, Any]:
+    from sft_tui.preflight import new_profile_data  # heavier than the first paint of a known profile needs
+
+    return new_profile_data(name)
 
 
 def save_session(name: str, data: dict[str, Any]) -> None:
@@ -48,9 +61,15 @@ def save_session(name: str, data: dict[str, Any]) -> None:
     write_atomic(_last_profile_file(), name)
 
 
-def newest_job(profile: str) -> JobFolder | None:
+def find_job(profile: str) -> JobFound | None:
     """The newest job of a profile, running or not."""
-    return next((f for f in reversed(list_jobs(jobs_dir())) if f.load_state().profile == profile), None)
+    from sft_tui.jobs.client import read_state
+
+    for folder in reversed(list_jobs(jobs_dir())):
+        with contextlib.suppress(SftError):  # damaged, or of a later version: it is not the wizard that mends it
+            if folder.load_state().profile == profile:
+                return JobFound(profile, folder, not read_state(folder).finished)
+    return None
 
 
 def _last_profile_file() -> Path:

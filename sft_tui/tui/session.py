@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any, Literal, Optional
+from typing import TYPE_CHECKING, Any, Literal, Optional
 
-from sft_tui.core.job import Event, JobState
 from sft_tui.core.plan import Plan
 from sft_tui.core.problem import Problem
 from sft_tui.core.profile import SECTIONS, Profile, validate_profile
-from sft_tui.monitor.host import HostLoad
-from sft_tui.preflight import Findings
-from sft_tui.store.job_store import JobFolder
+from sft_tui.tui.job_view import JobView
 
-RailMark = Literal["todo", "current", "problem", "running", "done"]
+if TYPE_CHECKING:
+    from sft_tui.launch.summary import RunSummary
+    from sft_tui.monitor.host import HostLoad
+    from sft_tui.preflight import Findings
+
+RailMark = Literal["todo", "problem", "running", "done"]
 
 
 @dataclass(frozen=True)
@@ -54,30 +57,60 @@ class Session:
 
     name: str
     data: dict[str, Any]
-    profile: Optional[Profile] = None
+    profile: Optional[Profile] = None  # None: a field cannot be read
+    readable: Optional[Profile] = None  # without the fields that cannot be read: enough to look at all the rest
     problems: list[Problem] = field(default_factory=list)  # of the typed values
-    findings: Optional[Findings] = None  # None: not looked yet, or changed since
+    findings: Optional[Findings] = None  # None: not looked yet
+    edited: set[str] = field(default_factory=set)  # fields changed since that look
     examining: bool = False
     current_steps: frozenset[str] = frozenset()  # plan steps that need not run again
-    job: Optional[JobFolder] = None
-    job_state: Optional[JobState] = None
-    events: list[Event] = field(default_factory=list)
+    summary: Optional[RunSummary] = None
+    job: Optional[JobView] = None
     host: Optional[HostLoad] = None
 
     def validate(self) -> None:
-        """Look at the typed values again; what was found on the machine is out of date then."""
+        """Look at the typed values again."""
         self.profile, self.problems = validate_profile(self.data)
-        self.findings = None
+        self.readable = self.profile or self._leave_out_unreadable()
+
+    def _leave_out_unreadable(self) -> Optional[Profile]:
+        data = deepcopy(self.data)
+        for problem in self.problems:
+            section, _, name = problem.field.partition(".")
+            if isinstance(data.get(section), dict):
+                data[section].pop(name, None)
+            elif section != "name":
+                data.pop(section, None)
+        return validate_profile(data)[0]
+
+    def edit(self, section: str, name: str, value: object) -> None:
+        """Take over a typed value; what was found for other fields stays until the next look."""
+        self.data.setdefault(section, {})[name] = value
+        self.edited.add(f"{section}.{name}")
+        self.validate()
+
+    def take_findings(self, findings: Findings, current_steps: frozenset[str], summary: Optional[RunSummary]) -> None:
+        """Take over what was found for the profile as it is now."""
+        self.examining, self.edited = False, set()
+        self.findings, self.current_steps, self.summary = findings, current_steps, summary
 
     @property
     def all_problems(self) -> list[Problem]:
-        """What was found on the machine, which tells of the typed values as well; before that those alone."""
-        return list(self.findings.problems) if self.findings else self.problems
+        """Of the typed values, and what was found on the machine for those that were not changed since."""
+        typed = {p.field for p in self.problems}
+        found = self.findings.problems if self.findings else ()
+        return [*self.problems, *(p for p in found if p.field not in typed and p.field not in self.edited)]
+
+    @property
+    def errors(self) -> list[Problem]:
+        """The problems that forbid a start."""
+        return [p for p in self.all_problems if p.severity == "error"]
 
     @property
     def plan(self) -> Optional[Plan]:
-        """The plan, once nothing stands in its way."""
-        return self.findings.plan if self.findings else None
+        """The plan of the profile as it is now, once nothing stands in its way."""
+        ready = self.profile is not None and not self.edited
+        return self.findings.plan if self.findings and ready else None
 
     @property
     def rehearsal(self) -> bool:
@@ -87,42 +120,39 @@ class Session:
     @property
     def job_runs(self) -> bool:
         """A job of this profile has not ended."""
-        return self.job_state is not None and not self.job_state.finished
+        return self.job is not None and self.job.runs
 
     def problem_of(self, field_name: str) -> Optional[Problem]:
         """The first problem of a field, errors before warnings."""
         matching = [p for p in self.all_problems if p.field == field_name]
         return min(matching, key=lambda p: p.severity != "error", default=None)
 
-    def mark(self, step: WizardStep, current: str) -> RailMark:
-        """What the rail shows beside a step."""
-        running = self.job_state.current_step if self.job_runs and self.job_state else None
+    def mark(self, step: WizardStep) -> RailMark:
+        """What the rail shows beside a step: a problem wins over everything but a step that runs."""
+        state = self.job.state if self.job else None
+        running = state.current_step if state and self.job_runs else None
         if (running and running.id in step.plan_steps) or (step.id == "monitor" and self.job_runs):
             return "running"
-        if step.section and any(
-            p.field.startswith(step.section + ".") and p.severity == "error" for p in self.all_problems
-        ):
+        if step.section and any(p.field.startswith(step.section + ".") for p in self.errors):
             return "problem"
-        if step.id == "review" and any(p.severity == "error" for p in self.all_problems):
+        if step.id == "review" and self.errors:
             return "problem"
-        if step.id == "monitor" and self.job_state and self.job_state.outcome in ("failed", "lost"):
+        if step.id == "monitor" and state and state.outcome in ("failed", "lost"):
             return "problem"
-        if step.id == current:
-            return "current"
         return "done" if self._done(step) else "todo"
 
     def _done(self, step: WizardStep) -> bool:
         if step.id in ("review", "monitor"):
-            return self.job_state is not None and self.job_state.outcome == "succeeded"
+            return self.job is not None and self.job.state is not None and self.job.state.outcome == "succeeded"
         if step.plan_steps and step.id != "model":
-            return self._finished(step.plan_steps)
+            return self._left_its_outputs(step.plan_steps)
         return step.section in SECTIONS and self.findings is not None
 
-    def _finished(self, ids: tuple[str, ...]) -> bool:
+    def _left_its_outputs(self, ids: tuple[str, ...]) -> bool:
         plan = self.plan
         if plan is None:
             return False
-        mine = [s for s in plan.steps if s.id in ids and not s.not_needed]
-        ended = {s.id for s in self.job_state.steps if s.status in ("done", "skipped")} if self.job_state else set()
-        checked = [s for s in mine if s.outputs and s.id != "summary"]
-        return bool(mine) and all(s.id in self.current_steps or (self.job_runs and s.id in ended) for s in checked)
+        state = self.job.state if self.job else None
+        ended = {s.id for s in state.steps if s.status in ("done", "skipped")} if state and self.job_runs else set()
+        mine = [s for s in plan.steps if s.id in ids and s.outputs and not s.not_needed and s.id != "summary"]
+        return bool(mine) and all(s.id in self.current_steps or s.id in ended for s in mine)

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -10,7 +11,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def test_its_pictures_are_there():
     pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README)
     assert pictures
-    assert [p for p in pictures if not (ROOT / p).is_file()] == []
+    assert [p for p in pictures if not (ROOT / unquote(p)).is_file()] == []
 
 
 def test_every_command_of_the_program_is_told():

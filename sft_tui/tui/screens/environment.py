@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sft_tui.stack.compatibility import KNOWN
-from sft_tui.tui.screens.base import FormScreen
+from sft_tui.tui.screens.form import FormScreen
 from sft_tui.tui.session import Session
 
 

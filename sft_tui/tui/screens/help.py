@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
+from textual.containers import Horizontal, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Label
 
@@ -14,9 +14,10 @@ from sft_tui.tui.session import WIZARD_STEPS
 from sft_tui.tui.widgets.rail import LEGEND
 
 _KEYS = (
-    ("F1 to F9", "go to a step: " + ", ".join(step.title for step in WIZARD_STEPS)),
-    ("ctrl+n, ctrl+b", "next step, step before"),
-    ("tab, shift+tab", "next field, field before"),
+    ("F1 to F9", ", ".join(step.title for step in WIZARD_STEPS)),
+    ("ctrl+n, ctrl+b", "next step, step before (ctrl+p too: tmux keeps ctrl+b for itself)"),
+    ("tab, shift+tab", "next field, field before; so do down and up"),
+    ("PgUp, PgDn", "scroll; in the log, home and end as well"),
     ("enter, space", "open a list, tick a box"),
     ("ctrl+o", "choose a path, on a field that wants one"),
     ("ctrl+t", "run this step now, and what it needs that is not there yet"),
@@ -30,14 +31,16 @@ _KEYS = (
 class Help(ModalScreen[None]):
     """Closes with escape."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f12,q", "close", "Close")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f12,q", "close", "Close", priority=True)]
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="dialog-box"):
             for key, text in _KEYS:
-                yield Label(f"{key:15} {text}", markup=False)
-            yield Label(f"\nMarks: {LEGEND}", markup=False)
-            yield Label("\nEverything typed is saved at once. escape closes this.", classes="dialog-keys")
+                with Horizontal(classes="key-row"):
+                    yield Label(key, classes="key")
+                    yield Label(text, classes="key-text")
+            yield Label(f"Marks: {LEGEND}", markup=False, classes="dialog-keys")
+            yield Label("Everything typed is saved at once. escape closes this.", classes="dialog-keys")
 
     def action_close(self) -> None:
         """Close."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sft_tui.tui.screens.base import FormScreen
+from sft_tui.tui.screens.form import FormScreen
 from sft_tui.tui.session import Session
 
 
@@ -15,7 +15,7 @@ class NodesScreen(FormScreen):
     def found_lines(self, session: Session) -> list[str]:
         """How the workers are started."""
         assert session.findings is not None
-        facts, profile = session.findings.environment, session.profile
+        facts, profile = session.findings.environment, session.readable
         workers = profile.nodes.worker_num if profile else 1
         if workers == 1:
             return ["One worker: MindFormers is started directly, without msrun."]

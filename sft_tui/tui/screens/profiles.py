@@ -9,11 +9,13 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Label, OptionList
 from textual.widgets.option_list import Option
 
 from sft_tui.core.profile import NAME_PATTERN
+from sft_tui.core.terminal_text import neutralise
 
 
 class ProfileChooser(ModalScreen[str]):
@@ -29,11 +31,18 @@ class ProfileChooser(ModalScreen[str]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog-box"):
             yield Label("Profiles: enter opens one")
-            options = [Option(f"{name}  (open)" if name == self._current else name, id=name) for name in self._names]
+            options = [Option(self._line(name), id=name) for name in self._names]
             yield OptionList(*options, compact=True)
             yield Label("or name a new one:")
             yield Input(placeholder="letters, digits, dot, dash, underscore", compact=True, id="new-profile")
             yield Label("tab moves between them, escape closes", classes="dialog-keys", id="profile-note")
+
+    def _line(self, name: str) -> Content:
+        return Content(neutralise(name) + ("  (open)" if name == self._current else ""))
+
+    def on_mount(self) -> None:
+        if self._current in self._names:
+            self.query_one(OptionList).highlighted = self._names.index(self._current)
 
     @on(OptionList.OptionSelected)
     def _chosen(self, event: OptionList.OptionSelected) -> None:

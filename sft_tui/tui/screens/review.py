@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 from textual.content import Content
-from textual.widgets import Static
 
 from sft_tui.core.terminal_text import neutralise
 from sft_tui.tui.screens.base import WizardScreen
 from sft_tui.tui.session import WIZARD_STEPS, Session
+from sft_tui.tui.widgets.text_block import TextBlock
 
 
 class ReviewScreen(WizardScreen):
@@ -18,12 +18,12 @@ class ReviewScreen(WizardScreen):
     ABOUT = "What you see here is exactly what runs. ctrl+r runs all that remains."
 
     def compose_content(self) -> ComposeResult:
-        yield Static(id="review")
+        yield TextBlock(id="review")
 
     def draw(self, session: Session) -> None:
         super().draw(session)
         parts = [*_problems(session), *_plan(session)]
-        self.query_one("#review", Static).update(Content("\n").join(parts))
+        self.query_one("#review", TextBlock).show(Content("\n").join(parts))
 
 
 def _problems(session: Session) -> list[Content]:
@@ -51,15 +51,15 @@ def _place(field: str) -> str:
 def _plan(session: Session) -> list[Content]:
     plan = session.plan
     if plan is None:
-        waiting = "looking ..." if session.examining else "There are no commands yet: put the lines above in order."
+        waiting = (
+            "looking ..." if session.examining else "There are no commands yet: put the lines above in order first."
+        )
         return [Content.styled(waiting, "dim")]
     lines = [Content.styled("Nothing stands in the way. ctrl+r runs:", "bold $success")]
     for number, step in enumerate(plan.steps, 1):
         lines.append(Content(""))
         lines.append(
-            Content.assemble(
-                (f"{number}. {step.title}", "bold"), (_remark(session, step.id, step.not_needed), "dim")
-            )
+            Content.assemble((f"{number}. {step.title}", "bold"), (_remark(session, step.id, step.not_needed), "dim"))
         )
         if not step.not_needed:
             lines.append(Content(f"   {neutralise(step.command)}"))

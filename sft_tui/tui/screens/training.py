@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from sft_tui.checks import needed_bytes
 from sft_tui.core.terminal_text import short_size
 from sft_tui.launch.steps import work_paths
 from sft_tui.launch.training_config import save_steps, training_steps
-from sft_tui.preflight import needed_bytes
-from sft_tui.tui.screens.base import FormScreen
+from sft_tui.tui.screens.form import FormScreen
 from sft_tui.tui.session import Session
 
 
@@ -18,10 +18,10 @@ class TrainingScreen(FormScreen):
 
     def found_lines(self, session: Session) -> list[str]:
         """Steps, checkpoints and disk."""
-        findings, profile = session.findings, session.profile
+        findings, profile = session.findings, session.readable
         assert findings is not None
         if findings.facts is None or profile is None:
-            return ["Steps are counted once model, data and environment are in order."]
+            return ["Steps are counted once Environment (F1), Model (F2) and Dataset (F4) are in order."]
         steps = training_steps(profile, findings.facts)
         batch = profile.training.batch_size * profile.nodes.worker_num
         lines = [

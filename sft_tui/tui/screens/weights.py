@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sft_tui.core.terminal_text import short_size
 from sft_tui.launch.steps import work_paths
-from sft_tui.tui.screens.base import FormScreen
+from sft_tui.tui.screens.form import FormScreen
 from sft_tui.tui.session import Session
 
 
@@ -17,7 +17,7 @@ class WeightsScreen(FormScreen):
     def found_lines(self, session: Session) -> list[str]:
         """What will be written where."""
         assert session.findings is not None
-        report, profile = session.findings.checkpoint, session.profile
+        report, profile = session.findings.checkpoint, session.readable
         if report.config is None or profile is None:
             return ["The model folder cannot be converted yet: see step Model (F2)."]
         size = report.output_bytes(profile.weights.dtype)

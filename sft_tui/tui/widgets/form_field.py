@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, ClassVar, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 from textual import on
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import Checkbox, Input, Label, Select, Static
+from textual.widgets import Checkbox, Input, Label, Select
 
 from sft_tui.core.problem import Problem
 from sft_tui.core.profile import PATH_FIELDS
 from sft_tui.core.terminal_text import neutralise
+from sft_tui.tui.widgets.text_block import TextBlock
+
+
+class YesNo(Checkbox):
+    """A tick box that also says its value: the tick alone differs by colour, which not every terminal has."""
+
+    def watch_value(self) -> None:
+        super().watch_value()
+        self.label = "yes" if self.value else "no"
 
 
 class FormField(Vertical):
     """Shows one field and tells of every edit."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down", "app.focus_next", show=False),
+        Binding("up", "app.focus_previous", show=False),
+    ]
 
     @dataclass
     class Edited(Message):
@@ -35,22 +50,26 @@ class FormField(Vertical):
         self.field = field
         self._info = info
         self._value = value
-        self._shown = ""
 
     @property
     def dotted(self) -> str:
         """The field's name in problems."""
         return f"{self.section}.{self.field}"
 
+    @property
+    def label(self) -> str:
+        """The field's name for people."""
+        return self._info.title or self.field
+
     def compose(self) -> ComposeResult:
         with Horizontal(classes="form-row"):
-            yield Label(self._info.title or self.field, classes="form-label")
+            yield Label(self.label, classes="form-label")
             yield self._editor()
-        yield Static(self._help(), classes="form-help")
+        yield TextBlock(self._help(), classes="form-help")
 
     def _editor(self) -> Input | Select[str] | Checkbox:
         if isinstance(self._info.default, bool) and isinstance(self._value, bool):
-            return Checkbox("", self._value, compact=True, classes="form-value")
+            return YesNo("yes" if self._value else "no", self._value, compact=True, classes="form-value")
         if get_origin(self._info.annotation) is Literal:
             choices = [str(choice) for choice in get_args(self._info.annotation)]
             options = [(choice, choice) for choice in choices]
@@ -64,15 +83,13 @@ class FormField(Vertical):
 
     def show_problem(self, problem: Problem | None) -> None:
         """Put the problem under the field, or the help line back."""
-        text = f"{problem.message} {problem.hint}".strip() if problem else ""
-        if text == self._shown:
-            return
-        self._shown = text
-        line = self.query_one(".form-help", Static)
-        colour = "$error" if problem and problem.severity == "error" else "$warning"
-        sign = "! " if problem else ""
-        line.update(Content.styled(f"{sign}{neutralise(text)}", colour) if problem else self._help())
+        line = self.query_one(".form-help", TextBlock)
         self.set_class(problem is not None and problem.severity == "error", "-invalid")
+        if problem is None:
+            line.show(self._help())
+            return
+        colour = "$error" if problem.severity == "error" else "$warning"
+        line.show(Content.styled(f"! {neutralise(f'{problem.message} {problem.hint}'.strip())}", colour))
 
     def set_value(self, text: str) -> None:
         """Put a value in, as if it had been typed."""

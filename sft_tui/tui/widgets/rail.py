@@ -10,7 +10,6 @@ from sft_tui.tui.session import WIZARD_STEPS, RailMark, Session
 
 _MARKS: dict[RailMark, tuple[str, str]] = {
     "todo": ("·", "dim"),
-    "current": (">", "$accent"),
     "problem": ("!", "$error"),
     "running": ("~", "$warning"),
     "done": ("✓", "$success"),
@@ -19,7 +18,7 @@ LEGEND = "· to do  > here  ! problem  ~ running  ✓ done"
 
 
 class Rail(Widget):
-    """Draws the marks that it is told; the mark also differs by shape, not by colour alone."""
+    """Draws the marks that it is told; a mark differs by its shape, not by colour alone."""
 
     def __init__(self, current: str) -> None:
         super().__init__(id="rail")
@@ -28,7 +27,7 @@ class Rail(Widget):
 
     def show_session(self, session: Session) -> None:
         """Take over the marks of a session."""
-        marks = {step.id: session.mark(step, self._current) for step in WIZARD_STEPS}
+        marks = {step.id: session.mark(step) for step in WIZARD_STEPS}
         if marks != self._marks:
             self._marks = marks
             self.refresh()
@@ -38,6 +37,6 @@ class Rail(Widget):
         for step in WIZARD_STEPS:
             sign, colour = _MARKS[self._marks.get(step.id, "todo")]
             here = step.id == self._current
-            title = Content.styled(f" {step.key.upper():3} {step.title}", "bold reverse" if here else "")
-            lines.append(Content.assemble((sign, colour), title))
+            title = f"{'>' if here else ' '}{step.key.upper()} {step.title}"
+            lines.append(Content.assemble((sign, colour), (title, "bold reverse" if here else "")))
         return Content("\n").join(lines)

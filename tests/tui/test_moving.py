@@ -1,0 +1,119 @@
+"""Every step is reached by keys, and shows what it has."""
+
+import pytest
+
+from sft_tui.core.profile import SECTIONS, section_model
+from sft_tui.tui.session import WIZARD_STEPS
+
+
+async def test_function_keys_reach_every_step(open_wizard):
+    async with open_wizard() as wizard:
+        for step in reversed(WIZARD_STEPS):
+            await wizard.press(step.key)
+            await wizard.until(lambda step=step: wizard.step == step.id, f"{step.key} shows {step.id}")
+            assert f">{step.key.upper()} {step.title}" in wizard.text
+
+
+async def test_next_and_back_walk_the_steps_and_end_at_the_ends(open_wizard):
+    async with open_wizard() as wizard:
+        seen = [wizard.step]
+        assert "ctrl+b" not in wizard.footer
+        for _ in WIZARD_STEPS[1:]:
+            await wizard.press("ctrl+n")
+            seen.append(wizard.step)
+        assert seen == [step.id for step in WIZARD_STEPS]
+        assert "ctrl+n" not in wizard.footer
+        for key in ("ctrl+n", "ctrl+b", "ctrl+p"):  # tmux keeps ctrl+b for itself
+            await wizard.press(key)
+        assert wizard.step == WIZARD_STEPS[-3].id
+
+
+async def test_a_screen_shows_its_fields_with_label_and_help(open_wizard, sound):
+    sound()
+    async with open_wizard(size=(120, 60)) as wizard:
+        await wizard.looked()
+        for section in SECTIONS:
+            await wizard.press(next(step.key for step in WIZARD_STEPS if step.section == section))
+            for info in section_model(section).model_fields.values():
+                await wizard.until(lambda info=info: info.title in wizard.text, f"label of {info.title}")
+                await wizard.until(lambda info=info: info.description in wizard.words, f"help of {info.title}")
+
+
+async def test_the_first_focus_is_the_first_field_also_where_there_is_a_catalogue(open_wizard):
+    async with open_wizard() as wizard:
+        for key, first in (("f1", "environment.python"), ("f2", "model.hf_dir"), ("f5", "training.run_name")):
+            await wizard.press(key)
+            await wizard.until(lambda first=first: wizard.field(first).has_focus_within, f"{first} has the focus")
+
+
+async def test_tab_and_arrows_walk_the_fields_and_stop_nowhere_unseen(open_wizard):
+    async with open_wizard() as wizard:
+        await wizard.press("f6")
+        await wizard.until(lambda: wizard.field("nodes.worker_num").has_focus_within, "the first field")
+        for key, field in (
+            ("tab", "nodes.master_port"),
+            ("down", "nodes.cluster_time_out"),
+            ("up", "nodes.master_port"),
+            ("shift+tab", "nodes.worker_num"),
+            ("shift+tab", "nodes.cluster_time_out"),
+        ):
+            await wizard.press(key)
+            assert wizard.field(field).has_focus_within, f"{key} leads to {field}"
+
+
+async def test_the_footer_fits_80_columns_on_every_step(open_wizard):
+    async with open_wizard() as wizard:
+        for step in WIZARD_STEPS:
+            await wizard.press(step.key)
+            await wizard.until(lambda step=step: wizard.step == step.id, step.id)
+            await wizard.pilot.pause()
+            assert "^q Quit" in wizard.text.splitlines()[-1], step.id
+            assert ("Run step" in wizard.text.splitlines()[-1]) == bool(step.plan_steps)
+
+
+async def test_browse_is_offered_only_where_a_path_is_wanted(open_wizard):
+    async with open_wizard() as wizard:
+        await wizard.press("f4")
+        await wizard.until(lambda: wizard.footer.get("ctrl+o") == "Browse", "browse on a path")
+        await wizard.press("tab", "tab")
+        await wizard.until(lambda: "ctrl+o" not in wizard.footer, "no browse on a number")
+
+
+async def test_page_down_scrolls_a_form_and_the_review(open_wizard, sound):
+    sound()
+    async with open_wizard() as wizard:
+        await wizard.looked()
+        for key in ("f5", "f7"):
+            await wizard.press(key)
+            await wizard.until(lambda: wizard.app.screen.query_one("#content").max_scroll_y > 0, "more than fits")
+            content = wizard.app.screen.query_one("#content")
+            await wizard.press("pagedown")
+            await wizard.until(lambda content=content: content.scroll_offset.y > 0, f"{key} scrolls")
+            await wizard.press("pageup")
+            await wizard.until(lambda content=content: content.scroll_offset.y == 0, f"{key} scrolls back")
+        await wizard.press("end")
+        await wizard.until(lambda: content.scroll_offset.y == content.max_scroll_y, "the end of the review")
+        await wizard.press("home")
+        await wizard.until(lambda: content.scroll_offset.y == 0, "its beginning")
+
+
+async def test_help_shows_every_key_and_closes(open_wizard):
+    async with open_wizard() as wizard:
+        await wizard.press("f12")
+        await wizard.until(lambda: "ctrl+k" in wizard.text and "at the next start" in wizard.text, "the keys")
+        assert "f10" not in wizard.footer  # nothing is chosen behind a dialog
+        await wizard.press("escape")
+        await wizard.until(lambda: wizard.app.screen is wizard.app.wizard_screen, "help is closed")
+
+
+@pytest.mark.parametrize("size", [(40, 12), (20, 6)])
+async def test_a_small_terminal_breaks_nothing(open_wizard, sound, size):
+    sound()
+    async with open_wizard(size=size) as wizard:
+        await wizard.looked()
+        for step in WIZARD_STEPS:
+            await wizard.press(step.key)
+            await wizard.until(lambda step=step: wizard.step == step.id, step.id)
+        await wizard.press("f12", "escape", "f10", "escape")
+        assert wizard.app.return_code is None
+        assert wizard.app.is_running
