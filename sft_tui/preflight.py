@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
+import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 from sft_tui.checkpoint.inspect import CheckpointReport, inspect_checkpoint
 from sft_tui.checks import (
@@ -20,27 +20,12 @@ from sft_tui.checks import (
 from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.plan import Plan
 from sft_tui.core.problem import Problem
-from sft_tui.core.profile import PATH_FIELDS, DeviceTarget, Profile, default_data, missing_fields, parse_field
+from sft_tui.core.profile import Profile, missing_fields
 from sft_tui.dataset.records import AlpacaReport, inspect_alpaca
 from sft_tui.launch.steps import build_plan
-from sft_tui.paths import PACKAGE_DIR, command_under, find_executable, own_command, program_path, whole_path
+from sft_tui.paths import PACKAGE_DIR, command_under, own_command
 from sft_tui.stack.compatibility import find_route
 from sft_tui.stack.probe import probe_environment
-
-
-def new_profile_data(name: str) -> dict[str, Any]:
-    """The data of a new profile on this host."""
-    device: DeviceTarget = "Ascend" if find_executable("npu-smi") else "CPU"
-    work_dir = str(Path.home() / "sft-tui" / name)
-    return default_data(name, work_dir=work_dir, python=sys.executable, device_target=device)
-
-
-def parse_typed(section: str, field: str, text: str) -> Any:  # noqa: ANN401 - the field's own type
-    """What a user typed, as the field's type; paths made whole."""
-    value = parse_field(section, field, text)
-    if f"{section}.{field}" not in PATH_FIELDS or not isinstance(value, str):
-        return value
-    return program_path(value) if field == "python" else whole_path(value)
 
 
 @dataclass(frozen=True)
@@ -70,7 +55,9 @@ def examine(profile: Profile) -> Findings:
     train = _inspect_data(profile.dataset.train_path, "dataset.train_path")
     evaluation = _inspect_data(profile.dataset.eval_path, "dataset.eval_path")
     tokenizer = find_tokenizer(profile)
-    vocab, tokenizer_problems = check_tokenizer(tokenizer, checkpoint) if tokenizer else (0, [])
+    # without a model folder a missing tokenizer in it is no news
+    known = tokenizer if profile.model.tokenizer_model or checkpoint.files else None
+    vocab, tokenizer_problems = check_tokenizer(known, checkpoint) if known else (0, [])
     problems = [
         *missing_fields(profile),
         *check_paths(profile),
@@ -118,7 +105,19 @@ def _records(profile: Profile, train: AlpacaReport, evaluation: Optional[AlpacaR
 
 
 def _inspect_data(path: str, field: str) -> Optional[AlpacaReport]:
-    return inspect_alpaca(Path(path), field) if path else None
+    if not path:
+        return None
+    try:
+        status = Path(path).stat()
+    except (OSError, ValueError):
+        return inspect_alpaca(Path(path), field)
+    return _inspect_unchanged(path, field, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=8)
+def _inspect_unchanged(path: str, field: str, _size: int, _mtime_ns: int) -> AlpacaReport:
+    """Reading a large file again after every key in the wizard would take a core."""
+    return inspect_alpaca(Path(path), field)
 
 
 def find_tokenizer(profile: Profile) -> Optional[Path]:

@@ -12,8 +12,15 @@ from sft_tui.core.problem import Problem
 from sft_tui.core.profile import SECTIONS, Profile, section_model, validate_profile
 from sft_tui.errors import InvalidInputError
 from sft_tui.paths import profiles_dir
-from sft_tui.preflight import examine, new_profile_data, parse_typed
-from sft_tui.store.profile_store import list_profiles, load_profile_data, profile_path, save_profile_data
+from sft_tui.preflight import examine
+from sft_tui.store.profile_store import (
+    list_profiles,
+    load_profile_data,
+    new_profile_data,
+    parse_typed,
+    profile_path,
+    save_profile_data,
+)
 
 
 def list_all(arguments: argparse.Namespace) -> int:

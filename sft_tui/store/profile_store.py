@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any, MutableMapping
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from sft_tui.core.profile import NAME_PATTERN, SCHEMA_VERSION
+from sft_tui.core.profile import (
+    NAME_PATTERN,
+    PATH_FIELDS,
+    SCHEMA_VERSION,
+    DeviceTarget,
+    default_data,
+    parse_field,
+)
 from sft_tui.errors import InvalidInputError
+from sft_tui.paths import find_executable, program_path, whole_path
 from sft_tui.store.atomic import make_private_dir, write_atomic
 
 
@@ -81,3 +90,18 @@ def _existing(path: Path) -> tomlkit.TOMLDocument:
         # somebody's slip in an editor: not ours to destroy
         path.replace(path.with_name(f"{path.name}.unreadable"))
         return tomlkit.document()
+
+
+def new_profile_data(name: str) -> dict[str, Any]:
+    """The data of a new profile on this host."""
+    device: DeviceTarget = "Ascend" if find_executable("npu-smi") else "CPU"
+    work_dir = str(Path.home() / "sft-tui" / name)
+    return default_data(name, work_dir=work_dir, python=sys.executable, device_target=device)
+
+
+def parse_typed(section: str, field: str, text: str) -> Any:  # noqa: ANN401 - the field's own type
+    """What a user typed, as the field's type; paths made whole."""
+    value = parse_field(section, field, text)
+    if f"{section}.{field}" not in PATH_FIELDS or not isinstance(value, str):
+        return value
+    return program_path(value) if field == "python" else whole_path(value)

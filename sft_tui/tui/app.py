@@ -16,7 +16,7 @@ from sft_tui.core.terminal_text import neutralise
 from sft_tui.errors import SftError
 from sft_tui.paths import jobs_dir, profiles_dir, styles_dir
 from sft_tui.store.job_store import JobFolder
-from sft_tui.store.profile_store import list_profiles, load_profile_data
+from sft_tui.store.profile_store import list_profiles, load_profile_data, parse_typed
 from sft_tui.tui import bridge
 from sft_tui.tui.background import Background, Examiner, ProfileSaver, keep_traceback
 from sft_tui.tui.job_view import JobView
@@ -158,8 +158,6 @@ class SftApp(App[None], inherit_bindings=False):
 
     @on(FormField.Edited)
     def _edited(self, event: FormField.Edited) -> None:
-        from sft_tui.preflight import parse_typed  # heavier than the first paint needs
-
         self._touched = True
         self.session.edit(event.section, event.field, parse_typed(event.section, event.field, event.text))
         self._save()

@@ -11,7 +11,7 @@ from sft_tui.errors import SftError
 from sft_tui.paths import jobs_dir, profiles_dir, state_dir
 from sft_tui.store.atomic import make_private_dir, write_atomic
 from sft_tui.store.job_store import list_jobs
-from sft_tui.store.profile_store import list_profiles, load_profile_data, save_profile_data
+from sft_tui.store.profile_store import list_profiles, load_profile_data, new_profile_data, save_profile_data
 from sft_tui.tui.bridge import JobFound
 from sft_tui.tui.session import Session
 
@@ -49,8 +49,6 @@ def _is_whole(section: str, typed: object) -> bool:
 
 
 def _fresh(name: str) -> dict[str, Any]:
-    from sft_tui.preflight import new_profile_data  # heavier than the first paint of a known profile needs
-
     return new_profile_data(name)
 
 

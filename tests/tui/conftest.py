@@ -13,9 +13,8 @@ from sft_tui.core.plan import Output, Plan, Step
 from sft_tui.errors import SftError
 from sft_tui.jobs import client, process
 from sft_tui.paths import jobs_dir, profiles_dir
-from sft_tui.preflight import new_profile_data
 from sft_tui.store.job_store import list_jobs
-from sft_tui.store.profile_store import load_profile_data, save_profile_data
+from sft_tui.store.profile_store import load_profile_data, new_profile_data, save_profile_data
 from sft_tui.tui import background
 from sft_tui.tui.app import SftApp
 
