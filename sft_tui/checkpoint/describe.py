@@ -20,7 +20,7 @@ def describe_checkpoint(report: CheckpointReport) -> List[str]:
     if len(shards) > SHARDS_SHOWN:
         lines.append(f"  ... and {len(shards) - SHARDS_SHOWN} more shards")
     config = report.config
-    if config is not None:
+    if config is not None and report.parameters:
         lines.append(
             f"{config.family}: {report.parameters:,} parameters in {report.dtype or 'unknown precision'}, "
             f"{config.num_layers} layers, hidden {config.hidden_size}, {config.num_heads} heads "

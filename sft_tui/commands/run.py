@@ -15,6 +15,7 @@ from sft_tui.core.plan import Plan
 from sft_tui.core.problem import Problem
 from sft_tui.errors import StoppedError
 from sft_tui.jobs import client
+from sft_tui.jobs.completion import current_steps
 from sft_tui.paths import jobs_dir
 from sft_tui.preflight import examine
 from sft_tui.store.atomic import write_atomic
@@ -41,8 +42,9 @@ def show_plan(arguments: argparse.Namespace) -> int:
         return exit_code(problems)
     if arguments.script:
         return _write_script(plan, Path(arguments.script))
+    current = current_steps(plan)
     for number, step in enumerate(plan.steps, 1):
-        say(f"{number}. {step.id}: {step.title}")
+        say(f"{number}. {step.id}: {step.title}{'  (done before, will be skipped)' if step.id in current else ''}")
         say(f"   not needed: {step.not_needed}" if step.not_needed else f"   {step.command}")
     return 0
 

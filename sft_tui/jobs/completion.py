@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from sft_tui.core.plan import Output, Step
+from sft_tui.core.plan import Output, Plan, Step
 from sft_tui.core.training_log import LoadedWeights, first_error_line, parse_line
 from sft_tui.store.atomic import make_private_dir, write_atomic
 
@@ -125,6 +125,11 @@ def _check_manifest(path: Path) -> str:
     return _check_json(manifest) if manifest.is_file() else f"{manifest} is missing"
 
 
+def records_dir(step: Step) -> Path:
+    """Where the records of a step and its like are kept: in its working folder."""
+    return Path(step.cwd) / ".sft-tui"
+
+
 def record_path(records_dir: Path, step: Step) -> Path:
     """Where the record of a step is kept."""
     return records_dir / f"{step.id}.json"
@@ -159,6 +164,28 @@ def find_record(records_dir: Path, step: Step) -> StepRecord | None:
     if record.schema_version != RECORD_SCHEMA_VERSION or record.command != command_of(step):
         return None
     return record if same and record.outputs else None
+
+
+def current_steps(plan: Plan) -> frozenset[str]:
+    """Steps that a job of this plan would skip: done, and nothing that they read is about to change."""
+    changing = {file.path for file in plan.files if not has_text(Path(file.path), file.text)}
+    current: set[str] = set()
+    for step in plan.steps:
+        if step.not_needed:
+            continue
+        if changing.isdisjoint(step.inputs) and find_record(records_dir(step), step) is not None:
+            current.add(step.id)
+        else:
+            changing.update(output.path for output in step.outputs)
+    return frozenset(current)
+
+
+def has_text(path: Path, text: str) -> bool:
+    """The file is there and says just that."""
+    try:
+        return path.read_text(encoding="utf-8") == text
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def command_of(step: Step) -> list[str]:

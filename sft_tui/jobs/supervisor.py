@@ -81,7 +81,11 @@ class Supervisor:
                 if step.id == self.spec.until_step:
                     break
         except JobStoppedError:
-            return "stopped", "stopped on request", f"{again} goes on from where it was stopped"
+            return (
+                "stopped",
+                "stopped on request",
+                f"{again} begins the stopped step again and goes on",
+            )
         except StepFailedError as error:
             return "failed", str(error), f"sft-tui jobs log {self.folder.id} shows its log; then {again}"
         except OSError as error:
@@ -97,7 +101,7 @@ class Supervisor:
         self._forced = self._forced or step.id == self.spec.from_step
         if step.not_needed:
             return
-        record = None if self._forced else completion.find_record(_records_dir(step), step)
+        record = None if self._forced else completion.find_record(completion.records_dir(step), step)
         if record is None:
             self._run_step(step)
             return
@@ -111,7 +115,7 @@ class Supervisor:
     def _run_step(self, step: Step) -> None:
         log = self.folder.step_log(step.id)
         self._step_update(step, status="running", started_at=time.time())
-        completion.forget_record(_records_dir(step), step)
+        completion.forget_record(completion.records_dir(step), step)
         self._emit("step_started", step, {"command": step.command})
         Path(step.cwd).mkdir(parents=True, exist_ok=True)
         inputs, before = completion.sign_inputs(step), completion.sign_outputs(step)
@@ -163,7 +167,7 @@ class Supervisor:
     def _remember(self, step: Step, facts: dict[str, Any], inputs: completion.Signatures) -> None:
         reason = ""
         try:
-            completion.save_record(_records_dir(step), step, self.folder.id, facts, inputs)
+            completion.save_record(completion.records_dir(step), step, self.folder.id, facts, inputs)
         except OSError as error:  # the work is done all the same
             reason = f"no record of it could be kept ({_describe_os_error(error)}): a later run does it again"
         self._end_step(step, "done", 0, reason)
@@ -257,10 +261,6 @@ def _say(text: str) -> None:
     """Into supervisor.log, if there is room."""
     with contextlib.suppress(OSError):
         os.write(2, f"{text}\n".encode(errors="replace"))
-
-
-def _records_dir(step: Step) -> Path:
-    return Path(step.cwd) / ".sft-tui"
 
 
 def _write_planned_file(file: PlannedFile) -> None:

@@ -52,6 +52,10 @@ class RunSummary:
             lines.append(
                 f"perplexity on held-out data: {self.perplexity_before:.2f} before, {self.perplexity_after:.2f} after"
             )
+        elif self.perplexity_before is not None:
+            lines.append(
+                f"perplexity on held-out data: {self.perplexity_before:.2f} before; this checkpoint: not measured"
+            )
         else:
             lines.append("perplexity on held-out data: not measured")
         if self.gained is False:
@@ -66,7 +70,7 @@ def build_summary(run_dir: Path) -> RunSummary:
         raise InvalidInputError(
             f"{run_dir} has no fine-tuned checkpoint.", "Name the folder of a run: WORK_DIR/runs/NAME."
         )
-    training = _last_run(_facts(run_dir / "log" / "train", TrainingStep))
+    training = _run_that_made(checkpoint, _facts(run_dir / "log" / "train", TrainingStep))
     before = _facts(run_dir / "log" / "evaluate-before", Perplexity)
     after = _facts(run_dir / "log" / "evaluate-after", Perplexity)
     return RunSummary(
@@ -76,7 +80,7 @@ def build_summary(run_dir: Path) -> RunSummary:
         first_loss=training[0].loss if training else None,
         last_loss=training[-1].loss if training else None,
         perplexity_before=before[-1].perplexity if before else None,
-        perplexity_after=after[-1].perplexity if after else None,
+        perplexity_after=after[-1].perplexity if after and _is_newer(run_dir, checkpoint) else None,
     )
 
 
@@ -86,13 +90,28 @@ def newest_checkpoint(folder: Path) -> Optional[Path]:
     return max(files, key=lambda p: (p.stat().st_mtime_ns, p.name)) if files else None
 
 
-def _last_run(steps: list[TrainingStep]) -> list[TrainingStep]:
-    """MindFormers appends to its log: a step that does not count on begins a later run."""
-    start = 0
-    for index in range(1, len(steps)):
-        if steps[index].global_step <= steps[index - 1].global_step:
-            start = index
-    return steps[start:]
+def _is_newer(run_dir: Path, checkpoint: Path) -> bool:
+    """The last evaluation came after the checkpoint: otherwise it measured an earlier one."""
+    logs = (run_dir / "log" / "evaluate-after").glob("rank_*/info.log")
+    return any(log.stat().st_mtime >= checkpoint.stat().st_mtime for log in logs)
+
+
+def _run_that_made(checkpoint: Path, steps: list[TrainingStep]) -> list[TrainingStep]:
+    """The steps of the newest run that came as far as the checkpoint; its name ends in `-<epoch>_<step>`.
+
+    MindFormers appends to its log: a step that does not count on begins a later run, which may have been stopped
+    before it saved anything.
+    """
+    runs: list[list[TrainingStep]] = []
+    for step in steps:
+        if not runs or step.global_step <= runs[-1][-1].global_step:
+            runs.append([])
+        runs[-1].append(step)
+    epoch, _, last = checkpoint.stem.rpartition("-")[2].partition("_")
+    for run in reversed(runs):
+        if any((str(s.epoch), str(s.step)) == (epoch, last) for s in run):
+            return run
+    return []
 
 
 def _facts(log_dir: Path, kind: type[_Fact]) -> list[_Fact]:

@@ -67,6 +67,15 @@ class SftApp(App[None], inherit_bindings=False):
         self._look_for_job()
         self._examine_soon()
         self._background.repeat(self._sample, bridge.HOST_SECONDS)
+        self._background.repeat(self._newer_job, bridge.HOST_SECONDS)
+
+    def _newer_job(self) -> bridge.JobFound | None:
+        """A job that another wizard or the command line has started meanwhile."""
+        job = self.session.job
+        if job is None or job.runs:
+            return None
+        found = find_job(self.session.name)
+        return found if found is not None and found.folder != job.folder else None
 
     def _look_for_job(self) -> None:
         name = self.session.name
@@ -74,7 +83,8 @@ class SftApp(App[None], inherit_bindings=False):
 
     @on(bridge.JobFound)
     def _job_found(self, message: bridge.JobFound) -> None:
-        if message.profile != self.session.name or self.session.job is not None:
+        job = self.session.job
+        if message.profile != self.session.name or (job is not None and (job.runs or job.folder == message.folder)):
             return
         self._follow(message.folder)
         if message.running and not self._touched:
@@ -214,7 +224,11 @@ class SftApp(App[None], inherit_bindings=False):
     def action_run_all(self) -> None:
         """Run all that remains."""
         plan = self._fit_plan()
-        if plan is not None:
+        if plan is None:
+            return
+        if self.session.nothing_remains:
+            self.say("Nothing remains to be done: Results (F9). ctrl+t runs the step in view once more.")
+        else:
             self._submit(plan, "")
 
     def action_run_step(self) -> None:
@@ -292,7 +306,8 @@ class SftApp(App[None], inherit_bindings=False):
     def _tell_end(self, job: JobView) -> None:
         assert job.state is not None
         if job.state.outcome == "succeeded":
-            self.say("The job has succeeded: Results (F9).")
+            whole = any(step.id == "summary" and step.status == "done" for step in job.state.steps)
+            self.say("The job has succeeded: Results (F9)." if whole else "The job has succeeded.")
         else:
             self.say(f"The job has ended. {job.state.headline()}", bad=True)
 
@@ -313,7 +328,9 @@ class SftApp(App[None], inherit_bindings=False):
             if yes:
                 self._background.run(stop)
 
-        self.push_screen(Confirm("Stop the job? Steps that are done stay done."), answered)
+        self.push_screen(
+            Confirm("Stop the job? Steps that are done stay done; the one that runs will start over."), answered
+        )
 
     # --- the host ------------------------------------------------------------------------------
 

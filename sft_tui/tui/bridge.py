@@ -79,15 +79,12 @@ class BackgroundFailed(Message):
 
 def look_at(profile: Profile) -> ProfileExamined:
     """Examine the profile, and see which steps need not run again and what the run brought."""
-    from sft_tui.jobs.completion import find_record
+    from sft_tui.jobs.completion import current_steps
     from sft_tui.launch.steps import work_paths
     from sft_tui.preflight import examine
 
     findings = examine(profile)
-    current: frozenset[str] = frozenset()
-    if findings.plan is not None:
-        steps = findings.plan.steps
-        current = frozenset(s.id for s in steps if find_record(Path(s.cwd) / ".sft-tui", s) is not None)
+    current = current_steps(findings.plan) if findings.plan is not None else frozenset()
     return ProfileExamined(profile, findings, current, load_summary(Path(work_paths(profile).summary)))
 
 
@@ -95,12 +92,16 @@ def load_summary(path: Path) -> RunSummary | None:
     """The summary that the last step of a job wrote, or None."""
     import json
 
-    from sft_tui.launch.summary import SUMMARY_SCHEMA_VERSION, RunSummary
+    from sft_tui.launch.summary import SUMMARY_SCHEMA_VERSION, RunSummary, newest_checkpoint
 
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         data.pop("gained", None)
-        return RunSummary(**data) if data.get("schema_version") == SUMMARY_SCHEMA_VERSION else None
+        if data.get("schema_version") != SUMMARY_SCHEMA_VERSION:
+            return None
+        summary = RunSummary(**data)
+        # a later training has left another checkpoint: what is written here is not about that
+        return summary if str(newest_checkpoint(path.parent / "checkpoint_network")) == summary.checkpoint else None
     except (OSError, ValueError, TypeError, AttributeError):
         return None
 

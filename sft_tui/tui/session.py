@@ -113,6 +113,12 @@ class Session:
         return self.findings.plan if self.findings and ready else None
 
     @property
+    def nothing_remains(self) -> bool:
+        """Every step that leaves something has left it, from the profile as it is now."""
+        steps = [s for s in self.plan.steps if s.outputs and not s.not_needed] if self.plan else []
+        return bool(steps) and all(s.id in self.current_steps for s in steps)
+
+    @property
     def rehearsal(self) -> bool:
         """The profile is that of `sft-tui demo`."""
         return self.data.get("rehearsal") is True
@@ -143,7 +149,7 @@ class Session:
 
     def _done(self, step: WizardStep) -> bool:
         if step.id in ("review", "monitor"):
-            return self.job is not None and self.job.state is not None and self.job.state.outcome == "succeeded"
+            return self.nothing_remains
         if step.plan_steps and step.id != "model":
             return self._left_its_outputs(step.plan_steps)
         return step.section in SECTIONS and self.findings is not None

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.content import Content
-from textual.widgets import Log, Sparkline
+from textual.widgets import Sparkline
 
 from sft_tui.core.terminal_text import neutralise
 from sft_tui.tui.job_text import (
@@ -22,6 +22,7 @@ from sft_tui.tui.job_text import (
 from sft_tui.tui.job_view import LOG_LINES_KEPT, JobView
 from sft_tui.tui.screens.base import WizardScreen
 from sft_tui.tui.session import Session
+from sft_tui.tui.widgets.following_log import FollowingLog
 from sft_tui.tui.widgets.text_block import TextBlock
 
 BRIEF_BELOW = 36  # rows: all steps of a plan leave no room for the log
@@ -47,7 +48,7 @@ class MonitorScreen(WizardScreen):
             yield Sparkline([], id="loss-line")
         yield TextBlock(id="host")
         yield TextBlock(id="log-title")
-        yield Log(id="log", max_lines=LOG_LINES_KEPT)
+        yield FollowingLog(id="log", max_lines=LOG_LINES_KEPT)
 
     def on_resize(self) -> None:
         self.draw(self.session)
@@ -73,7 +74,7 @@ class MonitorScreen(WizardScreen):
 
     def _draw_log(self, job: JobView | None) -> None:
         """Append what is new, so that a person who scrolled up stays where they are."""
-        log = self.query_one(Log)
+        log = self.query_one(FollowingLog)
         log.display = job is not None and job.log_count > 0
         if job is None or (job.log_step, job.log_path, job.log_count) == self._log_shown:
             return
@@ -83,8 +84,9 @@ class MonitorScreen(WizardScreen):
         lines = list(job.log_lines)[-missing:] if missing else []
         if fresh:
             log.clear()
+            log.following = True
             title = Content.assemble((f"log of {job.log_step}", "bold"), (f"  {neutralise(job.log_path)}", "dim"))
             self.query_one("#log-title", TextBlock).show(title)
         if lines:
-            log.write_lines([short_log_line(line) for line in lines])
+            log.add_lines([short_log_line(line) for line in lines])
         self._log_shown = (job.log_step, job.log_path, job.log_count)

@@ -54,7 +54,9 @@ class ProfileChooser(ModalScreen[str]):
         if re.match(NAME_PATTERN, name):
             self.dismiss(name)
         else:
-            self.query_one("#profile-note", Label).update("! Not a valid name: start with a letter or digit.")
+            self.query_one("#profile-note", Label).update(
+                "! Not a valid name: letters, digits, dot, dash, underscore; no spaces."
+            )
 
     def action_cancel(self) -> None:
         """Keep the profile."""

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from sft_tui.core.plan import Output, Step
+from sft_tui.core.plan import Output, Plan, PlannedFile, Step
 from sft_tui.jobs.completion import (
+    current_steps,
     find_record,
     first_error,
     missing_output,
     note_other_workers,
+    records_dir,
     save_record,
     sign_inputs,
     sign_outputs,
@@ -162,3 +164,19 @@ def test_a_worker_that_did_not_load_is_not_hidden_by_the_last_one(tmp_path):
     note_other_workers(step, facts)
     assert facts["not_loaded"] == ["model.norm_out.weight"]
     assert "model.norm_out.weight" in missing_output(step, facts, {})
+
+
+def test_a_step_whose_input_is_about_to_change_is_not_current_nor_is_what_follows(tmp_path):
+    config = tmp_path / "in"
+    config.write_text("epochs: 1")
+    first = make_step(tmp_path, ("out", "conversation"))
+    second = first.model_copy(update={"id": "t", "inputs": (str(tmp_path / "out"),)})
+    second = second.model_copy(update={"outputs": (Output(path=str(tmp_path / "end"), kind="conversation"),)})
+    (tmp_path / "out").write_text("made")
+    (tmp_path / "end").write_text("made")
+    for step in (first, second):
+        save_record(records_dir(step), step, "1-p", {}, sign_inputs(step))
+    plan = Plan(profile="p", steps=(first, second), files=(PlannedFile(path=str(config), text="epochs: 1"),))
+    assert current_steps(plan) == {"s", "t"}
+    changed = plan.model_copy(update={"files": (PlannedFile(path=str(config), text="epochs: 2"),)})
+    assert current_steps(changed) == frozenset()

@@ -17,7 +17,7 @@ PERPLEXITY = "INFO - PerplexityMetric = {{'PerplexityMetric': {{'loss': 1.0, 'PP
 def run_dir(tmp_path):
     folder = tmp_path / "run"
     (folder / "checkpoint_network" / "rank_0").mkdir(parents=True)
-    (folder / "checkpoint_network" / "rank_0" / "sft-3.ckpt").write_text("w")
+    (folder / "checkpoint_network" / "rank_0" / "sft_rank_0-network-1_3.ckpt").write_text("w")
     return folder
 
 
@@ -41,7 +41,7 @@ def test_losses_and_perplexities(run_dir):
     summary = build_summary(run_dir)
     assert (summary.steps, summary.first_loss, summary.last_loss) == (3, 3.0, 2.0)
     assert (summary.perplexity_before, summary.perplexity_after, summary.gained) == (20.5, 10.25, True)
-    assert summary.checkpoint.endswith("rank_0/sft-3.ckpt")
+    assert summary.checkpoint.endswith("rank_0/sft_rank_0-network-1_3.ckpt")
     assert summary.to_json()["gained"] is True
     assert any("20.50 before, 10.25 after" in line for line in summary.lines())
 
@@ -65,9 +65,9 @@ def test_the_highest_rank_of_the_newest_run_counts_not_one_left_over(run_dir):
 
 
 def test_ranks_are_numbers_and_other_folders_are_passed_over(run_dir):
-    log(run_dir, "train", "table", steps(7.0))
+    log(run_dir, "train", "table", steps(7.0, 7.0, 7.0))
     for rank in (9, 10):
-        log(run_dir, "train", rank, steps(float(rank)), time=2_000_000)
+        log(run_dir, "train", rank, steps(*[float(rank)] * 3), time=2_000_000)
     assert build_summary(run_dir).last_loss == 10.0
 
 
@@ -81,7 +81,7 @@ def test_a_model_that_got_worse_is_said_to_have(run_dir):
 
 def test_the_newest_checkpoint_of_rank_0(run_dir):
     folder = run_dir / "checkpoint_network"
-    for name, time in (("sft-10.ckpt", 30), ("sft-9.ckpt", 20), ("sft-3.ckpt", 10)):
+    for name, time in (("sft-10.ckpt", 30), ("sft-9.ckpt", 20), ("sft_rank_0-network-1_3.ckpt", 10)):
         (folder / "rank_0" / name).write_text("w")
         os.utime(folder / "rank_0" / name, (time, time))
     assert newest_checkpoint(folder).name == "sft-10.ckpt"
@@ -90,3 +90,17 @@ def test_the_newest_checkpoint_of_rank_0(run_dir):
 def test_a_folder_without_a_run_is_named(tmp_path):
     with pytest.raises(InvalidInputError, match="no fine-tuned checkpoint"):
         build_summary(tmp_path)
+
+
+def test_a_perplexity_of_an_earlier_checkpoint_is_not_told_of_this_one(run_dir):
+    log(run_dir, "evaluate-before", 0, PERPLEXITY.format(20))
+    log(run_dir, "evaluate-after", 0, PERPLEXITY.format(10), time=1_000_000)
+    summary = build_summary(run_dir)
+    assert (summary.perplexity_before, summary.perplexity_after, summary.gained) == (20.0, None, None)
+    assert any("not measured for" in line or "not measured" in line for line in summary.lines())
+
+
+def test_a_run_that_was_stopped_before_it_saved_is_not_told_of_the_checkpoint(run_dir):
+    log(run_dir, "train", 0, steps(5.0, 4.0, 3.0) + steps(9.0, 8.0))
+    summary = build_summary(run_dir)
+    assert (summary.first_loss, summary.last_loss, summary.steps) == (5.0, 3.0, 3)
