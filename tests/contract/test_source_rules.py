@@ -58,7 +58,9 @@ def test_the_environment_is_read_in_one_place(trees):
         if name in MAY_READ_ENVIRONMENT:
             continue
         for node in ast.walk(tree):
-            if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv", "putenv"):
+            names = {alias.name for alias in node.names} if isinstance(node, ast.ImportFrom) else set()
+            used = {node.attr} if isinstance(node, ast.Attribute) else names
+            if used & {"environ", "getenv", "putenv"}:
                 pytest.fail(f"{name}:{node.lineno} reads the environment")
 
 

@@ -4,6 +4,8 @@ import pytest
 
 from sft_tui.core.job import Event, initial_state
 from sft_tui.jobs import client
+from sft_tui.paths import jobs_dir
+from sft_tui.store.job_store import list_jobs
 from sft_tui.tui.bridge import JobUpdated
 
 
@@ -173,3 +175,18 @@ def test_marks_say_done_only_where_outputs_are(submit):
     assert session.mark(wizard_step("training")) == "todo"
     assert session.mark(wizard_step("monitor")) == "running"
     client.wait(folder)
+
+
+async def test_when_all_is_done_nothing_is_started_again(open_wizard, sound):
+    sound()
+    async with open_wizard() as wizard:
+        await wizard.until(lambda: wizard.app.session.plan is not None, "a plan")
+        done = frozenset(step.id for step in wizard.app.session.plan.steps)
+        wizard.app.session.current_steps = done
+        await wizard.press("f7")
+        await wizard.until(lambda: "nothing remains to run" in wizard.words, "the review says so")
+        said = []  # under Pilot no toasts are drawn
+        wizard.app.say = lambda text, **_more: said.append(text)
+        await wizard.press("ctrl+r")
+        await wizard.until(lambda: said and "Nothing remains" in said[0], "the answer")
+        assert list_jobs(jobs_dir()) == []

@@ -22,8 +22,6 @@ from sft_tui.tui.app import SftApp
 from sft_tui.tui.job_view import JobView
 from sft_tui.tui.session import WIZARD_STEPS
 
-pytest.importorskip("pytest_textual_snapshot")
-
 NOW = 1_000_000.0
 ENVIRONMENT = EnvironmentFacts(
     python="/opt/train/bin/python",

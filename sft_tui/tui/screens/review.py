@@ -55,7 +55,10 @@ def _plan(session: Session) -> list[Content]:
             "looking ..." if session.examining else "There are no commands yet: put the lines above in order first."
         )
         return [Content.styled(waiting, "dim")]
-    lines = [Content.styled("Nothing stands in the way. ctrl+r runs:", "bold $success")]
+    ready = "Nothing stands in the way. ctrl+r runs:"
+    if session.nothing_remains:
+        ready = "All of this is done; nothing remains to run."
+    lines = [Content.styled(ready, "bold $success")]
     for number, step in enumerate(plan.steps, 1):
         lines.append(Content(""))
         lines.append(
