@@ -19,8 +19,18 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--config", required=True, help="YAML file")
     parser.add_argument("--run_mode", required=True, choices=("finetune", "eval"))
     parser.add_argument("--load_checkpoint", default=None, help="checkpoint, in place of the one in the YAML file")
+    parser.add_argument(
+        "--resume_training",
+        default=None,
+        type=_boolean_or_name,
+        help="go on with optimizer state and step counter of the checkpoint; its file name where that is a folder",
+    )
     parser.add_argument("--register_path", default="", help="folder of classes that the YAML file registers")
     return parser.parse_args(argv)
+
+
+def _boolean_or_name(text: str) -> bool | str:
+    return {"true": True, "false": False}.get(text.lower(), text)
 
 
 def _set_output_path(folder: str) -> None:
@@ -45,6 +55,8 @@ def run(arguments: argparse.Namespace) -> None:
     config: Any = MindFormerConfig(arguments.config, run_mode=arguments.run_mode)
     if arguments.load_checkpoint is not None:
         config.load_checkpoint = arguments.load_checkpoint
+    if arguments.resume_training is not None:
+        config.resume_training = arguments.resume_training
     _set_output_path(config.output_dir)
     build_context(config)
     trainer = Trainer(config)

@@ -1,4 +1,4 @@
-"""A training cell for CPU: `MFTrainOneStepCell` asks an NPU operator whether gradients overflowed.
+"""A training cell for CPU, where two operators are missing: the test for overflow, and AllReduce of integers.
 
 MindFormers imports this file by itself (`--register_path` and `auto_register`), so it imports
 MindFormers at its top: it is never imported by sft-tui.
@@ -8,12 +8,29 @@ from __future__ import annotations
 
 from mindformers.tools.register import MindFormerModuleType, MindFormerRegister
 from mindformers.wrapper import MFTrainOneStepCell
-from mindspore import ops
+from mindspore import nn, ops
+from mindspore import dtype as mstype
+
+
+class AllReduceAsFloat(nn.Cell):  # type: ignore[misc]
+    """Sum of a small integer over all workers, exact as long as it is below 2^24."""
+
+    def __init__(self):  # type: ignore[no-untyped-def] # noqa: ANN204
+        super().__init__()
+        self.all_reduce = ops.AllReduce()
+
+    def construct(self, value):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+        return ops.cast(self.all_reduce(ops.cast(value, mstype.float32)), mstype.int32)
 
 
 @MindFormerRegister.register(MindFormerModuleType.WRAPPER)
 class CpuTrainOneStepCell(MFTrainOneStepCell):  # type: ignore[misc]
     """`MFTrainOneStepCell` that looks for infinities and NaN in the gradients themselves."""
+
+    def __init__(self, *args, **kwargs):  # type: ignore[no-untyped-def] # noqa: ANN002, ANN003, ANN204
+        super().__init__(*args, **kwargs)
+        if getattr(self, "use_graceful_exit", False) and self.graceful_exit.is_distributed:
+            self.graceful_exit.all_reduce = AllReduceAsFloat()
 
     def start_overflow_check(self, pre_cond, compute_input):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
         return ops.zeros(8), compute_input
