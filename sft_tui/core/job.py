@@ -14,8 +14,8 @@ Lifecycle = Literal["queued", "running", "stopping", "finished"]
 Outcome = Literal["succeeded", "failed", "stopped", "lost"]
 StepStatus = Literal["todo", "running", "done", "skipped", "not_needed", "failed", "stopped"]
 EventKind = Literal[
-    "job_started", "step_started", "step_finished", "step_skipped", "training_step", "perplexity", "progress",
-    "stop_asked", "job_finished",
+    "job_waits", "job_started", "step_started", "step_finished", "step_skipped", "training_step", "perplexity",
+    "progress", "stop_asked", "kill_sent", "stop_checked", "job_finished",
 ]  # fmt: skip
 
 STOP_GRACE_SECONDS: Final = 30.0
@@ -44,6 +44,7 @@ class JobSpec(_Data):
     plan: Plan
     from_step: str = ""
     until_step: str = ""
+    after: tuple[str, ...] = ()  # ids of jobs that must succeed first
     stop_grace_seconds: float = STOP_GRACE_SECONDS  # between asking a step to end and killing it
     submitted_at: float
 
@@ -76,6 +77,10 @@ class JobState(_Data):
     started_at: Optional[float] = None
     ended_at: Optional[float] = None
     supervisor: Optional[ProcessIdentity] = None
+    waits_for: tuple[str, ...] = ()  # ids of jobs, while queued
+    held: bool = False  # queued behind a job that did not succeed
+    stop_by: Optional[float] = None  # while stopping: when what still runs will be killed
+    notes: tuple[str, ...] = ()  # what else a person should know: what was left after a stop, what a full disk cost
     steps: tuple[StepState, ...]
 
     @property
@@ -104,10 +109,32 @@ class JobState(_Data):
         steps = tuple(s.model_copy(update=changes) if s.id == step_id else s for s in self.steps)
         return self.model_copy(update={"steps": steps})
 
+    @property
+    def outcome_text(self) -> str:
+        """How it ended, and why."""
+        return f"{self.outcome}: {self.reason}" if self.reason else str(self.outcome)
+
     def headline(self) -> str:
         """One line: lifecycle or outcome, and why."""
         word = self.outcome if self.finished and self.outcome else self.lifecycle
         return f"{word}: {self.reason}" if self.reason else str(word)
+
+
+class StepExit(_Data):
+    """How a step ended; written once, when it has. `seconds` goes by a clock that nobody sets."""
+
+    schema_version: Literal[1] = JOB_SCHEMA_VERSION
+    job: str
+    step: str
+    status: StepStatus
+    exit_code: Optional[int] = None
+    signal: str = ""
+    reason: str = ""
+    started_at: float
+    ended_at: float
+    seconds: float
+    cpu_seconds: float
+    left_running: tuple[int, ...] = ()  # processes that not even SIGKILL ended
 
 
 class Event(_Data):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
+
+from sft_tui.core.secret_names import looks_secret
 
 OutputKind = Literal["json", "conversation", "ckpt", "mindrecord", "checkpoint_folder", "perplexity", "weights_loaded"]
 PLAN_SCHEMA_VERSION: Final = 1
@@ -31,7 +33,7 @@ class PlannedFile(_Data):
 
 class Step(_Data):
     """One command of a job. `env` holds additions to the submitter's environment, `search_paths` what goes in front of
-    PATH and its like."""
+    PATH and its like. Values whose names look secret are passed on to the step, and never written down."""
 
     id: str
     title: str
@@ -43,13 +45,26 @@ class Step(_Data):
     outputs: tuple[Output, ...] = ()
     training_log: str = ""  # where loss lines appear; empty: in the step's own log
     not_needed: str = ""  # why this route does without the step
+    devices: tuple[str, ...] = ()  # what no other job may use meanwhile: "npu:0", "cpu"
+    graceful_exit: str = ""  # file that asks a training to save a checkpoint and end (MindSpore `OnRequestExit`)
+    checkpoint_dir: str = ""  # folder of rank_*/ with checkpoints from which the step can go on
+    workers: int = 1  # ranks that write there
+    resume: tuple[str, ...] = ()  # arguments to go on where it was interrupted: the work stays the same
+
+    @property
+    def whole_argv(self) -> tuple[str, ...]:
+        """What is started."""
+        return (*self.argv, *self.resume)
 
     @property
     def command(self) -> str:
         """The command as a person would paste it into a shell."""
-        env = [f"{name}={shlex.quote(value)}" for name, value in self.env.items()]
+        env = [
+            f'{name}="${name}"' if looks_secret(name) else f"{name}={shlex.quote(value)}"
+            for name, value in self.env.items()
+        ]
         env += [f'{name}={shlex.quote(value)}"${{{name}:+:${name}}}"' for name, value in self.search_paths.items()]
-        return " ".join([*(["env", *env] if env else []), shlex.join(self.argv)])
+        return " ".join([*(["env", *env] if env else []), shlex.join(self.whole_argv)])
 
 
 class Plan(_Data):
@@ -67,6 +82,28 @@ class Plan(_Data):
             if step.id == step_id:
                 return step
         raise KeyError(step_id)
+
+    @property
+    def devices(self) -> frozenset[str]:
+        """What no other job may use meanwhile."""
+        return frozenset(device for step in self.steps if not step.not_needed for device in step.devices)
+
+    def with_step(self, step_id: str, **changes: Any) -> Plan:  # noqa: ANN401 - fields of Step
+        """A copy in which one step is changed."""
+        steps = tuple(s.model_copy(update=changes) if s.id == step_id else s for s in self.steps)
+        return self.model_copy(update={"steps": steps})
+
+    def secrets(self) -> dict[str, str]:
+        """Environment values of the steps that must not be written down."""
+        return {name: value for step in self.steps for name, value in step.env.items() if looks_secret(name)}
+
+    def without_secrets(self) -> Plan:
+        """The plan as it may be kept in a file: names stay, such values are empty."""
+        steps = tuple(
+            s.model_copy(update={"env": {name: "" if looks_secret(name) else v for name, v in s.env.items()}})
+            for s in self.steps
+        )
+        return self.model_copy(update={"steps": steps})
 
     def only(self, wanted: tuple[str, ...]) -> Plan:
         """The plan of those steps and of the steps that make what they read."""

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import fcntl
-import os
-import signal
 import time
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import IO, Iterator
+from typing import Iterator
 
 from sft_tui.core.job import STOP_GRACE_SECONDS, Event, JobState, ProcessIdentity
 from sft_tui.core.plan import Plan
 from sft_tui.errors import InvalidInputError, SftError
 from sft_tui.jobs import process
 from sft_tui.jobs.leftovers import end_left_running, left_running, look_again
-from sft_tui.store.atomic import make_private_dir
-from sft_tui.store.job_store import JobFolder, create_job, list_jobs
+from sft_tui.jobs.queue import gate, open_private
+from sft_tui.jobs.requests import KILL_NOW, STOP
+from sft_tui.jobs.true_state import is_supervised
+from sft_tui.jobs.true_state import read_state as read_state
+from sft_tui.store.job_store import JobFolder, create_job, find_job, list_jobs
 
 WATCH_SECONDS = 0.25
 
@@ -36,28 +36,29 @@ def submit(
     *,
     from_step: str = "",
     until_step: str = "",
+    after: tuple[str, ...] = (),
     stop_grace_seconds: float = STOP_GRACE_SECONDS,
 ) -> JobFolder:
     """Write the job and start its supervisor; returns once it runs by itself.
 
-    Raises InvalidInputError for an unknown step, or a profile of which something runs already; OSError.
+    `after` names jobs that have to succeed first; where other jobs use the same devices it waits for them anyway.
+    Raises InvalidInputError for an unknown step or job, or a profile of which something runs already; OSError.
     """
     _check_steps(plan, from_step, until_step)
-    make_private_dir(jobs_dir)
-    # one submission at a time, so that two `run`s of one profile cannot both find it idle
-    with _open_private(jobs_dir / ".submit") as gate:
-        fcntl.flock(gate, fcntl.LOCK_EX)
-        _refuse_if_busy(jobs_dir, plan.profile)
-        _refuse_shared_folder(jobs_dir, plan)
+    # behind the gate, so that two `run`s of one profile cannot both find it idle
+    with gate(jobs_dir):
+        after = tuple(find_job(jobs_dir, wanted).id for wanted in after)
+        _refuse_if_busy(jobs_dir, plan, after)
         folder, state = create_job(
-            jobs_dir, plan, from_step=from_step, until_step=until_step, stop_grace_seconds=stop_grace_seconds
-        )
-        with _open_private(folder.lock) as lock:
+            jobs_dir, plan, from_step=from_step, until_step=until_step, after=after,
+            stop_grace_seconds=stop_grace_seconds,
+        )  # fmt: skip
+        with open_private(folder.lock) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             # only now can the job be seen: without a lock that is held it would read as lost
             folder.save_state(state)
             # the supervisor inherits the locked descriptor; ours closes, the lock stays with it
-            process.start_supervisor(folder.path, lock.fileno())
+            process.start_supervisor(folder.path, lock.fileno(), plan.secrets())
     return folder
 
 
@@ -70,40 +71,38 @@ def _check_steps(plan: Plan, from_step: str, until_step: str) -> None:
         raise InvalidInputError(f"Step {until_step} comes before step {from_step}: nothing would be done.")
 
 
-def _open_private(path: Path) -> IO[bytes]:
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "wb")
-
-
-def _refuse_if_busy(jobs_dir: Path, profile: str) -> None:
-    running = running_job(jobs_dir, profile)
-    if running is not None:
-        raise InvalidInputError(
-            f"Profile {profile} runs already as job {running.id}.",
-            f"sft-tui jobs attach {running.id} shows it; sft-tui jobs stop {running.id} ends it.",
-        )
+def _refuse_if_busy(jobs_dir: Path, plan: Plan, after: tuple[str, ...]) -> None:
+    """One job of a profile at a time, and never two that write the same files; but one may be told to come after."""
+    folders = {step.cwd for step in plan.steps}
     look_again()
-    for folder, state in _states(jobs_dir, profile):
-        left = [] if state.finished else left_running(folder, state)
-        if left:
+    for folder in reversed(list_jobs(jobs_dir)):
+        try:
+            state = folder.load_state()
+            if state.finished:
+                continue
+            lives = not read_state(folder).finished
+            left = [] if lives else left_running(folder, state)
+            shared = folders & {step.cwd for step in folder.load_spec().plan.steps}
+        except SftError:  # damaged: what it was cannot be told
+            continue
+        if lives and folder.id in after:
+            return  # whatever is older comes before that one
+        if lives and state.profile == plan.profile:
             raise InvalidInputError(
-                f"Of the lost job {folder.id} of profile {profile}, process {left[0].pid} still runs.",
+                f"Profile {plan.profile} runs already as job {folder.id}.",
+                f"sft-tui jobs attach {folder.id} shows it; sft-tui jobs stop {folder.id} ends it;"
+                f" --after {folder.id} waits for its success.",
+            )
+        if left and (state.profile == plan.profile or shared):
+            raise InvalidInputError(
+                f"Of the lost job {folder.id} of profile {state.profile}, process {left[0].pid} still runs.",
                 f"sft-tui jobs stop {folder.id} ends it; or wait for its end.",
             )
-
-
-def _refuse_shared_folder(jobs_dir: Path, plan: Plan) -> None:
-    """Two jobs must not write the same files: their steps have the same working folder."""
-    folders = {step.cwd for step in plan.steps}
-    for folder in list_jobs(jobs_dir):
-        try:
-            state = read_state(folder)
-            shared = folders & {step.cwd for step in folder.load_spec().plan.steps} if not state.finished else set()
-        except SftError:
-            continue
-        if shared:
+        if lives and shared:
             raise InvalidInputError(
                 f"Job {folder.id} of profile {state.profile} works in {min(shared)} too.",
-                "Wait for its end, or give this profile another working folder (environment.work_dir).",
+                f"Wait for its end (--after {folder.id}), or give this profile another working folder"
+                " (environment.work_dir).",
             )
 
 
@@ -124,47 +123,6 @@ def running_job(jobs_dir: Path, profile: str) -> JobFolder | None:
         if not state.finished and not read_state(folder).finished:
             return folder
     return None
-
-
-def read_state(folder: JobFolder) -> JobState:
-    """The true state: a job whose supervisor is gone reads as lost. Raises SftError."""
-    state = folder.load_state()
-    if state.finished or _is_supervised(folder):
-        return state
-    state = folder.load_state()  # it may have ended between the two looks
-    return state if state.finished else _lost(folder, state)
-
-
-def _is_supervised(folder: JobFolder) -> bool:
-    """Somebody holds the job's lock."""
-    try:
-        with folder.lock.open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
-def _lost(folder: JobFolder, state: JobState) -> JobState:
-    step = next((s for s in state.steps if s.status == "running"), None)
-    hint = f"sft-tui run {state.profile} goes on after the last finished step."
-    if state.supervisor is not None and state.supervisor.boot_id != process.boot_id():
-        reason = f"machine restarted at {_boot_time()}"
-    else:
-        reason = f"its supervisor is gone; see {folder.supervisor_log}"
-        left = left_running(folder, state)
-        if step is not None and left:
-            reason += f"; step {step.id} still runs as process {left[0].pid}"
-            hint = f"sft-tui jobs stop {folder.id} ends it. {hint}"
-    changed = state.model_copy(update={"lifecycle": "finished", "outcome": "lost", "reason": reason, "hint": hint})
-    return changed.with_step(step.id, status="failed", reason="lost") if step else changed
-
-
-def _boot_time() -> str:
-    uptime = float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])
-    return datetime.fromtimestamp(time.time() - uptime).strftime("%Y-%m-%d %H:%M")
 
 
 class JobWatch:
@@ -200,17 +158,18 @@ def wait(folder: JobFolder) -> JobState:
     return state
 
 
-def stop(folder: JobFolder) -> bool:
+def stop(folder: JobFolder, *, at_once: bool = False) -> bool:
     """Ask the job to stop; whether there was something to stop.
 
-    Returns at once, for the supervisor does it in stages; of a lost job this ends what is left, in the same stages.
+    Returns at once, for the supervisor does it in stages; `at_once` kills without waiting. Of a lost job this ends what
+    is left, in the same stages.
     """
     state = folder.load_state()
     if state.finished:
         return False
-    if _is_supervised(folder):
-        return process.signal_process(_supervisor(folder), signal.SIGTERM)
-    return end_left_running(folder, state, folder.load_spec().stop_grace_seconds)
+    if is_supervised(folder):
+        return process.signal_process(_supervisor(folder), KILL_NOW if at_once else STOP)
+    return end_left_running(folder, state, 0.0 if at_once else folder.load_spec().stop_grace_seconds)
 
 
 def _supervisor(folder: JobFolder) -> ProcessIdentity | None:
@@ -218,7 +177,7 @@ def _supervisor(folder: JobFolder) -> ProcessIdentity | None:
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         identity = folder.load_state().supervisor
-        if identity is not None or not _is_supervised(folder):
+        if identity is not None or not is_supervised(folder):
             return identity
         time.sleep(0.05)
     raise SftError(f"Job {folder.id} does not start.", f"See {folder.supervisor_log}.")

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from sft_tui.core.plan import Output, Plan, Step
+from sft_tui.core.secret_names import looks_secret
 from sft_tui.core.training_log import LoadedWeights, first_error_line, parse_line
 from sft_tui.store.atomic import make_private_dir, write_atomic
 
@@ -84,7 +85,7 @@ def _check(output: Output, facts: dict[str, Any], before: Signature) -> str:
     if output.kind == "weights_loaded":
         return _check_loaded(path, facts)
     if output.kind == "checkpoint_folder":
-        return "" if _new_checkpoints(path, before) else f"no new checkpoint is in {path}"
+        return "" if new_checkpoints(path, before) else f"no new checkpoint is in {path}"
     if not path.is_file() or path.stat().st_size == 0:
         return f"{path} is missing or empty"
     if output.kind in ("ckpt", "mindrecord"):
@@ -94,7 +95,7 @@ def _check(output: Output, facts: dict[str, Any], before: Signature) -> str:
     return ""
 
 
-def _new_checkpoints(folder: Path, before: Signature) -> list[str]:
+def new_checkpoints(folder: Path, before: Signature) -> list[str]:
     """Checkpoints that were not there before; told without a clock, for a file server has its own."""
     return [
         name
@@ -147,28 +148,58 @@ def save_record(records_dir: Path, step: Step, job_id: str, facts: dict[str, Any
         facts=facts,
     )
     write_atomic(record_path(records_dir, step), record.model_dump_json(indent=1))
+    _begun_path(records_dir, step).unlink(missing_ok=True)
 
 
-def forget_record(records_dir: Path, step: Step) -> None:
-    """A step that begins is not done until it has ended well, whatever an earlier run left. Raises OSError."""
+def _begun_path(records_dir: Path, step: Step) -> Path:
+    return records_dir / f"{step.id}.begun.json"
+
+
+def note_begin(records_dir: Path, step: Step, job_id: str, inputs: Signatures, before: Signatures) -> None:
+    """A step that begins is not done until it has ended well, whatever an earlier run left. Raises OSError.
+
+    What it reads, and what stands where it writes, is kept: so the next run knows what an interrupted one has left.
+    """
     record_path(records_dir, step).unlink(missing_ok=True)
+    if step.resume and find_begun(records_dir, step) is not None:
+        return  # it goes on with what an earlier attempt left: that stays the beginning
+    make_private_dir(records_dir)
+    begun = StepRecord(step=step.id, job=job_id, command=command_of(step), inputs=inputs, outputs=before)
+    write_atomic(_begun_path(records_dir, step), begun.model_dump_json(indent=1))
+
+
+def find_begun(records_dir: Path, step: Step) -> StepRecord | None:
+    """How the same work began that has not ended well since; None where there is none."""
+    record = _load_record(_begun_path(records_dir, step), step)
+    try:
+        return record if record is not None and record.inputs == sign_inputs(step) else None
+    except OSError:
+        return None
 
 
 def find_record(records_dir: Path, step: Step) -> StepRecord | None:
     """The record of the same work, with inputs and outputs still as they were; None where the step has to run."""
+    record = _load_record(record_path(records_dir, step), step)
     try:
-        record = StepRecord.model_validate_json(record_path(records_dir, step).read_text(encoding="utf-8"))
-        same = record.inputs == sign_inputs(step) and record.outputs == sign_outputs(step)
+        same = record is not None and (record.inputs, record.outputs) == (sign_inputs(step), sign_outputs(step))
+    except OSError:
+        return None
+    return record if record is not None and same and record.outputs else None
+
+
+def _load_record(path: Path, step: Step) -> StepRecord | None:
+    """The record, if it is of this version and of the same command."""
+    try:
+        record = StepRecord.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    if record.schema_version != RECORD_SCHEMA_VERSION or record.command != command_of(step):
-        return None
-    return record if same and record.outputs else None
+    same = record.schema_version == RECORD_SCHEMA_VERSION and record.command == command_of(step)
+    return record if same else None
 
 
 def current_steps(plan: Plan) -> frozenset[str]:
     """Steps that a job of this plan would skip: done, and nothing that they read is about to change."""
-    changing = {file.path for file in plan.files if not has_text(Path(file.path), file.text)}
+    changing = _changing_files(plan)
     current: set[str] = set()
     for step in plan.steps:
         if step.not_needed:
@@ -180,6 +211,16 @@ def current_steps(plan: Plan) -> frozenset[str]:
     return frozenset(current)
 
 
+def changing_paths(plan: Plan, current: frozenset[str]) -> set[str]:
+    """What a job of this plan would write anew, `current` being the steps that it would skip."""
+    steps = (s for s in plan.steps if not s.not_needed and s.id not in current)
+    return _changing_files(plan) | {output.path for step in steps for output in step.outputs}
+
+
+def _changing_files(plan: Plan) -> set[str]:
+    return {file.path for file in plan.files if not has_text(Path(file.path), file.text)}
+
+
 def has_text(path: Path, text: str) -> bool:
     """The file is there and says just that."""
     try:
@@ -189,8 +230,9 @@ def has_text(path: Path, text: str) -> bool:
 
 
 def command_of(step: Step) -> list[str]:
-    """What has to be the same for the work to be the same: command and environment."""
-    return [*step.argv, *(f"{name}={value}" for name, value in sorted({**step.env, **step.search_paths}.items()))]
+    """What has to be the same for the work to be the same: command and environment, secrets left out."""
+    environment = {name: value for name, value in step.env.items() if not looks_secret(name)}
+    return [*step.argv, *(f"{name}={value}" for name, value in sorted({**environment, **step.search_paths}.items()))]
 
 
 def first_error(step: Step, log: Path) -> str:

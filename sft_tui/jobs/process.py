@@ -15,6 +15,7 @@ import psutil
 
 from sft_tui.core.job import ProcessIdentity
 from sft_tui.core.plan import Step
+from sft_tui.core.secret_names import looks_secret
 from sft_tui.paths import PACKAGE_DIR, child_environment
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
@@ -47,8 +48,11 @@ def is_alive(identity: ProcessIdentity | None) -> bool:
     return identity is not None and identify(identity.pid) == identity
 
 
-def start_supervisor(job_dir: Path, lock_descriptor: int) -> None:
-    """Start the supervisor of a job, detached from this terminal and session; it inherits the job's lock."""
+def start_supervisor(job_dir: Path, lock_descriptor: int, secrets: dict[str, str]) -> None:
+    """Start the supervisor of a job, detached from this terminal and session; it inherits the job's lock.
+
+    `secrets` are environment values that are in no file: the supervisor hands them on to the steps.
+    """
     log = os.open(job_dir / "supervisor.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         first = subprocess.Popen(
@@ -59,6 +63,7 @@ def start_supervisor(job_dir: Path, lock_descriptor: int) -> None:
             start_new_session=True,
             pass_fds=(lock_descriptor,),
             cwd="/",
+            env=child_environment(secrets, {}),
         )
     finally:
         os.close(log)
@@ -69,11 +74,13 @@ def start_supervisor(job_dir: Path, lock_descriptor: int) -> None:
 def start_step(step: Step, log: Path, job_dir: Path) -> Child:
     """Start a step in a session of its own, its output straight into its log. Raises OSError."""
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    # secrets were not written down: this process has them in its own environment
+    additions = {name: value for name, value in step.env.items() if not looks_secret(name)}
     try:
         return subprocess.Popen(
-            list(step.argv),
+            list(step.whole_argv),
             cwd=step.cwd,
-            env=child_environment({"PYTHONUNBUFFERED": "1", **step.env, JOB_MARK: str(job_dir)}, step.search_paths),
+            env=child_environment({"PYTHONUNBUFFERED": "1", **additions, JOB_MARK: str(job_dir)}, step.search_paths),
             stdin=subprocess.DEVNULL,
             stdout=descriptor,
             stderr=subprocess.STDOUT,
@@ -160,12 +167,24 @@ def _kill(pid: int, number: signal.Signals) -> bool:
     return True
 
 
+def name_of(pid: int) -> str:
+    """The command name of a process, or an empty string."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def signal_name(code: int) -> str:
+    """Name of the signal that ended a process, from its exit code; empty where it ended by itself."""
+    if code >= 0:
+        return ""
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"
+
+
 def describe_exit(code: int) -> str:
     """An exit code as a person reads it."""
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    return f"killed by {name}"
+    return f"killed by {signal_name(code)}" if code < 0 else f"exit code {code}"

@@ -19,9 +19,20 @@ class StepWatch:
 
     def __init__(self, step: Step, log: Path) -> None:
         self.facts: dict[str, Any] = {}
+        self._trained: TrainingStep | None = None
         self._tail = LogTail(Path(step.training_log) if step.training_log else log)
         # msrun opens its workers' logs anew: what stands there now is of an earlier run
         self._stale = _size_and_time(self._tail.path) if step.training_log else None
+
+    @property
+    def trains(self) -> bool:
+        """A step of training was seen."""
+        return self._trained is not None
+
+    @property
+    def all_trained(self) -> bool:
+        """The last step of training was seen."""
+        return self._trained is not None and self._trained.global_step >= self._trained.global_steps
 
     def read(self, *, to_the_end: bool = False) -> list[tuple[EventKind, dict[str, Any]]]:
         """Events since the last call; of progress only the newest.
@@ -54,6 +65,7 @@ class StepWatch:
 
     def _note(self, fact: TrainingStep | Perplexity | LoadedWeights) -> list[tuple[EventKind, dict[str, Any]]]:
         if isinstance(fact, TrainingStep):
+            self._trained = fact
             return [("training_step", _training_step(fact))]
         if isinstance(fact, Perplexity):
             self.facts.update(loss=fact.loss, perplexity=fact.perplexity)

@@ -1,4 +1,4 @@
-"""Folders of jobs: `spec.json`, `state.json`, `events.jsonl`, `logs/`, `lock`."""
+"""Folders of jobs: `spec.json`, `state.json`, `events.jsonl`, `logs/`, `exits/`, `lock`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Iterator, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from sft_tui.core.job import STOP_GRACE_SECONDS, Event, JobSpec, JobState, initial_state
+from sft_tui.core.job import STOP_GRACE_SECONDS, Event, JobSpec, JobState, StepExit, initial_state
 from sft_tui.core.plan import Plan
 from sft_tui.errors import InvalidInputError, SftError
 from sft_tui.store.atomic import append_line, make_private_dir, write_atomic
@@ -48,6 +48,19 @@ class JobFolder:
     def step_log(self, step_id: str) -> Path:
         """Written by the step itself."""
         return self.path / "logs" / f"{step_id}.log"
+
+    def step_exit(self, step_id: str) -> Path:
+        """How the step ended."""
+        return self.path / "exits" / f"{step_id}.json"
+
+    def save_exit(self, record: StepExit) -> None:
+        """Write how a step ended. Raises OSError."""
+        make_private_dir(self.path / "exits")
+        write_atomic(self.step_exit(record.step), record.model_dump_json(indent=1))
+
+    def load_exit(self, step_id: str) -> StepExit:
+        """How the step ended. Raises SftError."""
+        return _load(StepExit, self.step_exit(step_id))
 
     def load_spec(self) -> JobSpec:
         """What was submitted. Raises SftError."""
@@ -97,15 +110,22 @@ def _load(kind: type[_Stored], path: Path) -> _Stored:
         ) from error
 
 
-def _number(name: str) -> int:
+def job_number(name: str) -> int:
     """The number that a job's id begins with; 0 for what is no job."""
     digits = name.partition("-")[0]
     return int(digits) if digits.isascii() and digits.isdecimal() else 0
 
 
 def _next_id(jobs_dir: Path, profile: str) -> str:
-    """Counts on: short to type, and in the order of submission whatever the clock does."""
-    return f"{max((_number(p.name) for p in jobs_dir.iterdir()), default=0) + 1}-{profile}"
+    """Counts on: short to type, and in the order of submission whatever the clock does.
+
+    The last number is kept in a file, so that the number of a removed job does not come back.
+    """
+    last = jobs_dir / ".last"
+    kept = job_number(last.read_text(encoding="ascii").strip()) if last.is_file() else 0
+    number = max(kept, *(job_number(p.name) for p in jobs_dir.iterdir()), 0) + 1
+    write_atomic(last, f"{number}\n")
+    return f"{number}-{profile}"
 
 
 def create_job(
@@ -114,6 +134,7 @@ def create_job(
     *,
     from_step: str = "",
     until_step: str = "",
+    after: tuple[str, ...] = (),
     stop_grace_seconds: float = STOP_GRACE_SECONDS,
 ) -> tuple[JobFolder, JobState]:
     """Make the folder of a new job with its spec; its first state is not written yet, so nobody lists it.
@@ -130,9 +151,10 @@ def create_job(
             continue
     spec = JobSpec(
         id=folder.id,
-        plan=plan,
+        plan=plan.without_secrets(),
         from_step=from_step,
         until_step=until_step,
+        after=after,
         stop_grace_seconds=stop_grace_seconds,
         submitted_at=time.time(),
     )
@@ -146,8 +168,8 @@ def list_jobs(jobs_dir: Path) -> list[JobFolder]:
     """All jobs, oldest first."""
     if not jobs_dir.is_dir():
         return []
-    folders = [p for p in jobs_dir.iterdir() if _number(p.name) and (p / "state.json").is_file()]
-    return [JobFolder(p) for p in sorted(folders, key=lambda p: (_number(p.name), p.name))]
+    folders = [p for p in jobs_dir.iterdir() if job_number(p.name) and (p / "state.json").is_file()]
+    return [JobFolder(p) for p in sorted(folders, key=lambda p: (job_number(p.name), p.name))]
 
 
 def find_job(jobs_dir: Path, wanted: str) -> JobFolder:
@@ -156,7 +178,7 @@ def find_job(jobs_dir: Path, wanted: str) -> JobFolder:
     Raises InvalidInputError.
     """
     jobs = list_jobs(jobs_dir)
-    matching = [j for j in jobs if wanted in (j.id, str(_number(j.id)))] or [j for j in jobs if wanted in j.id]
+    matching = [j for j in jobs if wanted in (j.id, str(job_number(j.id)))] or [j for j in jobs if wanted in j.id]
     if not matching:
         raise InvalidInputError(
             f"There is no job {wanted!r}." if wanted else "There are no jobs yet.", "sft-tui jobs list shows them."

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from mindformers.tools.register import MindFormerModuleType, MindFormerRegister
 from mindformers.wrapper import MFTrainOneStepCell
-from mindspore import nn, ops
 from mindspore import dtype as mstype
+from mindspore import nn, ops
 
 
 class AllReduceAsFloat(nn.Cell):  # type: ignore[misc]

@@ -1,0 +1,138 @@
+"""Who goes first: a queued job waits for jobs that use its devices, and for those that it was told to come after.
+
+There is no daemon: the supervisor of a waiting job watches the locks of the jobs before it. Whether it may start is
+decided behind the gate that submissions go through as well, so that two jobs cannot both find a device free.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Callable, Iterator, Optional
+
+from sft_tui.core.job import JobSpec
+from sft_tui.errors import SftError
+from sft_tui.jobs.leftovers import left_running, look_again
+from sft_tui.jobs.true_state import is_supervised, read_state
+from sft_tui.store.atomic import make_private_dir
+from sft_tui.store.job_store import JobFolder, job_number, list_jobs
+
+POLL_SECONDS = 1.0
+LOOK_AGAIN_SECONDS = 5.0  # where there is no lock to watch
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Why a job cannot start yet. `held`: it would wait for ever, for the one before it did not succeed."""
+
+    jobs: tuple[str, ...]
+    reason: str
+    hint: str = ""
+    held: bool = False
+
+
+@contextlib.contextmanager
+def gate(jobs_dir: Path) -> Iterator[None]:
+    """One at a time: who submits a job, starts one or removes one."""
+    make_private_dir(jobs_dir)
+    with open_private(jobs_dir / ".submit") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def open_private(path: Path) -> IO[bytes]:
+    """Open a file to lock it; created for the user alone. Raises OSError."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "wb")
+
+
+def find_wait(folder: JobFolder, spec: JobSpec) -> Optional[Wait]:
+    """What the job has to wait for, or None: it may start. Call it behind the gate."""
+    for wanted in spec.after:
+        wait = _wait_for_predecessor(folder, spec, wanted)
+        if wait is not None:
+            return wait
+    return _wait_for_devices(folder, spec)
+
+
+def wait_for_change(jobs_dir: Path, wait: Wait, pause: Callable[[float], bool]) -> None:
+    """Return when it is worth to look again; `pause` sleeps so many seconds, and says True to end the waiting."""
+    watched = [folder for folder in (JobFolder(jobs_dir / job) for job in wait.jobs) if is_supervised(folder)]
+    seen = jobs_dir.stat().st_mtime_ns
+    deadline = None if watched or wait.held else time.monotonic() + LOOK_AGAIN_SECONDS
+    while not pause(POLL_SECONDS):
+        if deadline is not None and time.monotonic() > deadline:
+            return
+        # a job came or went: the one that a held job waits for may be among them
+        if jobs_dir.stat().st_mtime_ns != seen or not all(map(is_supervised, watched)):
+            return
+
+
+def _wait_for_predecessor(folder: JobFolder, spec: JobSpec, wanted: str) -> Optional[Wait]:
+    """A later job of the predecessor's profile counts as well: a failed one is mended by running it again."""
+    profile = wanted.partition("-")[2]
+    same_profile = profile == spec.plan.profile
+    candidates = [
+        job
+        for job in list_jobs(folder.path.parent)
+        if job.id == wanted
+        or (not same_profile and job.id.partition("-")[2] == profile and job_number(job.id) > job_number(wanted))
+    ]
+    hint = f"sft-tui jobs stop {spec.id} takes it out of the queue."
+    if not candidates:
+        return Wait((), f"held: job {wanted}, which it waits for, is no longer there", hint, held=True)
+    states = []
+    for job in candidates:
+        try:
+            states.append(read_state(job))
+        except SftError as error:
+            return Wait((job.id,), f"held: {error.message}", hint, held=True)
+    newest = states[-1]
+    if any(state.outcome == "succeeded" for state in states):
+        return None
+    if not newest.finished:
+        return Wait((newest.id,), f"waits for job {newest.id} to succeed")
+    if not same_profile:
+        hint = f"When sft-tui run {profile} succeeds, this job goes on by itself. {hint}"
+    return Wait((newest.id,), f"held: job {newest.id}, which it waits for, has {newest.outcome_text}", hint, held=True)
+
+
+def _wait_for_devices(folder: JobFolder, spec: JobSpec) -> Optional[Wait]:
+    mine = spec.plan.devices
+    if not mine:
+        return None
+    look_again()
+    for other in list_jobs(folder.path.parent):
+        if other.id == folder.id:
+            continue
+        with contextlib.suppress(SftError):  # a damaged job holds nothing that we could name
+            wait = _wait_for_other(other, mine, job_number(folder.id))
+            if wait is not None:
+                return wait
+    return None
+
+
+def _wait_for_other(other: JobFolder, mine: frozenset[str], our_number: int) -> Optional[Wait]:
+    lives = is_supervised(other)
+    state = other.load_state()
+    if state.finished or (not lives and not left_running(other, state)):
+        return None
+    shared = mine & other.load_spec().plan.devices
+    # a queued job that came later lets us go first; a held one stands in nobody's way
+    if not shared or (lives and state.lifecycle == "queued" and (state.held or job_number(other.id) > our_number)):
+        return None
+    if not lives:
+        hint = f"sft-tui jobs stop {other.id} ends what is left of it."
+        return Wait(
+            (other.id,), f"waits for what is left of the lost job {other.id} ({describe_devices(shared)})", hint
+        )
+    return Wait((other.id,), f"waits for job {other.id}, which uses {describe_devices(shared)}")
+
+
+def describe_devices(devices: frozenset[str]) -> str:
+    """`NPU 0, 1, 2` or `the CPU`."""
+    npus = sorted(int(d.partition(":")[2]) for d in devices if d.startswith("npu:"))
+    return f"NPU {', '.join(map(str, npus))}" if npus else "the CPU"

@@ -1,0 +1,96 @@
+"""What a supervisor writes of its job: the state and the events, also over a time when the disk is full."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections import deque
+from typing import Any, Optional
+
+from sft_tui.core.job import Event, EventKind
+from sft_tui.core.plan import Step
+from sft_tui.store.job_store import JobFolder
+
+MAX_UNWRITTEN_EVENTS = 10_000
+
+
+class JobRecord:
+    """The state of a job and its events; `state` is what the files say, or will say once there is room."""
+
+    def __init__(self, folder: JobFolder) -> None:
+        self.folder = folder
+        self.state = folder.load_state()
+        self._unsaved = False
+        self._unwritten: deque[Event] = deque()
+        self._dropped = 0
+        self._full_since: Optional[float] = None
+
+    @property
+    def is_behind(self) -> bool:
+        """Something could not be written yet."""
+        return self._unsaved or bool(self._unwritten)
+
+    def update(self, **changes: Any) -> None:  # noqa: ANN401 - fields of JobState
+        """Change the state."""
+        self.state = self.state.model_copy(update=changes)
+        self._save()
+
+    def update_step(self, step: Step, **changes: Any) -> None:  # noqa: ANN401 - fields of StepState
+        """Change the state of a step."""
+        self.state = self.state.with_step(step.id, **changes)
+        self._save()
+
+    def note(self, text: str) -> None:
+        """Add a note for people."""
+        self.update(notes=(*self.state.notes, text))
+
+    def emit(self, kind: EventKind, step: Step | None = None, data: dict[str, Any] | None = None) -> None:
+        """Append an event."""
+        self._unwritten.append(Event(kind=kind, time=time.time(), step=step.id if step else "", data=data or {}))
+        self._write_events()
+        while len(self._unwritten) > MAX_UNWRITTEN_EVENTS:
+            self._unwritten.popleft()
+            self._dropped += 1
+
+    def catch_up(self) -> None:
+        """Write again what a full disk had no room for, and say what is missing."""
+        self._write_events()
+        if self._unsaved:
+            self._save()
+        if self._full_since is not None and not self.is_behind:
+            since, self._full_since = self._full_since, None
+            lost = f"{self._dropped} events are missing" if self._dropped else "nothing is missing"
+            self._dropped = 0
+            self.note(f"the disk was full from {_clock(since)} to {_clock(time.time())}; {lost}")
+
+    def _save(self) -> None:
+        try:
+            self.folder.save_state(self.state)
+            self._unsaved = False
+        except OSError as error:
+            if not self._unsaved:
+                say(f"state not saved: {error}")
+            self._unsaved = True
+            self._full_since = self._full_since or time.time()
+
+    def _write_events(self) -> None:
+        while self._unwritten:
+            try:
+                self.folder.append_event(self._unwritten[0])
+            except OSError as error:
+                if len(self._unwritten) == 1:
+                    say(f"event not written: {error}")
+                self._full_since = self._full_since or time.time()
+                return
+            self._unwritten.popleft()
+
+
+def say(text: str) -> None:
+    """Into supervisor.log, if there is room."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"{text}\n".encode(errors="replace"))
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

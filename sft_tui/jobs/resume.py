@@ -1,0 +1,88 @@
+"""From which checkpoint an interrupted training can go on.
+
+MindFormers saves `rank_<r>/<prefix>_rank_<r>-<epoch>_<step>.ckpt` with the step counter and the optimizer's state. After
+a resumed run the step in a name counts from the resumption: what a checkpoint holds is told by its own `step_num`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+from sft_tui.checkpoint.ckpt_reader import CkptEntry, load_ckpt_entries
+from sft_tui.core.plan import Plan, Step
+from sft_tui.errors import SftError
+from sft_tui.jobs import completion
+
+STEP_COUNTER = "step_num"
+
+
+@dataclass(frozen=True)
+class ResumePoint:
+    """A whole checkpoint of all ranks. `done`: optimizer steps in it; `saved_at`: seconds since the epoch."""
+
+    step_id: str
+    done: int
+    checkpoint: str  # rank 0's
+    saved_at: float
+    arguments: tuple[str, ...]  # flags of MindFormers' run_mindformer.py
+
+
+def find_resume_point(plan: Plan) -> Optional[ResumePoint]:
+    """Where the plan's training can go on: it was interrupted, and would do the very same work again."""
+    current = completion.current_steps(plan)
+    for step in plan.steps:
+        if not step.checkpoint_dir or step.not_needed or step.id in current:
+            continue
+        changing = completion.changing_paths(plan, current)
+        if changing.isdisjoint(step.inputs):
+            return newest_of_interrupted(step)
+    return None
+
+
+def newest_of_interrupted(step: Step) -> Optional[ResumePoint]:
+    """The newest whole checkpoint that the interrupted step left; None: it was not interrupted, or left none."""
+    begun = completion.find_begun(completion.records_dir(step), step)
+    if begun is None:
+        return None
+    folder = Path(step.checkpoint_dir)
+    before = begun.outputs.get(step.checkpoint_dir, {})
+    found = [
+        point
+        for name in completion.new_checkpoints(folder, before)
+        if name.startswith("rank_0/") and (point := _read_point(step, folder, Path(name).name)) is not None
+    ]
+    return max(found, key=lambda point: (point.done, point.saved_at), default=None)
+
+
+def _read_point(step: Step, folder: Path, name: str) -> Optional[ResumePoint]:
+    """The checkpoint of that name, if all ranks have it whole and at the same step."""
+    steps = set()
+    for rank in range(step.workers):
+        path = folder / f"rank_{rank}" / name.replace("_rank_0", f"_rank_{rank}", 1)
+        try:
+            steps.add(_read_counter(path))
+        except (SftError, OSError):
+            return None
+    if len(steps) != 1 or None in steps:
+        return None
+    first = folder / "rank_0" / name
+    # with several ranks MindFormers wants the folder, and takes each rank's file by the name of rank 0's
+    where = (str(first), "True") if step.workers == 1 else (str(folder), name)
+    arguments = ("--load_checkpoint", where[0], "--resume_training", where[1])
+    return ResumePoint(step.id, steps.pop() or 0, str(first), first.stat().st_mtime, arguments)
+
+
+def _read_counter(path: Path) -> Optional[int]:
+    """Optimizer steps in a checkpoint; None where it does not tell. Raises SftError for one that is not whole."""
+    entry = next((e for e in load_ckpt_entries(path) if e.name == STEP_COUNTER), None)
+    return _read_integer(path, entry) if entry is not None else None
+
+
+def _read_integer(path: Path, entry: CkptEntry) -> Optional[int]:
+    if not entry.tensor_type.startswith("Int") or entry.nbytes > 8 or not entry.segments:
+        return None
+    with path.open("rb") as file:
+        file.seek(entry.segments[0].offset)
+        return int.from_bytes(file.read(entry.nbytes), "little", signed=True)

@@ -1,0 +1,63 @@
+"""A stop in three stages: ask, wait, kill; and then the evidence of what is left."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+from sft_tui.core.plan import Step
+from sft_tui.jobs import process
+from sft_tui.jobs.record import JobRecord, say
+from sft_tui.store.atomic import write_atomic
+
+ASK_TO_EXIT = '{"GracefulExit": 1}\n'  # what MindSpore's callback OnRequestExit looks for before each step
+
+
+class Stopping:
+    """The stop of a running step; `grace` in seconds. `trains`: training has begun, there is something to save."""
+
+    def __init__(self, step: Step, record: JobRecord, *, grace: float, trains: bool) -> None:
+        self._record = record
+        self._step = step
+        self._deadline = time.monotonic() + grace
+        self._killed = False
+        self.saves = trains and grace > 0 and _ask_to_save(step)
+        record.update(lifecycle="stopping", stop_by=time.time() + grace)
+        record.emit("stop_asked", step, {"grace_seconds": grace, "saves": self.saves})
+        if not self.saves:  # a signal ends msrun, which would not wait for a checkpoint
+            process.signal_descendants(signal.SIGTERM)
+
+    def look(self, *, at_once: bool) -> None:
+        """Kill what still runs once the time is over, or at once."""
+        if self._killed or (time.monotonic() <= self._deadline and not at_once):
+            return
+        self._killed = True
+        count = process.signal_descendants(signal.SIGKILL)
+        self._record.emit("kill_sent", self._step, {"processes": count})
+
+
+def _ask_to_save(step: Step) -> bool:
+    """Let MindFormers finish its step, save a checkpoint and end by itself; whether it could be asked."""
+    if not step.graceful_exit:
+        return False
+    try:
+        write_atomic(Path(step.graceful_exit), ASK_TO_EXIT)
+    except OSError as error:
+        say(f"the training could not be asked to save a checkpoint: {error}")
+        return False
+    return True
+
+
+def forget_request(step: Step) -> None:
+    """A request of an earlier stop must not end the step that begins now. Raises OSError."""
+    if step.graceful_exit:
+        Path(step.graceful_exit).unlink(missing_ok=True)
+
+
+def describe_left(left: list[int]) -> str:
+    """What of a job could not be ended, or an empty string."""
+    if not left:
+        return ""
+    names = ", ".join(f"process {pid} ({process.name_of(pid)})" for pid in left)
+    return f"{names} did not end, not even on SIGKILL: waiting for a device or a disk"

@@ -1,0 +1,56 @@
+"""Whether a job's supervisor lives, and the state that is true: a job without one reads as lost."""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from datetime import datetime
+from pathlib import Path
+
+from sft_tui.core.job import JobState
+from sft_tui.jobs import process
+from sft_tui.jobs.leftovers import left_running
+from sft_tui.store.job_store import JobFolder
+
+
+def read_state(folder: JobFolder) -> JobState:
+    """The true state: a job whose supervisor is gone reads as lost. Raises SftError."""
+    state = folder.load_state()
+    if state.finished or is_supervised(folder):
+        return state
+    state = folder.load_state()  # it may have ended between the two looks
+    return state if state.finished else _lost(folder, state)
+
+
+def is_supervised(folder: JobFolder) -> bool:
+    """Somebody holds the job's lock."""
+    try:
+        with folder.lock.open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _lost(folder: JobFolder, state: JobState) -> JobState:
+    step = next((s for s in state.steps if s.status == "running"), None)
+    hint = f"sft-tui run {state.profile} goes on after the last finished step."
+    if state.supervisor is not None and state.supervisor.boot_id != process.boot_id():
+        reason = f"machine restarted at {_boot_time()}"
+    else:
+        reason = f"its supervisor is gone; see {folder.supervisor_log}"
+        left = left_running(folder, state)
+        if step is not None and left:
+            reason += f"; step {step.id} still runs as process {left[0].pid}"
+            hint = f"sft-tui jobs stop {folder.id} ends it. {hint}"
+    changed = state.model_copy(
+        update={"lifecycle": "finished", "outcome": "lost", "reason": reason, "hint": hint, "stop_by": None}
+    )
+    return changed.with_step(step.id, status="failed", reason="lost") if step else changed
+
+
+def _boot_time() -> str:
+    uptime = float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])
+    return datetime.fromtimestamp(time.time() - uptime).strftime("%Y-%m-%d %H:%M")
