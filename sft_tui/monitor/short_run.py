@@ -1,0 +1,97 @@
+"""Runs a command that should be short: a deadline, a bound on its output, and nothing left running."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import Literal, Optional
+
+from sft_tui.paths import child_environment
+
+MOST_BYTES = 1_000_000  # 64 chips with all their processes are below 200 kB
+KILL_SECONDS = 1.0  # one that SIGKILL does not end in this time waits for the driver
+
+Child = subprocess.Popen[bytes]
+
+
+@dataclass(frozen=True)
+class ShortRun:
+    """`exit_code` is None for one that was ended: `stopped` says why, `left_running` its pid if it would not go."""
+
+    out: str
+    err: str
+    exit_code: Optional[int]
+    stopped: Literal["", "slow", "flood"] = ""
+    left_running: Optional[int] = None
+
+
+def run_short(argv: list[str], deadline_seconds: float) -> ShortRun:
+    """Run it with untranslated messages and wait for its end. Raises OSError if it cannot be started."""
+    end = time.monotonic() + deadline_seconds
+    child = subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=child_environment({"LC_ALL": "C"}, {}),
+        cwd="/",
+        start_new_session=True,
+    )
+    # apart: a warning must not get in between the cells of a table
+    output = {"out": bytearray(), "err": bytearray()}
+    stopped: Literal["", "slow", "flood"] = "slow"
+    try:
+        stopped = _read_all(child, output, end)
+        if not stopped:
+            child.wait(max(0.0, end - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        stopped = "slow"
+    finally:
+        is_gone = _end(child)
+    out, err = (output[name][:MOST_BYTES].decode("utf-8", "replace") for name in ("out", "err"))
+    return ShortRun(
+        out=out,
+        err=err,
+        exit_code=None if stopped else child.returncode,
+        stopped=stopped,
+        left_running=None if is_gone else child.pid,
+    )
+
+
+def _read_all(child: Child, output: dict[str, bytearray], end: float) -> Literal["", "slow", "flood"]:
+    """Read both pipes to their end, to the deadline or to the bound."""
+    assert child.stdout is not None and child.stderr is not None
+    with selectors.DefaultSelector() as selector:
+        selector.register(child.stdout, selectors.EVENT_READ, "out")
+        selector.register(child.stderr, selectors.EVENT_READ, "err")
+        while selector.get_map():
+            left = end - time.monotonic()
+            if left <= 0:
+                return "slow"
+            for key, _ in selector.select(left):
+                chunk = os.read(key.fd, 65536)
+                output[key.data] += chunk
+                if not chunk:
+                    selector.unregister(key.fileobj)
+            if sum(map(len, output.values())) > MOST_BYTES:
+                return "flood"
+    return ""
+
+
+def _end(child: Child) -> bool:
+    """Kill the whole group if its leader has not ended, and close the pipes; whether the leader is gone."""
+    if child.returncode is None:
+        with contextlib.suppress(OSError):
+            os.killpg(child.pid, signal.SIGKILL)
+        # no wait without an end: a process that hangs in the driver cannot be killed
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(KILL_SECONDS)
+    for pipe in (child.stdout, child.stderr):
+        if pipe is not None:
+            pipe.close()
+    return child.returncode is not None
