@@ -136,11 +136,15 @@ def _add_plan_and_run(commands: _Commands) -> None:
     either.add_argument(
         "--script", default="", metavar="DIR", help="write shell scripts that run without sft-tui's jobs"
     )
-    run = group.add("run", "run:run_profile", "run a profile; Ctrl-C detaches")
+    run = group.add("run", "run:run_profile", "run a profile; Ctrl-C detaches", json=True)
     run.add_argument("profile_name", metavar="PROFILE")
     run.add_argument("--from", dest="from_step", default="", metavar="STEP", help="run this step and later ones anew")
     run.add_argument("--until", dest="until_step", default="", metavar="STEP", help="stop after this step")
     run.add_argument("--detach", action="store_true", help="return at once; the job goes on")
+    run.add_argument(
+        "--after", action="append", default=[], metavar="ID", help="wait until this job has succeeded; repeatable"
+    )
+    run.add_argument("--resume", action="store_true", help="go on with an interrupted training, without a question")
 
 
 def _add_jobs(commands: _Commands) -> None:
@@ -155,10 +159,15 @@ def _add_jobs(commands: _Commands) -> None:
         ("stop", "stop a job"),
         ("wait", "wait for a job; the exit code is the job's"),
     ):
-        group.add(name, f"jobs:{name}", text, json=True).add_argument(
-            "id", nargs="?", default="", help="default: the newest"
-        )
-    log = group.add("log", "jobs:log", "print the log of a step")
+        command = group.add(name, f"jobs:{name}", text, json=True)
+        command.add_argument("id", nargs="?", default="", help="default: the newest")
+        if name == "stop":
+            command.add_argument("--now", action="store_true", help="kill it without waiting")
+    remove = group.add("rm", "jobs:rm", "remove what finished jobs recorded, and their logs", json=True)
+    remove.add_argument("ids", nargs="*", metavar="ID", help="whole id or number")
+    remove.add_argument("--finished", action="store_true", help="every job that has ended")
+    remove.add_argument("--yes", "-y", action="store_true", help="do not ask")
+    log = group.add("log", "jobs:log", "print the log of a step", json=True)
     log.add_argument("id", nargs="?", default="", help="default: the newest")
     log.add_argument("--step", default="", help="default: the step that runs or failed")
     log.add_argument("--follow", "-f", action="store_true", help="go on as it grows")

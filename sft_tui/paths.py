@@ -73,6 +73,13 @@ def _same_interpreter(one: Path, other: Path) -> bool:
     return one.parent == other.parent and one.resolve() == other.resolve()
 
 
+def visible_npus() -> tuple[int, ...]:
+    """NPUs that the environment leaves to this process, in the order that MindSpore numbers them; empty: all."""
+    text = os.environ.get("ASCEND_RT_VISIBLE_DEVICES", "")
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    return tuple(int(part) for part in parts) if parts and all(p.isdecimal() for p in parts) else ()
+
+
 def find_executable(name: str) -> str:
     """Full path of a program on PATH, or an empty string."""
     return shutil.which(name) or ""

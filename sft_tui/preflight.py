@@ -23,7 +23,7 @@ from sft_tui.core.problem import Problem
 from sft_tui.core.profile import Profile, missing_fields
 from sft_tui.dataset.records import AlpacaReport, inspect_alpaca
 from sft_tui.launch.steps import build_plan
-from sft_tui.paths import PACKAGE_DIR, command_under, own_command
+from sft_tui.paths import PACKAGE_DIR, command_under, own_command, visible_npus
 from sft_tui.stack.compatibility import find_route
 from sft_tui.stack.probe import probe_environment
 
@@ -86,6 +86,7 @@ def examine(profile: Profile) -> Findings:
         train_records=train_records,
         eval_records=eval_records,
         route=find_route(profile.model.family, environment.mindformers_version),
+        visible_npus=visible_npus(),
     )
     problems += check_training(profile, facts)
     plan = None if any(p.severity == "error" for p in problems) else build_plan(profile, facts)

@@ -40,8 +40,9 @@ def follow_job(folder: JobFolder) -> JobState:
 def _print_end(folder: JobFolder, state: JobState) -> None:
     seconds = (state.ended_at or time.time()) - (state.started_at or state.submitted_at)
     say(f"job {state.headline()} ({short_duration(seconds)})")
-    if state.hint:
-        say(f"    {state.hint}")
+    for text in (*state.notes, state.hint):
+        if text:
+            say(f"    {text}")
     step = state.current_step
     if step is not None and state.outcome in ("failed", "lost"):
         say(f"    log: {folder.step_log(step.id)}")
@@ -79,8 +80,13 @@ def describe_event(event: Event, state: JobState) -> str:
         return f"{title}: {event.data['status']} in {seconds}"
     if event.kind == "perplexity":
         return f"{title}: perplexity {event.data['perplexity']:.2f} (loss {event.data['loss']:.4f})"
+    if event.kind == "job_waits":
+        return str(event.data["reason"])
     if event.kind == "stop_asked":
-        return f"stopping: waiting up to {event.data['grace_seconds']:.0f} s for {title}"
+        saves = "to save a checkpoint and end" if event.data.get("saves") else "to end"
+        return f"stopping: {title} has {event.data['grace_seconds']:.0f} s {saves}"
+    if event.kind == "kill_sent":
+        return f"stopping: the time is over, {event.data['processes']} processes were killed"
     return ""
 
 

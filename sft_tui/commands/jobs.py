@@ -1,4 +1,4 @@
-"""jobs list, show, log, attach, stop, wait."""
+"""jobs list, show, log, attach, stop, wait, rm."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import argparse
 import time
 from datetime import datetime
 
-from sft_tui.commands.report import print_json, say
+from sft_tui.commands.report import StatusLine, ask, print_json, say, warn
 from sft_tui.commands.run import attach as attach_to
 from sft_tui.core.job import EXIT_CODES, JobState
-from sft_tui.core.terminal_text import short_duration
+from sft_tui.core.terminal_text import short_duration, short_size
 from sft_tui.errors import InvalidInputError, SftError
 from sft_tui.jobs import client
 from sft_tui.jobs.log_tail import LogTail
+from sft_tui.jobs.removal import check_removable, disk_usage, remove_job
 from sft_tui.paths import jobs_dir
 from sft_tui.store.job_store import JobFolder, find_job, list_jobs
 
@@ -56,8 +57,7 @@ def show(arguments: argparse.Namespace) -> int:
 def describe_job(folder: JobFolder, state: JobState) -> list[str]:
     """A job and its steps, as lines."""
     lines = [f"{state.id}: {state.headline()}"]
-    if state.hint:
-        lines.append(f"    {state.hint}")
+    lines += [f"    {text}" for text in (state.countdown(time.time()), *state.notes, state.hint) if text]
     for step in state.steps:
         took = f" in {short_duration((step.ended_at or time.time()) - step.started_at)}" if step.started_at else ""
         reason = f" ({step.reason})" if step.reason else ""
@@ -86,13 +86,68 @@ def wait(arguments: argparse.Namespace) -> int:
 def stop(arguments: argparse.Namespace) -> int:
     """`sft-tui jobs stop`: returns when the job has ended."""
     folder = find_job(jobs_dir(), arguments.id)
-    asked = client.stop(folder)
-    state = client.wait(folder)
+    asked = client.stop(folder, at_once=arguments.now)
+    state = _wait_with_countdown(folder)
     if arguments.json:
         print_json({"asked": asked, **state.model_dump(mode="json")})
-    else:
-        say(f"{state.id}: {state.headline()}" if asked else f"{state.id} had ended already: {state.headline()}")
+        return 0
+    say(f"{state.id}: {state.headline()}" if asked else f"{state.id} had ended already: {state.headline()}")
+    for note in state.notes if asked else ():
+        say(f"    {note}")
+    if asked and state.hint:
+        say(f"    {state.hint}")
     return 0
+
+
+def _wait_with_countdown(folder: JobFolder) -> JobState:
+    """Wait for the end of a job that is being stopped, and say how long that may take."""
+    told = ""
+    with StatusLine() as line:
+        while not (state := client.read_state(folder)).finished:
+            countdown = state.countdown(time.time())
+            if countdown and (countdown != told if line.is_live else not told):
+                told = countdown
+                line.show(f"stopping {state.id}: {countdown}")
+            time.sleep(client.WATCH_SECONDS)
+    return state
+
+
+def rm(arguments: argparse.Namespace) -> int:
+    """`sft-tui jobs rm`: what jobs recorded, and their logs; never what their steps made."""
+    folders = _chosen(arguments)
+    for folder in folders:
+        check_removable(folder)
+    total = sum(disk_usage(folder.path) for folder in folders)
+    count = "1 job" if len(folders) == 1 else f"{len(folders)} jobs"
+    if folders and not arguments.yes:
+        for folder in folders:
+            warn(f"{folder.id}  {short_size(disk_usage(folder.path))}")
+        if not ask(f"Remove the records and logs of {count} ({short_size(total)})? What the steps made stays."):
+            warn("Nothing was removed.")
+            return 3
+    freed = sum(remove_job(folder) for folder in folders)
+    if arguments.json:
+        print_json({"removed": [folder.id for folder in folders], "freed_bytes": freed})
+    else:
+        say(f"Removed {count}: {short_size(freed)} are free again.")
+    return 0
+
+
+def _chosen(arguments: argparse.Namespace) -> list[JobFolder]:
+    if arguments.finished:
+        return [folder for folder in list_jobs(jobs_dir()) if _has_ended(folder)]
+    if not arguments.ids:
+        raise InvalidInputError("Which job?", "sft-tui jobs rm ID ..., or --finished for all that have ended.")
+    # an id that was typed in part must not remove another job
+    return list(dict.fromkeys(find_job(jobs_dir(), wanted, exactly=True) for wanted in arguments.ids))
+
+
+def _has_ended(folder: JobFolder) -> bool:
+    try:
+        check_removable(folder)
+    except InvalidInputError:
+        return False
+    return True
 
 
 def log(arguments: argparse.Namespace) -> int:
@@ -113,6 +168,8 @@ def log(arguments: argparse.Namespace) -> int:
             f"Step {step} of job {folder.id} has no log: it has not run.", f"sft-tui jobs show {folder.id}"
         )
     tail = LogTail(path)
+    if arguments.json:
+        return _log_as_json(folder, step, tail)
     while True:
         lines = tail.read_lines()
         for line in lines:
@@ -123,3 +180,14 @@ def log(arguments: argparse.Namespace) -> int:
                     say(last)
                 return 0
             time.sleep(client.WATCH_SECONDS)
+
+
+def _log_as_json(folder: JobFolder, step: str, tail: LogTail) -> int:
+    """The log as one object: for logs that fit into memory."""
+    lines: list[str] = []
+    while more := tail.read_lines():
+        lines += more
+    if last := tail.read_rest():
+        lines.append(last)
+    print_json({"job": folder.id, "step": step, "path": str(tail.path), "lines": lines})
+    return 0

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from sft_tui.core.problem import Problem
 from sft_tui.core.progress import Progress
 from sft_tui.core.terminal_text import neutralise, short_duration, short_size
+from sft_tui.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -45,6 +46,38 @@ def say(text: str) -> None:
 def warn(text: str) -> None:
     """A line for people on stderr."""
     print(neutralise(text), file=sys.stderr, flush=True)
+
+
+def ask(question: str, *, default: bool = False) -> bool:
+    """A question with yes or no. Raises InvalidInputError where nobody can answer."""
+    if not sys.stdin.isatty():
+        raise InvalidInputError(f"{question} Nobody is there to ask.", "--yes answers beforehand.")
+    warn(f"{question} [{'Y/n' if default else 'y/N'}]")
+    answer = sys.stdin.readline().strip().lower()
+    return answer in ("y", "yes") if answer else default
+
+
+class StatusLine:
+    """A line on stderr that is drawn over itself; without a terminal, plain lines."""
+
+    def __init__(self) -> None:
+        self.is_live = sys.stderr.isatty()
+        self._drawn = False
+
+    def __enter__(self) -> StatusLine:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        if self._drawn:
+            print(file=sys.stderr)
+
+    def show(self, text: str) -> None:
+        """Say this instead of what stands there."""
+        if not self.is_live:
+            warn(text)
+            return
+        self._drawn = True
+        print(f"\r\x1b[2K{neutralise(text)}", end="", file=sys.stderr, flush=True)
 
 
 def print_problems(problems: tuple[Problem, ...]) -> None:

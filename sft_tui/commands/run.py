@@ -5,17 +5,19 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from datetime import datetime
 from pathlib import Path
 
 from sft_tui.commands.follow import follow_job
 from sft_tui.commands.profiles import exit_code, load_valid
-from sft_tui.commands.report import print_json, print_problems, say, warn
+from sft_tui.commands.report import ask, print_json, print_problems, say, warn
 from sft_tui.core.job import EXIT_CODES
 from sft_tui.core.plan import Plan
 from sft_tui.core.problem import Problem
 from sft_tui.errors import StoppedError
 from sft_tui.jobs import client
 from sft_tui.jobs.completion import current_steps
+from sft_tui.jobs.resume import find_resume_point
 from sft_tui.paths import jobs_dir
 from sft_tui.preflight import examine
 from sft_tui.store.atomic import write_atomic
@@ -87,13 +89,50 @@ def run_profile(arguments: argparse.Namespace) -> int:
     plan, problems = plan_of(arguments.profile_name)
     print_problems(problems)
     if plan is None:
+        if arguments.json:
+            print_json({"problems": [p.to_json() for p in problems]})
         return exit_code(problems)
-    folder = client.submit(jobs_dir(), plan, from_step=arguments.from_step, until_step=arguments.until_step)
+    folder = client.submit(
+        jobs_dir(),
+        _resume(plan, arguments),
+        from_step=arguments.from_step,
+        until_step=arguments.until_step,
+        after=tuple(arguments.after),
+    )
+    if arguments.json:
+        state = client.read_state(folder) if arguments.detach else client.wait(folder)
+        print_json(state.model_dump(mode="json"))
+        return 0 if arguments.detach else EXIT_CODES[state.outcome or "lost"]
     if arguments.detach:
         say(folder.id)
         warn(f"The job runs on its own. sft-tui jobs attach {folder.id} shows it.")
         return 0
     return attach(folder.id)
+
+
+def _resume(plan: Plan, arguments: argparse.Namespace) -> Plan:
+    """The plan with its training going on where it was interrupted, if the user does not want it anew."""
+    point = find_resume_point(plan)
+    order = [step.id for step in plan.steps]
+    if point is None or (
+        arguments.from_step in order and order.index(arguments.from_step) <= order.index(point.step_id)
+    ):
+        if arguments.resume:
+            warn("There is no whole checkpoint to go on from: training begins at its first step.")
+        return plan
+    saved = datetime.fromtimestamp(point.saved_at).strftime("%Y-%m-%d %H:%M")
+    warn(f"Training was interrupted; its newest whole checkpoint is that of step {point.done}, of {saved}.")
+    attended = sys.stdin.isatty() and sys.stderr.isatty() and not (arguments.resume or arguments.json)
+    if attended and not ask("Go on from there? No begins at the first step.", default=True):
+        return plan
+    warn(f"Going on from {point.checkpoint}. --from {point.step_id} begins anew.")
+    return plan.with_step(point.step_id, resume=point.arguments)
+
+
+def _is_forced(plan: Plan, from_step: str, step_id: str) -> bool:
+    """--from begins the step anew."""
+    order = [step.id for step in plan.steps]
+    return from_step in order and order.index(from_step) <= order.index(step_id)
 
 
 def attach(job_id: str) -> int:

@@ -19,6 +19,7 @@ class StackTraits:
     optimizer: str
     betas_as_list: bool
     cpu: bool  # trains on CPU
+    graceful_exit: bool = False  # saves a checkpoint and ends when it is asked to (`use_graceful_exit`)
 
 
 @dataclass(frozen=True)
@@ -57,3 +58,4 @@ class Facts:
     train_records: int
     eval_records: int  # held-out records, from a file or cut from the training file
     route: Route = "checkpoint"
+    visible_npus: tuple[int, ...] = ()  # those this process may use, in its own order; empty: all

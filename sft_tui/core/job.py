@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final, Literal, Optional
 
 from pydantic import BaseModel, ConfigDict
@@ -113,6 +114,13 @@ class JobState(_Data):
     def outcome_text(self) -> str:
         """How it ended, and why."""
         return f"{self.outcome}: {self.reason}" if self.reason else str(self.outcome)
+
+    def countdown(self, now: float) -> str:
+        """While it is being stopped: how long until what still runs is killed; else an empty string."""
+        if self.lifecycle != "stopping" or self.stop_by is None:
+            return ""
+        left = math.ceil(self.stop_by - now)
+        return f"what still runs is killed in {left} s" if left > 0 else "killing what still runs"
 
     def headline(self) -> str:
         """One line: lifecycle or outcome, and why."""

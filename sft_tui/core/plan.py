@@ -73,6 +73,7 @@ class Plan(_Data):
     schema_version: Literal[1] = PLAN_SCHEMA_VERSION
     profile: str
     rehearsal: bool = False
+    stop_grace_seconds: float = 30.0  # between asking a step to end and killing it
     steps: tuple[Step, ...]
     files: tuple[PlannedFile, ...] = ()
 

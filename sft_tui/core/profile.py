@@ -109,6 +109,13 @@ class Training(_Section):
     save_checkpoint_steps: int = Field(
         0, ge=0, title="Checkpoint steps", description="Steps between two checkpoints. 0: four over the run."
     )
+    stop_grace_seconds: int = Field(
+        30,
+        ge=0,
+        le=86_400,
+        title="Stop grace",
+        description="Seconds to end in, or to save a checkpoint, before a stopped step is killed.",
+    )
     seed: int = Field(0, ge=0, le=2**31 - 1, title="Seed", description="Shuffling and initialisation.")
     evaluate: bool = Field(
         True, title="Evaluate", description="Measure perplexity on held-out data before and after training."

@@ -12,6 +12,7 @@ from sft_tui.core.job import StepExit, StepStatus
 from sft_tui.core.plan import Step
 from sft_tui.jobs import completion, process
 from sft_tui.jobs.causes import MEMORY_HINT, MemoryKills, full_disk
+from sft_tui.jobs.device_memory import DeviceMemory
 from sft_tui.jobs.record import JobRecord, say
 from sft_tui.jobs.requests import Requests
 from sft_tui.jobs.resume import newest_of_interrupted
@@ -55,6 +56,7 @@ class Attempt:
         self._inputs, self._before = completion.sign_inputs(step), completion.sign_outputs(step)
         completion.note_begin(completion.records_dir(step), step, self._folder.id, self._inputs, self._before)
         forget_request(step)
+        self._memory = DeviceMemory(step.devices)
         self._watch, self._kills = StepWatch(step, log), MemoryKills()
         try:
             self._run(log)
@@ -95,9 +97,10 @@ class Attempt:
 
     def _end_stopped(self, code: int) -> NoReturn:
         """Look again what is left, and say from where a later run will go on."""
-        left = describe_left(self._left)
-        self._record.emit("stop_checked", self.step, {"left": self._left})
-        self._record.note(left or "after the stop no process of the step was left")
+        left = describe_left(self._left) or "after the stop no process of the step was left"
+        memory = self._memory.describe_release()
+        self._record.emit("stop_checked", self.step, {"left": self._left, "device_memory": memory})
+        self._record.note("; ".join(filter(None, (left, memory))))
         self._end("stopped", code, "stopped on request")
         point = newest_of_interrupted(self.step) if self.step.checkpoint_dir else None
         again = f"sft-tui run {self._record.state.profile}"

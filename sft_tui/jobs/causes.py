@@ -22,7 +22,9 @@ MEMORY_HINT = "Give it less to hold (batch size, sequence length, workers) or mo
 class MemoryKills:
     """Counts processes that the kernel killed for want of memory since this was made."""
 
-    def __init__(self, cgroup_root: Path = CGROUP_ROOT, proc: Path = Path("/proc"), log: Path = Path("/dev/kmsg")):
+    def __init__(
+        self, cgroup_root: Path = CGROUP_ROOT, proc: Path = Path("/proc"), log: Path = Path("/dev/kmsg")
+    ) -> None:
         self._cgroup = _find_counter(cgroup_root, proc)
         self._vmstat = proc / "vmstat"
         self._before = self._counts()

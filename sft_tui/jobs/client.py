@@ -6,9 +6,9 @@ import fcntl
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, Optional
 
-from sft_tui.core.job import STOP_GRACE_SECONDS, Event, JobState, ProcessIdentity
+from sft_tui.core.job import Event, JobState, ProcessIdentity
 from sft_tui.core.plan import Plan
 from sft_tui.errors import InvalidInputError, SftError
 from sft_tui.jobs import process
@@ -37,7 +37,7 @@ def submit(
     from_step: str = "",
     until_step: str = "",
     after: tuple[str, ...] = (),
-    stop_grace_seconds: float = STOP_GRACE_SECONDS,
+    stop_grace_seconds: Optional[float] = None,
 ) -> JobFolder:
     """Write the job and start its supervisor; returns once it runs by itself.
 
@@ -51,7 +51,7 @@ def submit(
         _refuse_if_busy(jobs_dir, plan, after)
         folder, state = create_job(
             jobs_dir, plan, from_step=from_step, until_step=until_step, after=after,
-            stop_grace_seconds=stop_grace_seconds,
+            stop_grace_seconds=plan.stop_grace_seconds if stop_grace_seconds is None else stop_grace_seconds,
         )  # fmt: skip
         with open_private(folder.lock) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,7 +1,7 @@
 """From which checkpoint an interrupted training can go on.
 
-MindFormers saves `rank_<r>/<prefix>_rank_<r>-<epoch>_<step>.ckpt` with the step counter and the optimizer's state. After
-a resumed run the step in a name counts from the resumption: what a checkpoint holds is told by its own `step_num`.
+MindFormers saves `rank_<r>/<prefix>_rank_<r>-<epoch>_<step>.ckpt` with the step counter and the optimizer's state.
+After a resumed run the step in a name counts from the resumption: what a checkpoint holds tells its own `step_num`.
 """
 
 from __future__ import annotations

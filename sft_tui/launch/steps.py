@@ -9,7 +9,7 @@ from sft_tui.core.facts import Facts
 from sft_tui.core.plan import Output, Plan, PlannedFile, Step
 from sft_tui.core.profile import Profile
 from sft_tui.launch.msrun import build_msrun, worker_log
-from sft_tui.launch.training_config import RunMode, build_training_yaml, is_distributed
+from sft_tui.launch.training_config import RunMode, build_training_yaml, is_distributed, saves_on_request
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,16 @@ class WorkPaths:
         """MindFormers' own logs of a step (`LOG_MF_PATH`)."""
         return f"{self.run_dir}/log/{step_id}"
 
+    @property
+    def checkpoints(self) -> str:
+        """Folder of the checkpoints that training can go on from, one folder per rank."""
+        return f"{self.run_dir}/checkpoint"
+
+    @property
+    def graceful_exit(self) -> str:
+        """The file that asks a training to save and end."""
+        return f"{self.run_dir}/graceful_exit.json"
+
     def config(self, step_id: str) -> str:
         """The YAML of a step."""
         return f"{self.run_dir}/{step_id}.yaml"
@@ -78,7 +88,13 @@ def build_plan(profile: Profile, facts: Facts) -> Plan:
         builder.evaluate("evaluate-after", "Evaluate after training", builder.paths.finetuned),
         builder.summary(),
     ]
-    return Plan(profile=profile.name, rehearsal=profile.rehearsal, steps=tuple(steps), files=builder.files())
+    return Plan(
+        profile=profile.name,
+        rehearsal=profile.rehearsal,
+        stop_grace_seconds=profile.training.stop_grace_seconds,
+        steps=tuple(steps),
+        files=builder.files(),
+    )
 
 
 class _PlanBuilder:
@@ -155,12 +171,19 @@ class _PlanBuilder:
 
     def train(self) -> Step:
         outputs = (
-            Output(path=f"{self.paths.run_dir}/checkpoint", kind="checkpoint_folder"),
+            Output(path=self.paths.checkpoints, kind="checkpoint_folder"),
             Output(path=self.paths.finetuned, kind="checkpoint_folder"),
             Output(path=self.paths.log_dir("train"), kind="weights_loaded"),
         )
         inputs = (self.paths.config("train"), self.paths.ckpt, self.paths.mindrecord("train"))
-        return self._mindformers("train", "Fine-tune", "finetune", inputs, outputs)
+        step = self._mindformers("train", "Fine-tune", "finetune", inputs, outputs)
+        return step.model_copy(
+            update={
+                "checkpoint_dir": self.paths.checkpoints,
+                "workers": self.profile.nodes.worker_num,
+                "graceful_exit": self.paths.graceful_exit if saves_on_request(self.facts) else "",
+            }
+        )
 
     def summary(self) -> Step:
         argv = (
@@ -180,7 +203,7 @@ class _PlanBuilder:
             text = build_training_yaml(
                 self.profile, self.facts, run_mode=mode, output_dir=self._output_dir(mode, step_id),
                 load_checkpoint=checkpoint, mindrecord=self.paths.mindrecord(part),
-                strategy_dir=strategy_dir,
+                strategy_dir=strategy_dir, graceful_exit=self.paths.graceful_exit,
             )  # fmt: skip
             return PlannedFile(path=self.paths.config(step_id), text=text)
 
@@ -220,9 +243,18 @@ class _PlanBuilder:
                 "env": {"LOG_MF_PATH": self.paths.log_dir(step_id)},
                 "search_paths": search_paths,
                 "training_log": training_log,
+                "devices": self._devices(mode),
                 "cwd": self.paths.run_dir,
             }
         )
+
+    def _devices(self, mode: RunMode) -> tuple[str, ...]:
+        """What the step has to itself: two trainings on one CPU would only slow each other down."""
+        if self.profile.environment.device_target == "CPU":
+            return ("cpu",)
+        count = self.profile.nodes.worker_num if is_distributed(self.profile, mode) else 1
+        numbers = (self.facts.visible_npus or tuple(range(count)))[:count]
+        return tuple(f"npu:{number}" for number in numbers)
 
     def _unless_no_evaluation(self, step: Step) -> Step:
         return step.model_copy(update={"not_needed": self._no_evaluation}) if self._no_evaluation else step

@@ -99,13 +99,16 @@ def _is_newer(run_dir: Path, checkpoint: Path) -> bool:
 def _run_that_made(checkpoint: Path, steps: list[TrainingStep]) -> list[TrainingStep]:
     """The steps of the newest run that came as far as the checkpoint; its name ends in `-<epoch>_<step>`.
 
-    MindFormers appends to its log: a step that does not count on begins a later run, which may have been stopped
-    before it saved anything.
+    MindFormers appends to its log: a first step begins a later run, which may have been stopped before it saved
+    anything; another step that does not count on belongs to a run that was resumed.
     """
     runs: list[list[TrainingStep]] = []
     for step in steps:
-        if not runs or step.global_step <= runs[-1][-1].global_step:
+        if not runs or step.global_step == 1:
             runs.append([])
+        # a run that was resumed does again what came after its checkpoint
+        while runs[-1] and step.global_step <= runs[-1][-1].global_step:
+            runs[-1].pop()
         runs[-1].append(step)
     epoch, _, last = checkpoint.stem.rpartition("-")[2].partition("_")
     for run in reversed(runs):

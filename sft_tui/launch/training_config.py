@@ -38,6 +38,12 @@ def is_distributed(profile: Profile, run_mode: RunMode) -> bool:
     return profile.nodes.worker_num > 1 and (run_mode == "finetune" or profile.environment.device_target != "CPU")
 
 
+def saves_on_request(facts: Facts) -> bool:
+    """The training saves a checkpoint and ends when a file asks it to."""
+    traits = facts.environment.traits
+    return traits is not None and traits.graceful_exit
+
+
 def build_training_yaml(
     profile: Profile,
     facts: Facts,
@@ -47,10 +53,12 @@ def build_training_yaml(
     load_checkpoint: str,
     mindrecord: str,
     strategy_dir: str = "",
+    graceful_exit: str = "",
 ) -> str:
     """The YAML text of one run; every path in it is absolute.
 
-    `strategy_dir` tells how a checkpoint in slices was sliced; MindFormers merges it first.
+    `strategy_dir` tells how a checkpoint in slices was sliced; MindFormers merges it first. `graceful_exit` is the file
+    by which the training can be asked to save and end.
     """
     traits = facts.environment.traits
     if traits is None:
@@ -87,6 +95,11 @@ def build_training_yaml(
     config.update(_optimization(profile, traits, cpu))
     config.update(_datasets(profile, run_mode, mindrecord))
     config["callbacks"] = _callbacks(save_steps(profile, facts)) if run_mode == "finetune" else []
+    if run_mode == "finetune" and graceful_exit and saves_on_request(facts):
+        config["use_graceful_exit"] = True
+        # with save_ckpt it would load its own file at the start of every later run; CheckpointMonitor saves as well
+        exit_callback = {"type": "OnRequestExit", "save_ckpt": False, "save_mindir": False}
+        config["callbacks"].append({**exit_callback, "config_file": graceful_exit})
     return str(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
 

@@ -9,8 +9,8 @@ from sft_tui.core.facts import Route, StackTraits
 TRAITS: tuple[StackTraits, ...] = (
     StackTraits("1.2", ("2.3",), "FP32StateAdamWeightDecay", betas_as_list=False, cpu=False),
     StackTraits("1.3", ("2.4",), "FP32StateAdamWeightDecay", betas_as_list=False, cpu=False),
-    StackTraits("1.6", ("2.7",), "AdamW", betas_as_list=True, cpu=True),
-    StackTraits("1.7", ("2.7.1", "2.7.2"), "AdamW", betas_as_list=True, cpu=True),
+    StackTraits("1.6", ("2.7",), "AdamW", betas_as_list=True, cpu=True, graceful_exit=True),
+    StackTraits("1.7", ("2.7.1", "2.7.2"), "AdamW", betas_as_list=True, cpu=True, graceful_exit=True),
 )
 KNOWN = ", ".join(f"{t.mindformers} (with MindSpore {' or '.join(t.mindspore)})" for t in TRAITS)
 

@@ -10,7 +10,7 @@ from typing import Iterator, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from sft_tui.core.job import STOP_GRACE_SECONDS, Event, JobSpec, JobState, StepExit, initial_state
+from sft_tui.core.job import Event, JobSpec, JobState, StepExit, initial_state
 from sft_tui.core.plan import Plan
 from sft_tui.errors import InvalidInputError, SftError
 from sft_tui.store.atomic import append_line, make_private_dir, write_atomic
@@ -135,7 +135,7 @@ def create_job(
     from_step: str = "",
     until_step: str = "",
     after: tuple[str, ...] = (),
-    stop_grace_seconds: float = STOP_GRACE_SECONDS,
+    stop_grace_seconds: float,
 ) -> tuple[JobFolder, JobState]:
     """Make the folder of a new job with its spec; its first state is not written yet, so nobody lists it.
 
@@ -172,13 +172,15 @@ def list_jobs(jobs_dir: Path) -> list[JobFolder]:
     return [JobFolder(p) for p in sorted(folders, key=lambda p: (job_number(p.name), p.name))]
 
 
-def find_job(jobs_dir: Path, wanted: str) -> JobFolder:
+def find_job(jobs_dir: Path, wanted: str, *, exactly: bool = False) -> JobFolder:
     """The job of that id or number, else the newest whose id contains the text; empty: the newest of all.
 
-    Raises InvalidInputError.
+    `exactly`: only by its id or number. Raises InvalidInputError.
     """
     jobs = list_jobs(jobs_dir)
-    matching = [j for j in jobs if wanted in (j.id, str(job_number(j.id)))] or [j for j in jobs if wanted in j.id]
+    matching = [j for j in jobs if wanted in (j.id, str(job_number(j.id)))]
+    if not matching and not exactly:
+        matching = [j for j in jobs if wanted in j.id]
     if not matching:
         raise InvalidInputError(
             f"There is no job {wanted!r}." if wanted else "There are no jobs yet.", "sft-tui jobs list shows them."

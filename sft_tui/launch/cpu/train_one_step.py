@@ -30,7 +30,7 @@ class CpuTrainOneStepCell(MFTrainOneStepCell):  # type: ignore[misc]
     def __init__(self, *args, **kwargs):  # type: ignore[no-untyped-def] # noqa: ANN002, ANN003, ANN204
         super().__init__(*args, **kwargs)
         if getattr(self, "use_graceful_exit", False) and self.graceful_exit.is_distributed:
-            self.graceful_exit.all_reduce = AllReduceAsFloat()
+            self.graceful_exit.all_reduce = AllReduceAsFloat()  # type: ignore[no-untyped-call]
 
     def start_overflow_check(self, pre_cond, compute_input):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
         return ops.zeros(8), compute_input
