@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import shutil
 import socket
@@ -15,9 +17,12 @@ from sft_tui.core.profile import PATH_FIELDS, Profile
 from sft_tui.dataset.records import AlpacaReport
 from sft_tui.dataset.tokenizer import inspect_tokenizer
 from sft_tui.errors import SftError
+from sft_tui.jobs.true_state import is_supervised
 from sft_tui.launch.steps import work_paths
 from sft_tui.launch.training_config import training_steps
+from sft_tui.paths import jobs_dir
 from sft_tui.stack.compatibility import KNOWN, fits
+from sft_tui.store.job_store import list_jobs
 
 NEEDED_IN_TRAINING = ("sentencepiece", "fschat", "ijson", "numpy")
 CHECKPOINTS_KEPT = 3
@@ -115,8 +120,22 @@ def check_nodes(profile: Profile, environment: EnvironmentFacts) -> list[Problem
             listener.bind(("127.0.0.1", port))
         except OSError as error:
             message = f"Port {port} cannot be used: {error.strerror}."
+            if error.errno == errno.EADDRINUSE and (job := _job_with_port(port)):
+                hint = "A job that needs the same devices waits for it; otherwise choose another port."
+                return [Problem("nodes.master_port", f"Port {port} is in use by job {job}.", hint, "warning")]
             return [Problem("nodes.master_port", message, "Choose a free port, 8119 for example.", exit_code=4)]
     return []
+
+
+def _job_with_port(port: int) -> str:
+    """The job of ours that runs msrun with that port, or an empty string."""
+    for folder in list_jobs(jobs_dir()):
+        with contextlib.suppress(SftError):
+            if is_supervised(folder) and folder.load_state().lifecycle != "queued":
+                steps = folder.load_spec().plan.steps
+                if any(f"--master_port={port}" in step.argv for step in steps):
+                    return folder.id
+    return ""
 
 
 def check_work_dir(profile: Profile, checkpoint: CheckpointReport, train: Optional[AlpacaReport]) -> list[Problem]:

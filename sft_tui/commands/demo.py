@@ -42,4 +42,5 @@ def run_demo(arguments: argparse.Namespace) -> int:
     from sft_tui.commands.run import run_profile
 
     say(f"Workspace: {folder.absolute()}")
-    return run_profile(argparse.Namespace(profile_name=PROFILE_NAME, from_step="", until_step="", detach=False))
+    order = {"from_step": "", "until_step": "", "after": [], "resume": False, "detach": False, "json": False}
+    return run_profile(argparse.Namespace(profile_name=PROFILE_NAME, **order))

@@ -11,9 +11,10 @@ RECENT_STEPS = 50
 def remaining_seconds(training_steps: Sequence[dict[str, Any]]) -> Optional[float]:
     """Seconds of training left, from the data of `training_step` events; None while it cannot be told.
 
-    The first step holds the compilation of the graph and does not count.
+    The first step of an attempt holds the compilation of the graph and does not count.
     """
-    counted = [step["per_step_ms"] for step in training_steps[-RECENT_STEPS:] if step["step"] > 1]
+    recent = training_steps[-RECENT_STEPS:]
+    counted = [step["per_step_ms"] for step in recent if step["step"] > 1 and not step.get("compiled")]
     if not counted:
         return None
     last = training_steps[-1]

@@ -65,8 +65,8 @@ class StepWatch:
 
     def _note(self, fact: TrainingStep | Perplexity | LoadedWeights) -> list[tuple[EventKind, dict[str, Any]]]:
         if isinstance(fact, TrainingStep):
-            self._trained = fact
-            return [("training_step", _training_step(fact))]
+            compiled, self._trained = self._trained is None, fact
+            return [("training_step", {**_training_step(fact), "compiled": compiled})]
         if isinstance(fact, Perplexity):
             self.facts.update(loss=fact.loss, perplexity=fact.perplexity)
             return [("perplexity", {"loss": fact.loss, "perplexity": fact.perplexity})]

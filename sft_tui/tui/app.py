@@ -194,7 +194,7 @@ class SftApp(App[None], inherit_bindings=False):
     def _examined(self, message: bridge.ProfileExamined) -> None:
         if message.profile != self.session.readable:
             return  # edited meanwhile: a newer look is under way
-        self.session.take_findings(message.findings, message.current_steps, message.summary)
+        self.session.take_findings(message.findings, message.current_steps, message.summary, message.resume)
         self._draw()
 
     def action_choose_profile(self) -> None:
@@ -229,7 +229,7 @@ class SftApp(App[None], inherit_bindings=False):
         if self.session.nothing_remains:
             self.say("Nothing remains to be done: Results (F9). ctrl+t runs the step in view once more.")
         else:
-            self._submit(plan, "")
+            self._submit_or_resume(plan, "")
 
     def action_run_step(self) -> None:
         """Run this step, and what it needs that is not there yet."""
@@ -242,7 +242,25 @@ class SftApp(App[None], inherit_bindings=False):
             self.say(f"Not needed: {chosen[0].not_needed}" if chosen else "This profile does without this step.")
             return
         # asked for by hand, a step that is done runs again
-        self._submit(plan.only(mine), mine[0] if set(mine) <= self.session.current_steps else "")
+        self._submit_or_resume(plan.only(mine), mine[0] if set(mine) <= self.session.current_steps else "")
+
+    def _submit_or_resume(self, plan: Plan, from_step: str) -> None:
+        """Submit; where training was interrupted, ask whether it goes on or begins again."""
+        point = self.session.resume
+        if point is None or all(step.id != point.step_id for step in plan.steps):
+            self._submit(plan, from_step)
+            return
+
+        def answered(key: str | None) -> None:
+            if key == "r":
+                self._submit(plan.with_step(point.step_id, resume=point.arguments), from_step)
+            elif key == "b":
+                self._submit(plan, from_step)
+
+        from sft_tui.tui.screens.confirm import Choose
+
+        question = f"Training was interrupted. Its newest whole checkpoint is that of step {point.done}."
+        self.push_screen(Choose(question, {"r": "resume there", "b": "begin again"}), answered)
 
     def _fit_plan(self) -> Plan | None:
         plan, errors = self.session.plan, self.session.errors
@@ -312,25 +330,30 @@ class SftApp(App[None], inherit_bindings=False):
             self.say(f"The job has ended. {job.state.headline()}", bad=True)
 
     def action_stop_job(self) -> None:
-        """Stop the running job, after a question."""
+        """Stop the running job, after a question; while it is being stopped: kill it without waiting."""
         from sft_tui.tui.screens.confirm import Confirm
 
         job = self.session.job
-        if job is None:
+        if job is None or job.state is None:
             return
+        stopping = job.state.lifecycle == "stopping"
 
         def stop() -> None:
             from sft_tui.jobs import client
 
-            client.stop(job.folder)
+            client.stop(job.folder, at_once=stopping)
 
         def answered(yes: bool | None) -> None:
             if yes:
                 self._background.run(stop)
 
-        self.push_screen(
-            Confirm("Stop the job? Steps that are done stay done; the one that runs will start over."), answered
+        question = (
+            "Kill what still runs, without waiting?"
+            if stopping
+            else "Stop the job? Steps that are done stay done. A training saves a checkpoint first, if it can, "
+            "and goes on from there later; another step starts over."
         )
+        self.push_screen(Confirm(question), answered)
 
     # --- the host ------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from sft_tui.store.job_store import JobFolder
 
 if TYPE_CHECKING:  # what looks at the machine is imported by the thread that does: the first paint does not wait
     from sft_tui.jobs.log_tail import LogTail
+    from sft_tui.jobs.resume import ResumePoint
     from sft_tui.launch.summary import RunSummary
     from sft_tui.monitor.host import HostLoad
     from sft_tui.preflight import Findings
@@ -31,6 +32,7 @@ class ProfileExamined(Message):
     findings: Findings
     current_steps: frozenset[str]
     summary: RunSummary | None
+    resume: ResumePoint | None
 
 
 @dataclass
@@ -80,12 +82,15 @@ class BackgroundFailed(Message):
 def look_at(profile: Profile) -> ProfileExamined:
     """Examine the profile, and see which steps need not run again and what the run brought."""
     from sft_tui.jobs.completion import current_steps
+    from sft_tui.jobs.resume import find_resume_point
     from sft_tui.launch.steps import work_paths
     from sft_tui.preflight import examine
 
     findings = examine(profile)
-    current = current_steps(findings.plan) if findings.plan is not None else frozenset()
-    return ProfileExamined(profile, findings, current, load_summary(Path(work_paths(profile).summary)))
+    summary = load_summary(Path(work_paths(profile).summary))
+    if findings.plan is None:
+        return ProfileExamined(profile, findings, frozenset(), summary, None)
+    return ProfileExamined(profile, findings, current_steps(findings.plan), summary, find_resume_point(findings.plan))
 
 
 def load_summary(path: Path) -> RunSummary | None:
@@ -125,7 +130,8 @@ class JobFollower:
         if shown is not None and shown.id != self._step:
             self._turn_to(shown.id)
         lines = self._tail.read_lines() if self._tail is not None else []
-        if update.state == self._last and not update.events and not lines:
+        counting = update.state.lifecycle == "stopping"  # its countdown goes on without news
+        if update.state == self._last and not update.events and not lines and not counting:
             return None
         self._last = update.state
         return JobUpdated(self.folder, update.state, update.events, self._step, self._path, tuple(lines))

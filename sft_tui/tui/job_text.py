@@ -30,8 +30,9 @@ def describe_job(view: Optional[JobView], *, brief: bool) -> Content:
         return Content(f"{view.folder.id}  looking ...")
     colour = _COLOURS.get(state.outcome or "", "$warning")
     lines = [Content.assemble((f"{state.id}  ", "bold"), (neutralise(state.headline()), colour))]
-    if state.hint:
-        lines.append(Content.styled(neutralise(state.hint), "dim"))
+    if countdown := state.countdown(time.time()):
+        lines.append(Content.styled(f"{countdown}  (ctrl+k: at once)", "$warning"))
+    lines += [Content.styled(neutralise(text), "dim") for text in (*state.notes, state.hint) if text]
     lines += _brief_steps(state, view) if brief else [_step(step, view) for step in state.steps]
     return Content("\n").join(lines)
 

@@ -12,6 +12,7 @@ from sft_tui.core.profile import SECTIONS, Profile, validate_profile
 from sft_tui.tui.job_view import JobView
 
 if TYPE_CHECKING:
+    from sft_tui.jobs.resume import ResumePoint
     from sft_tui.launch.summary import RunSummary
     from sft_tui.monitor.host import HostLoad
     from sft_tui.preflight import Findings
@@ -65,6 +66,7 @@ class Session:
     examining: bool = False
     current_steps: frozenset[str] = frozenset()  # plan steps that need not run again
     summary: Optional[RunSummary] = None
+    resume: Optional[ResumePoint] = None  # where an interrupted training can go on
     job: Optional[JobView] = None
     host: Optional[HostLoad] = None
 
@@ -89,10 +91,16 @@ class Session:
         self.edited.add(f"{section}.{name}")
         self.validate()
 
-    def take_findings(self, findings: Findings, current_steps: frozenset[str], summary: Optional[RunSummary]) -> None:
+    def take_findings(
+        self,
+        findings: Findings,
+        current_steps: frozenset[str],
+        summary: Optional[RunSummary],
+        resume: Optional[ResumePoint],
+    ) -> None:
         """Take over what was found for the profile as it is now."""
         self.examining, self.edited = False, set()
-        self.findings, self.current_steps, self.summary = findings, current_steps, summary
+        self.findings, self.current_steps, self.summary, self.resume = findings, current_steps, summary, resume
 
     @property
     def all_problems(self) -> list[Problem]:

@@ -1,4 +1,4 @@
-"""A question with yes and no."""
+"""A question with yes and no, or with answers of its own."""
 
 from __future__ import annotations
 
@@ -9,6 +9,28 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Label
+
+
+class Choose(ModalScreen[str]):
+    """Returns the key of the answer that was chosen; empty: none."""
+
+    def __init__(self, question: str, answers: dict[str, str]) -> None:
+        super().__init__(classes="dialog")
+        self._question = question
+        self._answers = {**answers, "escape": "cancel"}
+        for key, text in answers.items():
+            self._bindings.bind(key, f"answer('{key}')", text)
+        self._bindings.bind("escape", "answer('')", "Cancel")
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog-box"):
+            yield Label(self._question, markup=False)
+            keys = "   ".join(f"{key} {text}" for key, text in self._answers.items())
+            yield Label(keys, classes="dialog-keys", markup=False)
+
+    def action_answer(self, key: str) -> None:
+        """Close with the answer."""
+        self.dismiss(key)
 
 
 class Confirm(ModalScreen[bool]):

@@ -72,4 +72,6 @@ def _plan(session: Session) -> list[Content]:
 def _remark(session: Session, step_id: str, not_needed: str) -> str:
     if not_needed:
         return f"  not needed: {not_needed}"
+    if session.resume is not None and session.resume.step_id == step_id:
+        return f"  interrupted; can go on from its checkpoint of step {session.resume.done}"
     return "  done before, will be skipped" if step_id in session.current_steps else ""
