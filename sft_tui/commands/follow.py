@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any, Sequence
 
 from sft_tui.commands.report import PLAIN_LINE_SECONDS, say, warn
 from sft_tui.core.events import RECENT_STEPS, remaining_seconds
-from sft_tui.core.job import Event, JobState
+from sft_tui.core.job import EXIT_CODES, Event, JobState
 from sft_tui.core.terminal_text import neutralise, short_duration, short_size
+from sft_tui.errors import StoppedError
 from sft_tui.jobs import client
+from sft_tui.paths import jobs_dir
+from sft_tui.store.job_store import find_job
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -19,6 +22,21 @@ if TYPE_CHECKING:
     from sft_tui.store.job_store import JobFolder
 
 REHEARSAL_NOTICE = "REHEARSAL on a toy model: it shows the way, its answers mean nothing."
+
+
+def attach(job_id: str) -> int:
+    """Follow a job to its end; Ctrl-C detaches. The exit code is the job's, 0 when detached."""
+    folder = find_job(jobs_dir(), job_id)
+    try:
+        state = follow_job(folder)
+    except (KeyboardInterrupt, StoppedError):
+        warn(
+            f"\nDetached: job {folder.id} goes on. sft-tui jobs attach {folder.id} comes back,"
+            f" sft-tui jobs stop {folder.id} ends it."
+        )
+        return 0
+    sys.stdout.flush()
+    return EXIT_CODES[state.outcome] if state.outcome else 1
 
 
 def follow_job(folder: JobFolder) -> JobState:

@@ -6,8 +6,8 @@ import argparse
 import time
 from datetime import datetime
 
+from sft_tui.commands.follow import attach as attach_to
 from sft_tui.commands.report import StatusLine, ask, print_json, say, warn
-from sft_tui.commands.run import attach as attach_to
 from sft_tui.core.job import EXIT_CODES, JobState
 from sft_tui.core.terminal_text import short_duration, short_size
 from sft_tui.errors import InvalidInputError, SftError

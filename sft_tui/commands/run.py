@@ -8,13 +8,12 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
-from sft_tui.commands.follow import follow_job
+from sft_tui.commands.follow import attach
 from sft_tui.commands.profiles import exit_code, load_valid
 from sft_tui.commands.report import ask, print_json, print_problems, say, warn
 from sft_tui.core.job import EXIT_CODES
 from sft_tui.core.plan import Plan
 from sft_tui.core.problem import Problem
-from sft_tui.errors import StoppedError
 from sft_tui.jobs import client
 from sft_tui.jobs.completion import current_steps
 from sft_tui.jobs.resume import find_resume_point
@@ -133,20 +132,3 @@ def _is_forced(plan: Plan, from_step: str, step_id: str) -> bool:
     """--from begins the step anew."""
     order = [step.id for step in plan.steps]
     return from_step in order and order.index(from_step) <= order.index(step_id)
-
-
-def attach(job_id: str) -> int:
-    """Follow a job to its end; Ctrl-C detaches. The exit code is the job's, 0 when detached."""
-    from sft_tui.store.job_store import find_job
-
-    folder = find_job(jobs_dir(), job_id)
-    try:
-        state = follow_job(folder)
-    except (KeyboardInterrupt, StoppedError):
-        warn(
-            f"\nDetached: job {folder.id} goes on. sft-tui jobs attach {folder.id} comes back,"
-            f" sft-tui jobs stop {folder.id} ends it."
-        )
-        return 0
-    sys.stdout.flush()
-    return EXIT_CODES[state.outcome] if state.outcome else 1
