@@ -32,10 +32,9 @@ def main(seconds: float) -> None:
             for name, process in watched.items():
                 percent = 100 * (_cpu(process) - before[name]) / seconds
                 memory = process.memory_info().rss / 1e6
+                ratios = f"{percent / LIMIT_PERCENT:.2f} and {memory / LIMIT_MB:.2f}"
                 print(f"{name}, {seconds:.0f} s: {percent:.3f} % of a core, {memory:.1f} MB")
-                print(
-                    f"    limits {LIMIT_PERCENT} % and {LIMIT_MB} MB: ratios {percent / LIMIT_PERCENT:.2f}, {memory / LIMIT_MB:.2f}"
-                )
+                print(f"    limits {LIMIT_PERCENT} % and {LIMIT_MB} MB: ratios {ratios}")
         finally:
             for job in (waiting, running):
                 client.stop(job, at_once=True)

@@ -17,6 +17,7 @@ from sft_tui.core.job import JobState
 from sft_tui.core.plan import Output, Plan, Step
 from sft_tui.errors import SftError
 from sft_tui.jobs import client, process
+from sft_tui.paths import jobs_dir
 from sft_tui.store.job_store import JobFolder, list_jobs
 
 T = TypeVar("T")
@@ -39,7 +40,7 @@ class Lab:
 
     def __init__(self, home: Path) -> None:
         self.home = home
-        self.jobs_dir = home / "state" / "jobs"
+        self.jobs_dir = jobs_dir()
         self.work = home / "work"
         self.work.mkdir(parents=True)
 
@@ -131,11 +132,9 @@ def _clean_up(jobs_dir: Path) -> None:
 
 
 @pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
-    home = tmp_path / "home"
-    monkeypatch.setenv("SFT_TUI_HOME", str(home))
+def lab(home: Path) -> Iterator[Lab]:
     yield Lab(home)
-    _clean_up(home / "state" / "jobs")
+    _clean_up(jobs_dir())
 
 
 @pytest.fixture(name="eventually")

@@ -16,7 +16,7 @@ PLAN = Plan(profile="p", steps=(Step(id="a", title="A", argv=("true",), cwd="/")
 
 
 def new_job(jobs_dir):
-    folder, state = create_job(jobs_dir, PLAN)
+    folder, state = create_job(jobs_dir, PLAN, stop_grace_seconds=30.0)
     folder.save_state(state)
     return folder
 
