@@ -118,6 +118,8 @@ class Attempt:
         completion.note_other_workers(self.step, self._watch.facts)
         missing = completion.missing_output(self.step, self._watch.facts, self._before)
         if missing:
+            # it came to its end, on weights that are not to be trusted: nothing to go on from
+            completion.forget_begin(completion.records_dir(self.step), self.step)
             self._fail(code, f"exit code 0, but {missing}")
 
     def _fail(self, code: int | None, reason: str) -> NoReturn:

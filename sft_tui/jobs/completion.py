@@ -168,6 +168,11 @@ def note_begin(records_dir: Path, step: Step, job_id: str, inputs: Signatures, b
     write_atomic(_begun_path(records_dir, step), begun.model_dump_json(indent=1))
 
 
+def forget_begin(records_dir: Path, step: Step) -> None:
+    """What the step left is nothing to go on from. Raises OSError."""
+    _begun_path(records_dir, step).unlink(missing_ok=True)
+
+
 def find_begun(records_dir: Path, step: Step) -> StepRecord | None:
     """How the same work began that has not ended well since; None where there is none."""
     record = _load_record(_begun_path(records_dir, step), step)

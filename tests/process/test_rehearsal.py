@@ -2,10 +2,15 @@
 
 import json
 import os
+import re
+import signal
 import time
 from pathlib import Path
 
+import psutil
 import pytest
+
+from sft_tui.store.job_store import JobFolder
 
 pytestmark = pytest.mark.real
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -97,16 +102,43 @@ def test_two_workers_learn_together_with_msrun(sft, home):
     assert json.loads((run / "summary.json").read_text())["gained"] is True
 
 
-def test_a_job_that_is_stopped_goes_on_with_the_step_it_was_in(sft, home):
-    started = sft("run", "demo", "--from", "train", "--detach")
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_an_interrupted_training_goes_on_and_ends_as_if_nothing_had_been(sft, home, how):
+    """Two workers; the loss of the last step and the perplexity are those of the run that was not interrupted."""
+    run = home / "demo/work/runs/rehearsal-2"
+    whole = json.loads((run / "summary.json").read_text())
+    started = sft("run", "demo", "--from", "train", "--detach", "--json")
     assert started.returncode == 0, started.stderr
-    job = started.stdout.strip()
-    deadline = time.monotonic() + 120
-    while statuses(newest_job(sft))["train"] != "running" and time.monotonic() < deadline:
-        time.sleep(0.3)
-    assert sft("jobs", "stop", job).returncode == 0
-    assert sft("jobs", "wait", job).returncode == 3
+    job = json.loads(started.stdout)["id"]
+    # a kill leaves only what was saved every 26 steps
+    worker, wanted = wait_for_step(home, job, 30 if how == "kill" else 3)
+    if how == "stop":
+        assert sft("jobs", "stop", job).returncode == 0
+        assert sft("jobs", "wait", job).returncode == 3
+    else:
+        os.kill(worker, signal.SIGKILL)
+        assert sft("jobs", "wait", job).returncode == 1
     result = sft("run", "demo", timeout=400)
     assert result.returncode == 0, result.stdout + result.stderr
+    done = int(re.search(r"whole checkpoint is that of step (\d+)", result.stderr)[1])
+    assert done == 26 if how == "kill" else done >= wanted
+    assert f"step {done + 1}/105" in result.stderr
     states = statuses(newest_job(sft))
     assert (states["convert-weight"], states["train"], states["evaluate-after"]) == ("skipped", "done", "done")
+    resumed = json.loads((run / "summary.json").read_text())
+    for key in ("first_loss", "last_loss", "steps", "perplexity_after"):
+        assert resumed[key] == whole[key], key
+
+
+def wait_for_step(home, job, wanted):
+    """Wait until so many steps of training are done; the pid of a worker, and the step."""
+    folder = JobFolder(home / "sft-tui/state/jobs" / job)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        steps = [e.data["step"] for e in folder.read_events()[0] if e.kind == "training_step"]
+        if steps and steps[-1] >= wanted:
+            leader = folder.load_state().step("train").process.pid
+            workers = [p for p in psutil.Process(leader).children() if "runner.py" in " ".join(p.cmdline())]
+            return workers[-1].pid, steps[-1]
+        time.sleep(0.02)
+    pytest.fail(f"step {wanted} was not reached")
