@@ -20,6 +20,7 @@ from sft_tui.jobs.true_state import read_state as read_state
 from sft_tui.store.job_store import JobFolder, create_job, find_job, list_jobs
 
 WATCH_SECONDS = 0.25
+DYING_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -164,12 +165,26 @@ def stop(folder: JobFolder, *, at_once: bool = False) -> bool:
     Returns at once, for the supervisor does it in stages; `at_once` kills without waiting. Of a lost job this ends what
     is left, in the same stages.
     """
-    state = folder.load_state()
-    if state.finished:
+    if folder.load_state().finished:
         return False
     if is_supervised(folder):
-        return process.signal_process(_supervisor(folder), KILL_NOW if at_once else STOP)
-    return end_left_running(folder, state, 0.0 if at_once else folder.load_spec().stop_grace_seconds)
+        if process.signal_process(_supervisor(folder), KILL_NOW if at_once else STOP):
+            return True
+        if not _is_dying(folder):
+            return False
+    state = folder.load_state()
+    grace = 0.0 if at_once else folder.load_spec().stop_grace_seconds
+    return not state.finished and end_left_running(folder, state, grace)
+
+
+def _is_dying(folder: JobFolder) -> bool:
+    """A supervisor that was killed a moment ago may hold its lock until the kernel is done with it."""
+    deadline = time.monotonic() + DYING_SECONDS
+    while is_supervised(folder):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def _supervisor(folder: JobFolder) -> ProcessIdentity | None:

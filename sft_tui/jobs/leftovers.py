@@ -23,9 +23,11 @@ SCAN_SECONDS = 0.5
 
 def left_running(folder: JobFolder, state: JobState) -> list[ProcessIdentity]:
     """Living processes of the job, its last step's leader first; empty after a restart of the machine."""
-    leader = next((s.process for s in state.steps if s.status == "running"), None)
-    if leader is None or leader.boot_id != process.boot_id():
+    if state.supervisor is None or state.supervisor.boot_id != process.boot_id():
         return []
+    leader = next((s.process for s in state.steps if s.status == "running"), None)
+    if leader is None:  # the supervisor may have died before it could note what it had just started
+        return _marked(folder.path)
     now = process.identify(leader.pid)
     if now is not None and now != leader:
         return []  # the pid belongs to somebody else: what was recorded is not to be trusted

@@ -223,6 +223,18 @@ def test_workers_that_outlive_leader_and_supervisor_are_found(lab, eventually, i
     assert not is_running(worker)
 
 
+def test_a_step_that_was_started_but_not_noted_yet_is_found(lab, is_running):
+    """The supervisor died in the moment between the start of a step and the note of its pid."""
+    folder = lab.submit(lab.step("one", "sleep 60"))
+    leader = lab.kill_supervisor(folder, "one").step("one").process
+    edit_state(folder, lambda data: data["steps"][0].update(process=None))
+    assert f"process {leader.pid}" in client.read_state(folder).reason
+    with pytest.raises(InvalidInputError, match=str(leader.pid)):
+        lab.submit(lab.step("one", "true"))
+    assert client.stop(folder)
+    assert not is_running(leader.pid)
+
+
 def test_a_running_step_does_not_make_a_dead_supervisor_look_alive(lab):
     folder = lab.submit(lab.step("one", "sleep 60"))
     state = lab.step_runs(folder, "one")

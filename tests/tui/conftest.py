@@ -168,18 +168,20 @@ def submit(home):
     work = home / "work"
     work.mkdir()
 
-    def make(*scripts, name="first"):
+    def make(*scripts, name="first", grace=1.0, devices=(), work=work.name):
+        folder = home / work
         steps = tuple(
             Step(
                 id=step_id,
                 title=step_id.title(),
                 argv=("sh", "-c", script),
-                cwd=str(work),
-                outputs=(Output(path=str(work / f"{step_id}.json"), kind="json"),),
+                cwd=str(folder),
+                outputs=(Output(path=str(folder / f"{step_id}.json"), kind="json"),),
+                devices=devices,
             )
             for step_id, script in scripts
         )
-        return client.submit(jobs_dir(), Plan(profile=name, steps=steps), stop_grace_seconds=1.0)
+        return client.submit(jobs_dir(), Plan(profile=name, steps=steps), stop_grace_seconds=grace)
 
     yield make
     for folder in list_jobs(jobs_dir()):

@@ -4,8 +4,10 @@ import pytest
 
 from sft_tui.core.job import Event, initial_state
 from sft_tui.jobs import client
+from sft_tui.jobs.resume import ResumePoint
 from sft_tui.paths import jobs_dir
 from sft_tui.store.job_store import list_jobs
+from sft_tui.tui.app import SftApp
 from sft_tui.tui.bridge import JobUpdated
 
 
@@ -190,3 +192,57 @@ async def test_when_all_is_done_nothing_is_started_again(open_wizard, sound):
         await wizard.press("ctrl+r")
         await wizard.until(lambda: said and "Nothing remains" in said[0], "the answer")
         assert list_jobs(jobs_dir()) == []
+
+
+async def test_a_stop_counts_down_and_can_be_hurried(open_wizard, profile, submit):
+    profile()
+    script = "trap '' TERM; echo up; while :; do sleep 0.1; done"
+    folder = submit(("train", script), grace=600.0)
+    async with open_wizard() as wizard:
+        await _on_monitor(wizard)
+        await wizard.until(lambda: "up" in wizard.words, "the step has set its trap")
+        await wizard.press("ctrl+k", "y")
+        await wizard.until(lambda: "what still runs is killed in" in wizard.words, "the countdown")
+        first = _countdown(wizard)
+        await wizard.until(lambda: _countdown(wizard) < first, "it goes on")
+        await wizard.press("ctrl+k")
+        await wizard.until(lambda: "without waiting?" in wizard.text, "another question")
+        await wizard.press("y")
+        await wizard.until(lambda: client.read_state(folder).outcome == "stopped", "the job has stopped")
+        await wizard.until(lambda: "no process of the step was left" in wizard.words, "the evidence")
+
+
+def _countdown(wizard):
+    return int(wizard.words.partition("is killed in ")[2].partition(" ")[0])
+
+
+async def test_a_job_that_waits_says_for_what(open_wizard, profile, submit):
+    profile()
+    profile("other")
+    first = submit(("train", "sleep 60"), name="other", devices=("cpu",), work="other")
+    waiting = submit(("train", "echo {} > train.json"), devices=("cpu",))
+    async with open_wizard() as wizard:
+        await _on_monitor(wizard)
+        await wizard.until(lambda: f"waits for job {first.id}, which uses the CPU" in wizard.words, "why")
+        assert wizard.footer["ctrl+k"] == "Stop job"
+        client.stop(first)
+        await wizard.until(lambda: client.read_state(waiting).outcome == "succeeded", "its turn")
+        await wizard.until(lambda: "succeeded" in wizard.words, "and the monitor says so")
+
+
+@pytest.mark.parametrize(("key", "resumes"), [("r", True), ("b", False), ("escape", None)])
+async def test_an_interrupted_training_is_offered_again(open_wizard, sound, monkeypatch, key, resumes):
+    sound()
+    submitted = []
+    point = ResumePoint("train", 40, "/work/checkpoint/rank_0/sft.ckpt", 0.0, ("--resume_training", "True"))
+    monkeypatch.setattr("sft_tui.jobs.resume.find_resume_point", lambda plan: point)
+    monkeypatch.setattr(SftApp, "_submit", lambda self, plan, from_step: submitted.append(plan.step("train").resume))
+    async with open_wizard() as wizard:
+        await wizard.looked()
+        await wizard.press("f7")
+        await wizard.until(lambda: "it can go on from its checkpoint of step 40" in wizard.words, "the review says so")
+        await wizard.press("ctrl+r")
+        await wizard.until(lambda: "r resume there b begin again escape cancel" in wizard.words, "the question")
+        await wizard.press(key)
+        await wizard.until(lambda: "resume there" not in wizard.text, "the answer")
+        assert submitted == ([] if resumes is None else [point.arguments if resumes else ()])

@@ -58,6 +58,10 @@ def _plan(session: Session) -> list[Content]:
     ready = "Nothing stands in the way. ctrl+r runs:"
     if session.nothing_remains:
         ready = "All of this is done; nothing remains to run."
+    elif session.resume is not None:
+        ready = (
+            f"Training was interrupted; it can go on from its checkpoint of step {session.resume.done}. ctrl+r runs:"
+        )
     lines = [Content.styled(ready, "bold $success")]
     for number, step in enumerate(plan.steps, 1):
         lines.append(Content(""))
@@ -73,5 +77,5 @@ def _remark(session: Session, step_id: str, not_needed: str) -> str:
     if not_needed:
         return f"  not needed: {not_needed}"
     if session.resume is not None and session.resume.step_id == step_id:
-        return f"  interrupted; can go on from its checkpoint of step {session.resume.done}"
+        return "  interrupted"
     return "  done before, will be skipped" if step_id in session.current_steps else ""
