@@ -100,15 +100,14 @@ class Cell:
         return int(self.eventually(lambda: reached.is_file() and reached.read_text(), "the slow file is written"))
 
     def start_ui(self):
-        plan_file = self.lab.home / "plan.json"
-        plan_file.write_text(self.plan.model_dump_json())
         with (self.lab.home / "ui.log").open("wb") as log:
             self.ui = subprocess.Popen(
-                [sys.executable, str(HERE / "run_plan.py"), str(plan_file)],
+                self.lab.run_command(self.plan),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=obey_signals,
             )
 
     def ui_text(self):
@@ -200,6 +199,12 @@ class Cell:
             ended = [e for e in folder.read_events()[0] if e.kind == "job_finished"]
             assert len(ended) == (state.outcome != "lost")
         assert all(count == 1 for count in Counter(self.runs()).values()), self.runs()
+
+
+def obey_signals():
+    """As in a terminal, even if the tests run in the background."""
+    for name in SIGNALS[:3]:
+        signal.signal(signal.Signals[name], signal.SIG_DFL)
 
 
 def living():
