@@ -292,6 +292,33 @@ def signal_the_submitter(cell, number):
     assert_succeeded(cell)
 
 
+@pytest.mark.parametrize("name", SIGNALS)
+def test_a_submitter_that_dies_between_the_job_and_its_supervisor_leaves_a_job_that_is_in_nobodys_way(cell, name):
+    """The last moment of a submission: the job can be seen already, and has no supervisor yet."""
+    number = signal.Signals[name]
+    cell.hold("*/jobs/1-p", "state.json")
+    cell.start_ui()
+    assert cell.held_process() == cell.ui.pid
+    [cell.folder] = list_jobs(cell.lab.jobs_dir)
+    assert cell.truth().lifecycle == "queued"
+    cell.send("ui", cell.ui.pid, number)
+    if number == signal.SIGSTOP:
+        os.kill(cell.ui.pid, signal.SIGCONT)
+        cell.release()
+        assert_succeeded(cell)
+    else:
+        cell.order.unlink()
+        assert cell.ui.wait(timeout=20) != 0
+        state = cell.truth()
+        assert (state.outcome, [step.status for step in state.steps]) == ("lost", ["todo", "todo"])
+        assert not client.stop(cell.folder)
+        assert not cell.supervisors()
+        cell.release()
+        cell.folder = client.submit(cell.lab.jobs_dir, cell.plan)
+        assert_succeeded(cell)
+    cell.check_the_end()
+
+
 def nobody_is_there(cell, moment):
     """Before a step, and after its end, nothing of a step is alive or on record, whatever it left behind."""
     cell.reach(moment, attached=False)

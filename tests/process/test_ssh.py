@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
 import os
+import pwd
 import shlex
 import shutil
 import signal
@@ -17,6 +17,7 @@ import pytest
 from sft_tui.jobs import client
 
 LOOPBACK = "127.0.0.1"
+USER = pwd.getpwuid(os.getuid())
 WAITS = "while [ ! -e go ]; do sleep 0.02; done; echo done > one"
 
 
@@ -24,6 +25,8 @@ def find_sshd():
     found = shutil.which("sshd", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]))
     if found is None or shutil.which("ssh") is None:
         pytest.skip("there is no sshd here (Debian: openssh-server)")
+    if Path(USER.pw_shell).name in ("nologin", "false"):
+        pytest.skip(f"{USER.pw_name} has no shell to log in with")
     return found
 
 
@@ -71,7 +74,7 @@ class SshServer:
         assert self.process.poll() is None, self.said()
         greeting = subprocess.run(self.command("echo", "welcome"), capture_output=True, text=True, timeout=60)
         if "account is locked" in self.said():
-            pytest.skip(f"sshd does not let {getpass.getuser()} in: the account is locked")
+            pytest.skip(f"sshd does not let {USER.pw_name} in: the account is locked")
         assert greeting.stdout == "welcome\n", greeting.stderr + self.said()
 
     def said(self):
@@ -88,7 +91,7 @@ class SshServer:
         return [
             "ssh", "-F", "/dev/null", "-tt" if terminal else "-T", "-p", str(self.port),
             "-i", str(self.folder / "user_key"), *(f"-o{name}={value}" for name, value in options.items()),
-            f"{getpass.getuser()}@{LOOPBACK}", shlex.join(["env", *self.environment(), *words]),
+            f"{USER.pw_name}@{LOOPBACK}", shlex.join(["env", *self.environment(), *words]),
         ]  # fmt: skip
 
     def environment(self):

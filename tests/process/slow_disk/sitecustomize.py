@@ -1,7 +1,8 @@
 """A disk that takes its time over one file: Python imports this before anything else where PYTHONPATH names its folder.
 
-`SLOW_DISK` is the path of an order. While that file exists, fsync of a file blocks whose name matches the order's first
-line (a pattern of fnmatch) and whose text contains its second. `<order>.reached` then says which process waits.
+`SLOW_DISK` is the path of an order. While that file exists, fsync blocks of a file whose path matches the order's first
+line (a pattern of fnmatch) and whose text contains its second; of a folder, if it holds a file of that name.
+`<order>.reached` then says which process waits.
 """
 
 import fnmatch
@@ -19,6 +20,8 @@ def _is_meant(descriptor):
         path = os.readlink(f"/proc/self/fd/{descriptor}")
         if not fnmatch.fnmatch(path, pattern):
             return False
+        if os.path.isdir(path):
+            return text in os.listdir(path)
         with open(path, encoding="utf-8", errors="replace") as file:
             return text in file.read()
     except (OSError, ValueError):
