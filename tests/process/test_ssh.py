@@ -17,7 +17,6 @@ import pytest
 from sft_tui.jobs import client
 
 LOOPBACK = "127.0.0.1"
-USER = pwd.getpwuid(os.getuid())
 WAITS = "while [ ! -e go ]; do sleep 0.02; done; echo done > one"
 
 
@@ -25,9 +24,18 @@ def find_sshd():
     found = shutil.which("sshd", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]))
     if found is None or shutil.which("ssh") is None:
         pytest.skip("there is no sshd here (Debian: openssh-server)")
-    if Path(USER.pw_shell).name in ("nologin", "false"):
-        pytest.skip(f"{USER.pw_name} has no shell to log in with")
     return found
+
+
+def find_account():
+    """The name that this user logs in with."""
+    try:
+        account = pwd.getpwuid(os.getuid())
+    except KeyError:
+        pytest.skip("this user has no account to log in to")
+    if Path(account.pw_shell).name in ("nologin", "false"):
+        pytest.skip(f"{account.pw_name} has no shell to log in with")
+    return account.pw_name
 
 
 def make_key(path):
@@ -41,6 +49,7 @@ class SshServer:
 
     def __init__(self, folder, eventually):
         self.folder, self.eventually = folder, eventually
+        self.user = find_account()
         folder.mkdir(mode=0o700)
         self.log = folder / "sshd.log"
         self.process = None
@@ -74,7 +83,7 @@ class SshServer:
         assert self.process.poll() is None, self.said()
         greeting = subprocess.run(self.command("echo", "welcome"), capture_output=True, text=True, timeout=60)
         if "account is locked" in self.said():
-            pytest.skip(f"sshd does not let {USER.pw_name} in: the account is locked")
+            pytest.skip(f"sshd does not let {self.user} in: the account is locked")
         assert greeting.stdout == "welcome\n", greeting.stderr + self.said()
 
     def said(self):
@@ -91,7 +100,7 @@ class SshServer:
         return [
             "ssh", "-F", "/dev/null", "-tt" if terminal else "-T", "-p", str(self.port),
             "-i", str(self.folder / "user_key"), *(f"-o{name}={value}" for name, value in options.items()),
-            f"{USER.pw_name}@{LOOPBACK}", shlex.join(["env", *self.environment(), *words]),
+            f"{self.user}@{LOOPBACK}", shlex.join(["env", *self.environment(), *words]),
         ]  # fmt: skip
 
     def environment(self):
