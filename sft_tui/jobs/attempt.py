@@ -66,6 +66,9 @@ class Attempt:
 
     def _run(self, log: Path) -> None:
         step = self.step
+        if self._requests.stop:  # asked while the step's beginning was written down
+            self._end("stopped", None, "stopped on request before it began")
+            raise JobStoppedError
         try:
             child = process.start_step(step, log, self._folder.path)
         except OSError as error:

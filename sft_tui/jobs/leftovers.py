@@ -23,16 +23,16 @@ SCAN_SECONDS = 0.5
 
 def left_running(folder: JobFolder, state: JobState) -> list[ProcessIdentity]:
     """Living processes of the job, its last step's leader first; empty after a restart of the machine."""
-    if state.supervisor is None or state.supervisor.boot_id != process.boot_id():
-        return []
     leader = next((s.process for s in state.steps if s.status == "running"), None)
-    if leader is None:  # the supervisor may have died before it could note what it had just started
-        return _marked(folder.path)
-    now = process.identify(leader.pid)
+    recorded = leader or state.supervisor
+    if recorded is not None and recorded.boot_id != process.boot_id():
+        return []
+    now = process.identify(leader.pid) if leader is not None else None
     if now is not None and now != leader:
         return []  # the pid belongs to somebody else: what was recorded is not to be trusted
+    # a step that was started a moment before its supervisor was killed is not on record, but it has the mark
     marked = [p for p in _marked(folder.path) if p != leader]
-    return [*([leader] if now is not None else []), *marked]
+    return [*([now] if now is not None else []), *marked]
 
 
 def end_left_running(folder: JobFolder, state: JobState, grace: float) -> bool:

@@ -11,6 +11,7 @@ from sft_tui.jobs import process
 from sft_tui.jobs.record import JobRecord, say
 from sft_tui.store.atomic import write_atomic
 
+CLOCK_TOLERANCE = 1.0  # seconds
 ASK_TO_EXIT = '{"GracefulExit": 1}\n'  # what MindSpore's callback OnRequestExit looks for before each step
 
 
@@ -22,19 +23,30 @@ class Stopping:
         self._step = step
         self._deadline = time.monotonic() + grace
         self._killed = False
+        self._stop_by = time.time() + grace
         self.saves = trains and grace > 0 and _ask_to_save(step)
-        record.update(lifecycle="stopping", stop_by=time.time() + grace)
+        record.update(lifecycle="stopping", stop_by=self._stop_by)
         record.emit("stop_asked", step, {"grace_seconds": grace, "saves": self.saves})
         if not self.saves:  # a signal ends msrun, which would not wait for a checkpoint
             process.signal_descendants(signal.SIGTERM)
 
     def look(self, *, at_once: bool) -> None:
         """Kill what still runs once the time is over, or at once."""
-        if self._killed or (time.monotonic() <= self._deadline and not at_once):
+        if self._killed:
+            return
+        left = self._deadline - time.monotonic()
+        if left >= 0 and not at_once:
+            self._tell_again(time.time() + left)
             return
         self._killed = True
         count = process.signal_descendants(signal.SIGKILL)
         self._record.emit("kill_sent", self._step, {"processes": count})
+
+    def _tell_again(self, stop_by: float) -> None:
+        """The countdown goes by the time of day: where that was set, by the new one."""
+        if abs(stop_by - self._stop_by) > CLOCK_TOLERANCE:
+            self._stop_by = stop_by
+            self._record.update(stop_by=stop_by)
 
 
 def _ask_to_save(step: Step) -> bool:

@@ -42,8 +42,9 @@ def _lost(folder: JobFolder, state: JobState) -> JobState:
     else:
         reason = f"its supervisor is gone; see {folder.supervisor_log}"
         left = left_running(folder, state)
-        if step is not None and left:
-            reason += f"; step {step.id} still runs as process {left[0].pid}"
+        if left:
+            what = f"step {step.id}" if step is not None else "a step"
+            reason += f"; {what} still runs as process {left[0].pid}"
             hint = f"sft-tui jobs stop {folder.id} ends it. {hint}"
     changed = state.model_copy(
         update={"lifecycle": "finished", "outcome": "lost", "reason": reason, "hint": hint, "stop_by": None}

@@ -17,22 +17,23 @@ from sft_tui.core.job import JobState
 from sft_tui.core.plan import Output, Plan, Step
 from sft_tui.errors import SftError
 from sft_tui.jobs import client, process
-from sft_tui.paths import jobs_dir
+from sft_tui.paths import PACKAGE_DIR, jobs_dir
 from sft_tui.store.job_store import JobFolder, list_jobs
 
 T = TypeVar("T")
+HERE = Path(__file__).parent
 DEADLINE = 20.0
 
 
-def eventually(look: Callable[[], T], what: str) -> T:
+def eventually(look: Callable[[], T], what: str, within: float = DEADLINE) -> T:
     """The first true answer of `look`; a failure that says what did not happen."""
-    deadline = time.monotonic() + DEADLINE
+    deadline = time.monotonic() + within
     while time.monotonic() < deadline:
         answer = look()
         if answer:
             return answer
         time.sleep(0.02)
-    pytest.fail(f"not within {DEADLINE} s: {what}")
+    pytest.fail(f"not within {within} s: {what}")
 
 
 class Lab:
@@ -77,6 +78,16 @@ class Lab:
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
+
+    def run_command(self, plan: Plan, *flags: str) -> list[str]:
+        """The command line that does what `sft-tui run` does, for this plan."""
+        plan_file = self.home / f"{plan.profile}.json"
+        plan_file.write_text(plan.model_dump_json())
+        return [sys.executable, str(HERE / "run_plan.py"), str(plan_file), *flags]
+
+    def command(self, *arguments: str) -> list[str]:
+        """A command line of sft-tui that works in every folder."""
+        return [sys.executable, str(PACKAGE_DIR), *arguments]
 
     def run(self, *steps: Step, **options: Any) -> tuple[JobFolder, JobState]:
         folder = self.submit(*steps, **options)

@@ -1,5 +1,6 @@
 """How each screen looks: SVG snapshots of a session in which nothing depends on the machine or the time."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,7 @@ def _findings(profile):
 
 def _look_at(profile):
     summary = RunSummary("/data/sft/runs/run1", "/data/sft/runs/run1/final.ckpt", 32, 10.392, 5.671, 31.7, 18.2)
-    return bridge.ProfileExamined(profile, _findings(profile), frozenset({"inspect", "convert-weight"}), summary)
+    return bridge.ProfileExamined(profile, _findings(profile), frozenset({"inspect", "convert-weight"}), summary, None)
 
 
 def _job():
@@ -138,7 +139,9 @@ def test_looks(snap_compare, fixed_app, key, name, size):
     app = fixed_app(name)
 
     async def ready(pilot):
+        deadline = time.monotonic() + 20
         while app.session.findings is None or app.session.examining or app.session.host is None:
+            assert time.monotonic() < deadline, "the machine was not looked at"
             await pilot.pause(0.02)
         if name == "demo" and key == "f8":
             app.session.job = _job()
