@@ -113,10 +113,8 @@ class Attempt:
 
     def _judge(self, code: int) -> None:
         if code != 0:
-            how, why = (
-                process.describe_exit(code),
-                completion.first_error(self.step, self._folder.step_log(self.step.id)),
-            )
+            how = process.describe_exit(code)
+            why = completion.first_error(self.step, self._folder.step_log(self.step.id))
             self._fail(code, f"{how}: {why}" if why else how)
         completion.note_other_workers(self.step, self._watch.facts)
         missing = completion.missing_output(self.step, self._watch.facts, self._before)
