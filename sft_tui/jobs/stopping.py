@@ -25,7 +25,8 @@ class Stopping:
         self._killed = False
         self._stop_by = time.time() + grace
         self.saves = trains and grace > 0 and _ask_to_save(step)
-        record.update(lifecycle="stopping", stop_by=self._stop_by)
+        how = "a checkpoint is saved first" if self.saves else "asked to end"
+        record.update(lifecycle="stopping", reason=how, stop_by=self._stop_by)
         record.emit("stop_asked", step, {"grace_seconds": grace, "saves": self.saves})
         if not self.saves:  # a signal ends msrun, which would not wait for a checkpoint
             process.signal_descendants(signal.SIGTERM)
