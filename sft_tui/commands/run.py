@@ -35,7 +35,7 @@ def show_plan(arguments: argparse.Namespace) -> int:
     """`sft-tui plan`."""
     plan, problems = plan_of(arguments.profile_name)
     if arguments.json:
-        steps = plan.model_dump(mode="json") if plan else None
+        steps = plan.without_secrets().model_dump(mode="json") if plan else None
         print_json({"plan": steps, "problems": [p.to_json() for p in problems]})
         return exit_code(problems)
     print_problems(problems)
