@@ -18,9 +18,9 @@ from sft_tui.dataset.records import AlpacaReport
 from sft_tui.dataset.tokenizer import inspect_tokenizer
 from sft_tui.errors import SftError
 from sft_tui.jobs.true_state import is_supervised
-from sft_tui.launch.steps import work_paths
+from sft_tui.launch.steps import needed_devices, work_paths
 from sft_tui.launch.training_config import training_steps
-from sft_tui.paths import jobs_dir
+from sft_tui.paths import jobs_dir, visible_npus
 from sft_tui.stack.compatibility import KNOWN, fits
 from sft_tui.store.job_store import list_jobs
 
@@ -120,20 +120,23 @@ def check_nodes(profile: Profile, environment: EnvironmentFacts) -> list[Problem
             listener.bind(("127.0.0.1", port))
         except OSError as error:
             message = f"Port {port} cannot be used: {error.strerror}."
-            if error.errno == errno.EADDRINUSE and (job := _job_with_port(port)):
-                hint = "A job that needs the same devices waits for it; otherwise choose another port."
-                return [Problem("nodes.master_port", f"Port {port} is in use by job {job}.", hint, "warning")]
+            if error.errno == errno.EADDRINUSE and (job := _job_with_port(profile)):
+                message = f"Port {port} is in use by job {job}."
+                hint = "This profile needs the same devices: its job waits until that one has ended."
+                return [Problem("nodes.master_port", message, hint, "warning")]
             return [Problem("nodes.master_port", message, "Choose a free port, 8119 for example.", exit_code=4)]
     return []
 
 
-def _job_with_port(port: int) -> str:
-    """The job of ours that runs msrun with that port, or an empty string."""
+def _job_with_port(profile: Profile) -> str:
+    """The job of ours that runs msrun with that port and that this one will wait for, or an empty string."""
+    flag = f"--master_port={profile.nodes.master_port}"
+    devices = set(needed_devices(profile, "finetune", visible_npus()))
     for folder in list_jobs(jobs_dir()):
         with contextlib.suppress(SftError):
             if is_supervised(folder) and folder.load_state().lifecycle != "queued":
-                steps = folder.load_spec().plan.steps
-                if any(f"--master_port={port}" in step.argv for step in steps):
+                plan = folder.load_spec().plan
+                if devices & plan.devices and any(flag in step.argv for step in plan.steps):
                     return folder.id
     return ""
 

@@ -51,6 +51,7 @@ def follow_job(folder: JobFolder) -> JobState:
             state = update.state
             for event in update.events:
                 view.show(event, state)
+            view.count_down(state.countdown(time.time()))
     _print_end(folder, state)
     return state
 
@@ -104,7 +105,9 @@ def describe_event(event: Event, state: JobState) -> str:
         saves = "to save a checkpoint and end" if event.data.get("saves") else "to end"
         return f"stopping: {title} has {event.data['grace_seconds']:.0f} s {saves}"
     if event.kind == "kill_sent":
-        return f"stopping: the time is over, {event.data['processes']} processes were killed"
+        return f"stopping: what still ran was killed ({event.data['processes']} processes)"
+    if event.kind == "stop_checked":
+        return str(event.data.get("device_memory", ""))
     return ""
 
 
@@ -120,6 +123,9 @@ class _LineView:
 
     def __exit__(self, *_exception: object) -> None:
         return None
+
+    def count_down(self, text: str) -> None:
+        """Lines do not change: that of the stop has said how long it may take."""
 
     def show(self, event: Event, state: JobState) -> None:
         """Print the event."""
@@ -187,6 +193,11 @@ class _BarView:
             self._progress.update(
                 self._task, total=data["total"] or None, completed=data["done"], detail=describe_progress(data)
             )
+
+    def count_down(self, text: str) -> None:
+        """How long until what still runs is killed, beside the bar."""
+        if text and self._task is not None:
+            self._progress.update(self._task, detail=text)
 
     def _clear(self) -> None:
         if self._task is not None:

@@ -26,7 +26,11 @@ _UNSAFE = re.compile(r"[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 def print_json(value: object) -> None:
     """One JSON object on stdout; what is no number is null, and nothing in it can draw on a terminal."""
-    text = json.dumps(_finite(value), ensure_ascii=False, indent=1, default=str)
+    print_json_text(json.dumps(_finite(value), ensure_ascii=False, indent=1, default=str))
+
+
+def print_json_text(text: str) -> None:
+    """JSON that is text already."""
     print(_UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 

@@ -16,7 +16,6 @@ from sft_tui.core.plan import Plan
 from sft_tui.core.problem import Problem
 from sft_tui.jobs import client
 from sft_tui.jobs.completion import current_steps
-from sft_tui.jobs.resume import find_resume_point
 from sft_tui.paths import jobs_dir
 from sft_tui.preflight import examine
 from sft_tui.store.atomic import write_atomic
@@ -74,6 +73,7 @@ def _write_script(plan: Plan, folder: Path) -> int:
             "",
             f"# {step.title}",
             f"mkdir -p {shlex.quote(step.cwd)}",
+            *([f"rm -f {shlex.quote(step.graceful_exit)}"] if step.graceful_exit else []),
             f"(cd {shlex.quote(step.cwd)} && {step.command})",
         ]
     script = folder / "node_0.sh"
@@ -111,11 +111,8 @@ def run_profile(arguments: argparse.Namespace) -> int:
 
 def _resume(plan: Plan, arguments: argparse.Namespace) -> Plan:
     """The plan with its training going on where it was interrupted, if the user does not want it anew."""
-    point = find_resume_point(plan)
-    order = [step.id for step in plan.steps]
-    if point is None or (
-        arguments.from_step in order and order.index(arguments.from_step) <= order.index(point.step_id)
-    ):
+    point = client.find_offer(jobs_dir(), plan)
+    if point is None or not _is_reached(plan, arguments, point.step_id):
         if arguments.resume:
             warn("There is no whole checkpoint to go on from: training begins at its first step.")
         return plan
@@ -128,7 +125,9 @@ def _resume(plan: Plan, arguments: argparse.Namespace) -> Plan:
     return plan.with_step(point.step_id, resume=point.arguments)
 
 
-def _is_forced(plan: Plan, from_step: str, step_id: str) -> bool:
-    """--from begins the step anew."""
-    order = [step.id for step in plan.steps]
-    return from_step in order and order.index(from_step) <= order.index(step_id)
+def _is_reached(plan: Plan, arguments: argparse.Namespace, step_id: str) -> bool:
+    """The step is to be run, and --from does not begin it anew."""
+    order = {step.id: number for number, step in enumerate(plan.steps)}
+    first, last = (order.get(wanted) for wanted in (arguments.from_step, arguments.until_step))
+    number = order[step_id]
+    return (first is None or first > number) and (last is None or last >= number)

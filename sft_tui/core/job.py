@@ -49,6 +49,13 @@ class JobSpec(_Data):
     stop_grace_seconds: float = STOP_GRACE_SECONDS  # between asking a step to end and killing it
     submitted_at: float
 
+    @property
+    def wanted_steps(self) -> frozenset[str]:
+        """Ids of the steps that the job is to do."""
+        ids = [step.id for step in self.plan.steps if not step.not_needed]
+        end = ids.index(self.until_step) + 1 if self.until_step in ids else len(ids)
+        return frozenset(ids[:end])
+
 
 class StepState(_Data):
     """Where one step stands. Times are seconds since the epoch."""

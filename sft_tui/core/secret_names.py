@@ -6,13 +6,13 @@ import re
 
 _SECRET_WORDS = frozenset(
     {
-        "auth", "apikey", "credential", "credentials", "key", "passphrase", "passwd", "password", "pat", "secret",
-        "token", "tokens",
+        "auth", "credential", "credentials", "key", "pass", "passphrase", "pat", "tokens",
     }
 )  # fmt: skip
+_SECRET_ENDS = ("accesskey", "apikey", "passwd", "password", "secret", "secretkey", "token")
 
 
 def looks_secret(name: str) -> bool:
     """Whether a variable of that name may hold a token, a password or a key (`HF_TOKEN`, `AWS_SECRET_ACCESS_KEY`)."""
     words = re.split(r"[^a-z0-9]+", name.lower())
-    return not _SECRET_WORDS.isdisjoint(words) or any(word.endswith(("password", "token")) for word in words)
+    return not _SECRET_WORDS.isdisjoint(words) or any(word.endswith(_SECRET_ENDS) for word in words)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import resource
+import signal
 import time
 from pathlib import Path
 from typing import NoReturn, Optional
@@ -13,7 +14,7 @@ from sft_tui.core.plan import Step
 from sft_tui.jobs import completion, process
 from sft_tui.jobs.causes import MEMORY_HINT, MemoryKills, full_disk
 from sft_tui.jobs.device_memory import DeviceMemory
-from sft_tui.jobs.record import JobRecord, say
+from sft_tui.jobs.record import JobRecord
 from sft_tui.jobs.requests import Requests
 from sft_tui.jobs.resume import newest_of_interrupted
 from sft_tui.jobs.step_watch import StepWatch
@@ -54,7 +55,11 @@ class Attempt:
         self._record.emit("step_started", step, {"command": step.command})
         Path(step.cwd).mkdir(parents=True, exist_ok=True)
         self._inputs, self._before = completion.sign_inputs(step), completion.sign_outputs(step)
-        completion.note_begin(completion.records_dir(step), step, self._folder.id, self._inputs, self._before)
+        self._logs_before = completion.sign_worker_logs(step)
+        completion.note_begin(
+            completion.records_dir(step), step, self._folder.id, self._inputs, self._before,
+            keep_earlier=bool(step.checkpoint_dir) and newest_of_interrupted(step) is not None,
+        )  # fmt: skip
         forget_request(step)
         self._memory = DeviceMemory(step.devices)
         self._watch, self._kills = StepWatch(step, log), MemoryKills()
@@ -75,6 +80,7 @@ class Attempt:
             self._fail(None, f"{step.whole_argv[0]} could not be started: {describe_os_error(error)}")
         self._record.update_step(step, process=process.identify(child.pid))
         stopping = self._wait_for(child)
+        forget_request(step)
         # msrun ends before its helpers; data workers outlive a killed parent
         self._left = process.end_descendants(min(ORPHAN_GRACE_SECONDS, self._grace))
         self._forward(to_the_end=stopping is None or stopping.saves)
@@ -92,13 +98,15 @@ class Attempt:
                 stopping = Stopping(self.step, self._record, grace=grace, trains=self._watch.trains)
             if stopping is not None:
                 stopping.look(at_once=self._requests.kill)
+                if stopping.in_vain:  # it hangs in the kernel: the job ends without it, and says so
+                    break
             self._requests.sleep(POLL_SECONDS)
             process.reap_orphans(spare=child.pid)
             self._forward()
             self._record.catch_up()
         return stopping
 
-    def _end_stopped(self, code: int) -> NoReturn:
+    def _end_stopped(self, code: Optional[int]) -> NoReturn:
         """Look again what is left, and say from where a later run will go on."""
         left = describe_left(self._left) or "after the stop no process of the step was left"
         memory = self._memory.describe_release()
@@ -114,22 +122,26 @@ class Attempt:
     def _judge(self, code: int) -> None:
         if code != 0:
             how = process.describe_exit(code)
-            why = completion.first_error(self.step, self._folder.step_log(self.step.id))
+            why = completion.first_error(self.step, self._folder.step_log(self.step.id), self._logs_before)
             self._fail(code, f"{how}: {why}" if why else how)
         completion.note_other_workers(self.step, self._watch.facts)
         missing = completion.missing_output(self.step, self._watch.facts, self._before)
         if missing:
-            # it came to its end, on weights that are not to be trusted: nothing to go on from
-            completion.forget_begin(completion.records_dir(self.step), self.step)
+            if self._watch.facts.get("not_loaded") and not self.step.resume:
+                # its checkpoints came of weights that were never loaded: nothing to go on from
+                completion.forget_begin(completion.records_dir(self.step), self.step)
             self._fail(code, f"exit code 0, but {missing}")
 
     def _fail(self, code: int | None, reason: str) -> NoReturn:
         hint = ""
         places = [self.step.cwd, *(output.path for output in self.step.outputs), str(self._folder.path)]
-        if killed := self._kills.describe():
+        killed, sure = self._kills.describe(), code == -signal.SIGKILL or "Killed" in reason
+        if killed and (sure or self._kills.in_our_cgroup):
             reason, hint = f"{killed} ({reason})", MEMORY_HINT
         elif full := full_disk(places):
             reason, hint = f"the disk is full: {full} ({reason})", "Make room there."
+        elif killed:
+            reason = f"{reason}; meanwhile {killed}"
         self._end("failed", code, reason)
         raise StepFailedError(f"step {self.step.id}: {reason}", hint)
 
@@ -149,10 +161,7 @@ class Attempt:
             seconds=time.monotonic() - self._clock, cpu_seconds=_cpu_of_children() - self._cpu,
             left_running=tuple(self._left),
         )  # fmt: skip
-        try:
-            self._folder.save_exit(record)
-        except OSError as error:
-            say(f"exit of {self.step.id} not saved: {error}")
+        self._record.save_exit(record)
         self._record.update_step(self.step, status=status, exit_code=code, ended_at=now, reason=reason)
         self._record.emit("step_finished", self.step, {"status": status, "exit_code": code, "reason": reason})
 

@@ -36,14 +36,19 @@ class MemoryKills:
             os.close(self._log)
             self._log = None
 
+    @property
+    def in_our_cgroup(self) -> bool:
+        """There was one among the processes of our cgroup: the step's, and others of its session or container."""
+        return self._counts()[0] > self._before[0]
+
     def describe(self) -> str:
         """What is known of such kills since then, or an empty string."""
         ours, machine = (now - before for now, before in zip(self._counts(), self._before))
         named = [f"process {pid} ({name})" for pid, name in self._read_log()]
         if ours > 0:
-            return f"the kernel killed {_processes(ours)} of it for memory{_names(named)}"
+            return f"the kernel killed {_processes(ours)} of its cgroup for memory{_names(named)}"
         if machine > 0:
-            return f"the kernel killed {_processes(machine)} of this machine for memory meanwhile{_names(named)}"
+            return f"the kernel killed {_processes(machine)} of this machine for memory{_names(named)}"
         return ""
 
     def _counts(self) -> tuple[int, int]:

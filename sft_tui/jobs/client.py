@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from sft_tui.jobs import process
 from sft_tui.jobs.leftovers import end_left_running, left_running, look_again
 from sft_tui.jobs.queue import gate, open_private
 from sft_tui.jobs.requests import KILL_NOW, STOP
+from sft_tui.jobs.resume import ResumePoint, find_resume_point
 from sft_tui.jobs.true_state import is_supervised
 from sft_tui.jobs.true_state import read_state as read_state
 from sft_tui.store.job_store import JobFolder, create_job, find_job, list_jobs
@@ -75,6 +78,7 @@ def _check_steps(plan: Plan, from_step: str, until_step: str) -> None:
 def _refuse_if_busy(jobs_dir: Path, plan: Plan, after: tuple[str, ...]) -> None:
     """One job of a profile at a time, and never two that write the same files; but one may be told to come after."""
     folders = {step.cwd for step in plan.steps}
+    before_us = _all_before(jobs_dir, after)
     look_again()
     for folder in reversed(list_jobs(jobs_dir)):
         try:
@@ -86,8 +90,8 @@ def _refuse_if_busy(jobs_dir: Path, plan: Plan, after: tuple[str, ...]) -> None:
             shared = folders & {step.cwd for step in folder.load_spec().plan.steps}
         except SftError:  # damaged: what it was cannot be told
             continue
-        if lives and folder.id in after:
-            return  # whatever is older comes before that one
+        if lives and folder.id in before_us:
+            continue
         if lives and state.profile == plan.profile:
             raise InvalidInputError(
                 f"Profile {plan.profile} runs already as job {folder.id}.",
@@ -107,6 +111,19 @@ def _refuse_if_busy(jobs_dir: Path, plan: Plan, after: tuple[str, ...]) -> None:
             )
 
 
+def _all_before(jobs_dir: Path, after: tuple[str, ...]) -> set[str]:
+    """Jobs that have ended before a job with these predecessors starts: they, and those before them."""
+    found: set[str] = set()
+    todo = list(after)
+    while todo:
+        job = todo.pop()
+        if job not in found:
+            found.add(job)
+            with contextlib.suppress(SftError):
+                todo += JobFolder(jobs_dir / job).load_spec().after
+    return found
+
+
 def _states(jobs_dir: Path, profile: str) -> Iterator[tuple[JobFolder, JobState]]:
     """Jobs of the profile with the states that their files tell, newest first; damaged ones are left out."""
     for folder in reversed(list_jobs(jobs_dir)):
@@ -124,6 +141,11 @@ def running_job(jobs_dir: Path, profile: str) -> JobFolder | None:
         if not state.finished and not read_state(folder).finished:
             return folder
     return None
+
+
+def find_offer(jobs_dir: Path, plan: Plan) -> Optional[ResumePoint]:
+    """Where the plan's training can go on, if it was interrupted and no job of its profile lives."""
+    return None if running_job(jobs_dir, plan.profile) else find_resume_point(plan)
 
 
 class JobWatch:
@@ -163,15 +185,20 @@ def stop(folder: JobFolder, *, at_once: bool = False) -> bool:
     """Ask the job to stop; whether there was something to stop.
 
     Returns at once, for the supervisor does it in stages; `at_once` kills without waiting. Of a lost job this ends what
-    is left, in the same stages.
+    is left, in the same stages. Raises SftError if the supervisor lives where it cannot be reached.
     """
     if folder.load_state().finished:
         return False
     if is_supervised(folder):
-        if process.signal_process(_supervisor(folder), KILL_NOW if at_once else STOP):
+        supervisor = _supervisor(folder)
+        if process.signal_process(supervisor, KILL_NOW if at_once else STOP):
+            process.signal_process(supervisor, signal.SIGCONT)  # one that somebody halted would never hear it
             return True
         if not _is_dying(folder):
-            return False
+            raise SftError(
+                f"The supervisor of job {folder.id} cannot be reached from here.",
+                "It may run on another host or in another container that shares this folder: stop the job there.",
+            )
     state = folder.load_state()
     grace = 0.0 if at_once else folder.load_spec().stop_grace_seconds
     return not state.finished and end_left_running(folder, state, grace)

@@ -19,6 +19,7 @@ from sft_tui.core.training_log import LoadedWeights, first_error_line, parse_lin
 from sft_tui.store.atomic import make_private_dir, write_atomic
 
 RECORD_SCHEMA_VERSION = 1
+_WITH_MANIFEST = ("ckpt", "mindrecord")
 
 
 Signature = dict[str, tuple[int, int]]  # size and mtime in nanoseconds of each file
@@ -63,7 +64,9 @@ def sign_inputs(step: Step) -> Signatures:
 
 def sign_outputs(step: Step) -> Signatures:
     """What stands now where the step writes. Raises OSError."""
-    return {output.path: signature(Path(output.path)) for output in step.outputs}
+    signatures = {output.path: signature(Path(output.path)) for output in step.outputs}
+    manifests = [_manifest(output.path) for output in step.outputs if output.kind in _WITH_MANIFEST]
+    return {**signatures, **{path: signature(Path(path)) for path in manifests}}
 
 
 def missing_output(step: Step, facts: dict[str, Any], before: Signatures) -> str:
@@ -88,7 +91,7 @@ def _check(output: Output, facts: dict[str, Any], before: Signature) -> str:
         return "" if new_checkpoints(path, before) else f"no new checkpoint is in {path}"
     if not path.is_file() or path.stat().st_size == 0:
         return f"{path} is missing or empty"
-    if output.kind in ("ckpt", "mindrecord"):
+    if output.kind in _WITH_MANIFEST:
         return _check_manifest(path)
     if output.kind == "json":
         return _check_json(path)
@@ -121,8 +124,12 @@ def _check_json(path: Path) -> str:
     return ""
 
 
+def _manifest(path: str) -> str:
+    return f"{path}.json"
+
+
 def _check_manifest(path: Path) -> str:
-    manifest = path.with_name(path.name + ".json")
+    manifest = Path(_manifest(str(path)))
     return _check_json(manifest) if manifest.is_file() else f"{manifest} is missing"
 
 
@@ -148,22 +155,32 @@ def save_record(records_dir: Path, step: Step, job_id: str, facts: dict[str, Any
         facts=facts,
     )
     write_atomic(record_path(records_dir, step), record.model_dump_json(indent=1))
-    _begun_path(records_dir, step).unlink(missing_ok=True)
+    for path in (_begun_path(records_dir, step), _earlier_path(records_dir, step)):
+        path.unlink(missing_ok=True)
 
 
 def _begun_path(records_dir: Path, step: Step) -> Path:
     return records_dir / f"{step.id}.begun.json"
 
 
-def note_begin(records_dir: Path, step: Step, job_id: str, inputs: Signatures, before: Signatures) -> None:
+def _earlier_path(records_dir: Path, step: Step) -> Path:
+    return records_dir / f"{step.id}.begun.earlier.json"
+
+
+def note_begin(
+    records_dir: Path, step: Step, job_id: str, inputs: Signatures, before: Signatures, *, keep_earlier: bool
+) -> None:
     """A step that begins is not done until it has ended well, whatever an earlier run left. Raises OSError.
 
     What it reads, and what stands where it writes, is kept: so the next run knows what an interrupted one has left.
+    `keep_earlier`: an attempt before this one left something to go on from, which counts until this one leaves more.
     """
     record_path(records_dir, step).unlink(missing_ok=True)
-    if step.resume and find_begun(records_dir, step) is not None:
+    if step.resume:
         return  # it goes on with what an earlier attempt left: that stays the beginning
     make_private_dir(records_dir)
+    if keep_earlier:
+        _begun_path(records_dir, step).replace(_earlier_path(records_dir, step))
     begun = StepRecord(step=step.id, job=job_id, command=command_of(step), inputs=inputs, outputs=before)
     write_atomic(_begun_path(records_dir, step), begun.model_dump_json(indent=1))
 
@@ -173,13 +190,15 @@ def forget_begin(records_dir: Path, step: Step) -> None:
     _begun_path(records_dir, step).unlink(missing_ok=True)
 
 
-def find_begun(records_dir: Path, step: Step) -> StepRecord | None:
-    """How the same work began that has not ended well since; None where there is none."""
-    record = _load_record(_begun_path(records_dir, step), step)
+def find_begun(records_dir: Path, step: Step) -> list[StepRecord]:
+    """How the same work began that has not ended well since, the newest attempt first."""
+    paths = (_begun_path(records_dir, step), _earlier_path(records_dir, step))
+    records = [record for path in paths if (record := _load_record(path, step)) is not None]
     try:
-        return record if record is not None and record.inputs == sign_inputs(step) else None
+        inputs = sign_inputs(step)
     except OSError:
-        return None
+        return []
+    return [record for record in records if record.inputs == inputs]
 
 
 def find_record(records_dir: Path, step: Step) -> StepRecord | None:
@@ -240,14 +259,21 @@ def command_of(step: Step) -> list[str]:
     return [*step.argv, *(f"{name}={value}" for name, value in sorted({**environment, **step.search_paths}.items()))]
 
 
-def first_error(step: Step, log: Path) -> str:
-    """Why the step failed, from the logs of its workers and its own."""
+def sign_worker_logs(step: Step) -> Signature:
+    """What stands where the workers of the step log. Raises OSError."""
+    return signature(Path(step.training_log).parent) if step.training_log else {}
+
+
+def first_error(step: Step, log: Path, before: Signature) -> str:
+    """Why the step failed, from the logs of its workers and its own; `before`: their logs when it began."""
     logs = [log]
     if step.training_log:
         last_worker = Path(step.training_log)
+        now = signature(last_worker.parent)
         workers = sorted(last_worker.parent.glob("worker_*.log"), key=_rank)
-        # an earlier run with more workers leaves the logs of its higher ranks
-        logs = [*(p for p in workers if _rank(p) <= _rank(last_worker)), *logs]
+        # an earlier run leaves its logs, with more workers those of higher ranks as well
+        fresh = [p for p in workers if now.get(p.name) != before.get(p.name)]
+        logs = [*(p for p in fresh if _rank(p) <= _rank(last_worker)), *logs]
     last = ""
     for path in logs:
         try:

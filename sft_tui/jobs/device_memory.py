@@ -8,6 +8,7 @@ from typing import Iterable, Optional
 from sft_tui.monitor.npu_smi import sample_npus
 from sft_tui.monitor.snapshot import NpuSnapshot, NpuUnavailable
 
+FIRST_SECONDS = 4.0  # a step does not wait for long
 RELEASE_SECONDS = 20.0  # the driver takes some seconds
 POLL_SECONDS = 1.0
 TOLERANCE_MB = 512
@@ -18,7 +19,13 @@ class DeviceMemory:
 
     def __init__(self, devices: Iterable[str]) -> None:
         self._wanted = frozenset(int(d.partition(":")[2]) for d in devices if d.startswith("npu:"))
-        self._before = _used(sample_npus(), self._wanted) if self._wanted else {}
+        self._before: dict[int, int] = {}
+        self._unknown = ""
+        if self._wanted:
+            first = sample_npus(FIRST_SECONDS)
+            self._before = _used(first, self._wanted)
+            if isinstance(first.reading, NpuUnavailable):  # one that hangs is not asked again
+                self._unknown = first.reading.reason
 
     def describe_release(self) -> str:
         """Poll until the memory is back as it was, or for 20 s; a line for people, empty without NPUs."""
@@ -26,9 +33,12 @@ class DeviceMemory:
             return ""
         deadline = time.monotonic() + RELEASE_SECONDS
         while True:
+            if self._unknown:
+                return f"whether device memory is free again cannot be told: {self._unknown}"
             snapshot = sample_npus()
             if isinstance(snapshot.reading, NpuUnavailable):
-                return f"whether device memory is free again cannot be told: {snapshot.reading.reason}"
+                self._unknown = snapshot.reading.reason
+                continue
             now = _used(snapshot, self._wanted)
             held = {i: mb for i, mb in now.items() if mb > self._before.get(i, 0) + TOLERANCE_MB}
             if not now:

@@ -28,11 +28,12 @@ def left_running(folder: JobFolder, state: JobState) -> list[ProcessIdentity]:
     if recorded is not None and recorded.boot_id != process.boot_id():
         return []
     now = process.identify(leader.pid) if leader is not None else None
-    if now is not None and now != leader:
-        return []  # the pid belongs to somebody else: what was recorded is not to be trusted
+    if leader is not None and now is not None and now != leader:
+        # the pid belongs to somebody else: whatever that process carries, it is not what was recorded
+        return [p for p in marked(folder.path) if p.pid != leader.pid]
     # a step that was started a moment before its supervisor was killed is not on record, but it has the mark
-    marked = [p for p in _marked(folder.path) if p != leader]
-    return [*([now] if now is not None else []), *marked]
+    others = [p for p in marked(folder.path) if p != leader]
+    return [*([now] if now is not None else []), *others]
 
 
 def end_left_running(folder: JobFolder, state: JobState, grace: float) -> bool:
@@ -64,9 +65,10 @@ def look_again() -> None:
     _scan.cache_clear()
 
 
-def _marked(job_dir: Path) -> list[ProcessIdentity]:
+def marked(job_dir: Path) -> list[ProcessIdentity]:
     """Processes of this user that carry the job's mark and still live."""
-    return [p for p in _scan(int(time.monotonic() / SCAN_SECONDS)).get(str(job_dir), []) if process.is_alive(p)]
+    found = _scan(int(time.monotonic() / SCAN_SECONDS)).get(process.mark_of(job_dir), [])
+    return [p for p in found if process.is_alive(p)]
 
 
 @functools.lru_cache(maxsize=1)

@@ -33,9 +33,12 @@ class LogTail:
 
     def read_lines(self) -> list[str]:
         """New whole lines, decoded; an empty list where there is nothing new or no file yet."""
-        lines = self._split(self._read())
-        if lines or not self._is_replaced():
-            return lines
+        while data := self._read():
+            # more may be there although no line ended in this part
+            if lines := self._split(data):
+                return lines
+        if not self._is_replaced():
+            return []
         last = [_decode(self._rest)] if self._rest else []
         self.close()
         return last + self._split(self._read())

@@ -25,6 +25,11 @@ JOB_MARK = "SFT_TUI_JOB"  # environment variable of every step: the folder of it
 Child = subprocess.Popen[bytes]
 
 
+def mark_of(job_dir: Path) -> str:
+    """The value of the mark: one for each folder, whatever links lead to it."""
+    return str(job_dir.resolve())
+
+
 def boot_id() -> str:
     """Differs after each start of the machine."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
@@ -75,12 +80,13 @@ def start_step(step: Step, log: Path, job_dir: Path) -> Child:
     """Start a step in a session of its own, its output straight into its log. Raises OSError."""
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     # secrets were not written down: this process has them in its own environment
-    additions = {name: value for name, value in step.env.items() if not looks_secret(name)}
+    kept = {name: value for name, value in step.env.items() if not looks_secret(name)}
+    additions = {"PYTHONUNBUFFERED": "1", **kept, JOB_MARK: mark_of(job_dir)}
     try:
         return subprocess.Popen(
             list(step.whole_argv),
             cwd=step.cwd,
-            env=child_environment({"PYTHONUNBUFFERED": "1", **additions, JOB_MARK: str(job_dir)}, step.search_paths),
+            env=child_environment(additions, step.search_paths),
             stdin=subprocess.DEVNULL,
             stdout=descriptor,
             stderr=subprocess.STDOUT,

@@ -22,7 +22,7 @@ from sft_tui.store.atomic import make_private_dir
 from sft_tui.store.job_store import JobFolder, job_number, list_jobs
 
 POLL_SECONDS = 1.0
-LOOK_AGAIN_SECONDS = 5.0  # where there is no lock to watch
+LOOK_AGAIN_SECONDS = 10.0  # a job may come to be held, and what is left of a lost one may end, without a sign
 
 
 @dataclass(frozen=True)
@@ -58,29 +58,27 @@ def find_wait(folder: JobFolder, spec: JobSpec) -> Optional[Wait]:
     return _wait_for_devices(folder, spec)
 
 
-def wait_for_change(jobs_dir: Path, wait: Wait, pause: Callable[[float], bool]) -> None:
+def changed_at(jobs_dir: Path) -> int:
+    """Differs after a job came or went. Take it behind the gate, before `find_wait`. Raises OSError."""
+    return jobs_dir.stat().st_mtime_ns
+
+
+def wait_for_change(jobs_dir: Path, wait: Wait, seen: int, pause: Callable[[float], bool]) -> None:
     """Return when it is worth to look again; `pause` sleeps so many seconds, and says True to end the waiting."""
     watched = [folder for folder in (JobFolder(jobs_dir / job) for job in wait.jobs) if is_supervised(folder)]
-    seen = jobs_dir.stat().st_mtime_ns
-    deadline = None if watched or wait.held else time.monotonic() + LOOK_AGAIN_SECONDS
-    while not pause(POLL_SECONDS):
-        if deadline is not None and time.monotonic() > deadline:
-            return
-        # a job came or went: the one that a held job waits for may be among them
-        if jobs_dir.stat().st_mtime_ns != seen or not all(map(is_supervised, watched)):
+    deadline = time.monotonic() + LOOK_AGAIN_SECONDS
+    while not pause(POLL_SECONDS) and time.monotonic() < deadline:
+        if changed_at(jobs_dir) != seen or not all(map(is_supervised, watched)):
             return
 
 
 def _wait_for_predecessor(folder: JobFolder, spec: JobSpec, wanted: str) -> Optional[Wait]:
-    """A later job of the predecessor's profile counts as well: a failed one is mended by running it again."""
+    """A later job that does all that the predecessor was to do counts as well: it mends a failed one."""
     profile = wanted.partition("-")[2]
     same_profile = profile == spec.plan.profile
-    candidates = [
-        job
-        for job in list_jobs(folder.path.parent)
-        if job.id == wanted
-        or (not same_profile and job.id.partition("-")[2] == profile and job_number(job.id) > job_number(wanted))
-    ]
+    candidates = [job for job in list_jobs(folder.path.parent) if job.id == wanted]
+    if candidates and not same_profile:
+        candidates += _repetitions(candidates[0], profile)
     hint = f"sft-tui jobs stop {spec.id} takes it out of the queue."
     if not candidates:
         return Wait((), f"held: job {wanted}, which it waits for, is no longer there", hint, held=True)
@@ -98,6 +96,17 @@ def _wait_for_predecessor(folder: JobFolder, spec: JobSpec, wanted: str) -> Opti
     if not same_profile:
         hint = f"When sft-tui run {profile} succeeds, this job goes on by itself. {hint}"
     return Wait((newest.id,), f"held: job {newest.id}, which it waits for, has {newest.outcome_text}", hint, held=True)
+
+
+def _repetitions(job: JobFolder, profile: str) -> list[JobFolder]:
+    """Later jobs of that profile which have to do at least the same steps."""
+    found = []
+    for later in list_jobs(job.path.parent):
+        if later.id.partition("-")[2] == profile and job_number(later.id) > job_number(job.id):
+            with contextlib.suppress(SftError):
+                if later.load_spec().wanted_steps >= job.load_spec().wanted_steps:
+                    found.append(later)
+    return found
 
 
 def _wait_for_devices(folder: JobFolder, spec: JobSpec) -> Optional[Wait]:
@@ -120,10 +129,15 @@ def _wait_for_other(other: JobFolder, mine: frozenset[str], our_number: int) -> 
     state = other.load_state()
     if state.finished or (not lives and not left_running(other, state)):
         return None
-    shared = mine & other.load_spec().plan.devices
-    # a queued job that came later lets us go first; a held one stands in nobody's way
-    if not shared or (lives and state.lifecycle == "queued" and (state.held or job_number(other.id) > our_number)):
+    spec = other.load_spec()
+    shared = mine & spec.plan.devices
+    if not shared:
         return None
+    if lives and state.lifecycle == "queued":
+        # who came later lets us go first; who waits for the success of another stands in nobody's way: we may be it
+        unready = (_wait_for_predecessor(other, spec, wanted) for wanted in spec.after)
+        if job_number(other.id) > our_number or any(unready):
+            return None
     if not lives:
         hint = f"sft-tui jobs stop {other.id} ends what is left of it."
         return Wait(

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from typing import Any, Optional
 
-from sft_tui.core.job import Event, EventKind
+from sft_tui.core.job import Event, EventKind, StepExit
 from sft_tui.core.plan import Step
 from sft_tui.store.job_store import JobFolder
 
@@ -24,12 +24,13 @@ class JobRecord:
         self._unsaved = False
         self._unwritten: deque[Event] = deque()
         self._dropped = 0
+        self._exits: list[StepExit] = []
         self._full_since: Optional[float] = None
 
     @property
     def is_behind(self) -> bool:
         """Something could not be written yet."""
-        return self._unsaved or bool(self._unwritten)
+        return self._unsaved or bool(self._unwritten) or bool(self._exits)
 
     def update(self, **changes: Any) -> None:  # noqa: ANN401 - fields of JobState
         """Change the state."""
@@ -45,17 +46,25 @@ class JobRecord:
         """Add a note for people."""
         self.update(notes=(*self.state.notes, text))
 
+    def save_exit(self, record: StepExit) -> None:
+        """Write how a step ended."""
+        self._exits.append(record)
+        self._write_exits()
+
     def emit(self, kind: EventKind, step: Step | None = None, data: dict[str, Any] | None = None) -> None:
         """Append an event."""
         self._unwritten.append(Event(kind=kind, time=time.time(), step=step.id if step else "", data=data or {}))
         self._write_events()
-        while len(self._unwritten) > MAX_UNWRITTEN_EVENTS:
-            self._unwritten.popleft()
+        if len(self._unwritten) > MAX_UNWRITTEN_EVENTS:
+            # what is of most of them can be missed best
+            spare = next((e for e in self._unwritten if e.kind in ("training_step", "progress")), self._unwritten[0])
+            self._unwritten.remove(spare)
             self._dropped += 1
 
     def catch_up(self) -> None:
         """Write again what a full disk had no room for, and say what is missing."""
         self._write_events()
+        self._write_exits()
         if self._unsaved:
             self._save()
         if self._full_since is not None and not self.is_behind:
@@ -73,6 +82,17 @@ class JobRecord:
                 say(f"state not saved: {error}")
             self._unsaved = True
             self._full_since = self._full_since or time.time()
+
+    def _write_exits(self) -> None:
+        while self._exits:
+            try:
+                self.folder.save_exit(self._exits[0])
+            except OSError as error:
+                if not self._full_since:
+                    say(f"exit of {self._exits[0].step} not written: {error}")
+                self._full_since = self._full_since or time.time()
+                return
+            self._exits.pop(0)
 
     def _write_events(self) -> None:
         while self._unwritten:

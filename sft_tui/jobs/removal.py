@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, Mapping, Sequence
 
 from sft_tui.errors import InvalidInputError, SftError
-from sft_tui.jobs.leftovers import left_running, look_again
+from sft_tui.jobs.leftovers import left_running, look_again, marked
 from sft_tui.jobs.queue import gate
 from sft_tui.jobs.true_state import is_supervised, read_state
 from sft_tui.store.job_store import JobFolder, list_jobs
@@ -29,15 +30,19 @@ def _entries(folder: Path) -> Iterator[os.stat_result]:
             yield (Path(parent) / name).lstat()
 
 
-def check_removable(folder: JobFolder) -> None:
-    """Raises InvalidInputError for a job that has not ended, of which something runs, or that another waits for."""
+def check_removable(folder: JobFolder, waited_for: Mapping[str, str]) -> None:
+    """Raises InvalidInputError for a job that has not ended, of which something runs, or that another waits for.
+
+    `waited_for` is what `find_waited_for` found.
+    """
     if folder.path.is_symlink():
         raise InvalidInputError(f"{folder.path} is a link.", "Remove it by hand, if it is yours.")
     try:
         state = folder.load_state()
         recorded, finished = state.finished, read_state(folder).finished
-    except SftError:  # damaged: nothing can be told of it, but whether it has a supervisor
-        recorded = finished = not is_supervised(folder)
+    except SftError:  # damaged: nothing can be told of it, but whether something of it runs
+        look_again()
+        recorded = finished = not is_supervised(folder) and not marked(folder.path)
         state = None
     if not finished:
         raise InvalidInputError(f"Job {folder.id} has not ended.", f"sft-tui jobs stop {folder.id} ends it.")
@@ -48,24 +53,32 @@ def check_removable(folder: JobFolder) -> None:
                 f"Of the lost job {folder.id}, process {left[0].pid} still runs.",
                 f"sft-tui jobs stop {folder.id} ends it.",
             )
-    for other in list_jobs(folder.path.parent):
-        if other.id != folder.id and is_supervised(other) and folder.id in other.load_spec().after:
-            raise InvalidInputError(
-                f"Job {other.id} waits for job {folder.id}.", f"sft-tui jobs stop {other.id} takes it out of the queue."
-            )
+    if (follower := waited_for.get(folder.id)) is not None:
+        raise InvalidInputError(
+            f"Job {follower} waits for job {folder.id}.", f"sft-tui jobs stop {follower} takes it out of the queue."
+        )
 
 
-def remove_job(folder: JobFolder) -> int:
-    """Remove the folder of a finished job; the bytes that became free. Raises InvalidInputError, OSError."""
-    jobs_dir = folder.path.parent
+def find_waited_for(jobs_dir: Path) -> dict[str, str]:
+    """Jobs that others wait for, with one of these."""
+    found: dict[str, str] = {}
+    for job in list_jobs(jobs_dir):
+        with contextlib.suppress(SftError):
+            if is_supervised(job) and job.load_state().lifecycle == "queued":
+                found.update(dict.fromkeys(job.load_spec().after, job.id))
+    return found
+
+
+def remove_jobs(jobs_dir: Path, folders: Sequence[JobFolder]) -> int:
+    """Remove the folders of finished jobs; the bytes that became free. Raises InvalidInputError, OSError."""
     with gate(jobs_dir):
-        check_removable(folder)
-        for half in jobs_dir.glob(f"{_REMOVING}*"):  # from a removal that was killed
-            shutil.rmtree(half)
-        usage = disk_usage(folder.path)
-        # out of sight in one go: nobody may read half a job
-        doomed = jobs_dir / f"{_REMOVING}{folder.id}"
-        folder.path.rename(doomed)
+        waited_for = find_waited_for(jobs_dir)
+        for folder in folders:
+            check_removable(folder, waited_for)
+        usage = sum(disk_usage(folder.path) for folder in folders)
+        for folder in folders:  # out of sight in one go: nobody may read half a job
+            folder.path.rename(jobs_dir / f"{_REMOVING}{folder.id}")
         sync_folder(jobs_dir)
+    for doomed in jobs_dir.glob(f"{_REMOVING}*"):  # with those of a removal that was killed
         shutil.rmtree(doomed)
     return usage

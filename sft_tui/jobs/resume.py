@@ -43,11 +43,16 @@ def find_resume_point(plan: Plan) -> Optional[ResumePoint]:
 
 def newest_of_interrupted(step: Step) -> Optional[ResumePoint]:
     """The newest whole checkpoint that the interrupted step left; None: it was not interrupted, or left none."""
-    begun = completion.find_begun(completion.records_dir(step), step)
-    if begun is None:
-        return None
+    records = completion.records_dir(step)
+    for begun in completion.find_begun(records, step):
+        point = _newest(step, begun.outputs.get(step.checkpoint_dir, {}))
+        if point is not None:
+            return point
+    return None
+
+
+def _newest(step: Step, before: completion.Signature) -> Optional[ResumePoint]:
     folder = Path(step.checkpoint_dir)
-    before = begun.outputs.get(step.checkpoint_dir, {})
     found = [
         point
         for name in completion.new_checkpoints(folder, before)
@@ -70,7 +75,9 @@ def _read_point(step: Step, folder: Path, name: str) -> Optional[ResumePoint]:
     first = folder / "rank_0" / name
     # with several ranks MindFormers wants the folder, and takes each rank's file by the name of rank 0's
     where = (str(first), "True") if step.workers == 1 else (str(folder), name)
-    arguments = ("--load_checkpoint", where[0], "--resume_training", where[1])
+    arguments: tuple[str, ...] = ("--load_checkpoint", where[0], "--resume_training", where[1])
+    if step.workers > 1:  # each rank takes its own file: nothing to transform
+        arguments = (*arguments, "--auto_trans_ckpt", "False")
     return ResumePoint(step.id, steps.pop() or 0, str(first), first.stat().st_mtime, arguments)
 
 

@@ -22,7 +22,7 @@ class Stopping:
         self._record = record
         self._step = step
         self._deadline = time.monotonic() + grace
-        self._killed = False
+        self._killed_at: float | None = None
         self._stop_by = time.time() + grace
         self.saves = trains and grace > 0 and _ask_to_save(step)
         how = "a checkpoint is saved first" if self.saves else "asked to end"
@@ -33,15 +33,20 @@ class Stopping:
 
     def look(self, *, at_once: bool) -> None:
         """Kill what still runs once the time is over, or at once."""
-        if self._killed:
+        if self._killed_at is not None:
             return
         left = self._deadline - time.monotonic()
         if left >= 0 and not at_once:
             self._tell_again(time.time() + left)
             return
-        self._killed = True
+        self._killed_at = time.monotonic()
         count = process.signal_descendants(signal.SIGKILL)
         self._record.emit("kill_sent", self._step, {"processes": count})
+
+    @property
+    def in_vain(self) -> bool:
+        """SIGKILL was sent long ago."""
+        return self._killed_at is not None and time.monotonic() - self._killed_at > process.KILL_SECONDS
 
     def _tell_again(self, stop_by: float) -> None:
         """The countdown goes by the time of day: where that was set, by the new one."""

@@ -14,6 +14,7 @@ from sft_tui.jobs import completion, process, queue
 from sft_tui.jobs.attempt import ORPHAN_GRACE_SECONDS, Attempt, JobStoppedError, StepFailedError, describe_os_error
 from sft_tui.jobs.record import JobRecord, say
 from sft_tui.jobs.requests import Requests
+from sft_tui.jobs.resume import newest_of_interrupted
 from sft_tui.jobs.stopping import describe_left
 from sft_tui.store.atomic import write_atomic
 from sft_tui.store.job_store import JobFolder
@@ -80,6 +81,7 @@ class Supervisor:
         told: Optional[queue.Wait] = None
         while not self.requests.stop:
             with queue.gate(jobs_dir):
+                seen = queue.changed_at(jobs_dir)
                 wait = queue.find_wait(self.folder, self.spec)
                 if wait is None:
                     # still behind the gate: from here on the devices are ours
@@ -91,7 +93,7 @@ class Supervisor:
                 self.record.update(reason=wait.reason, hint=wait.hint, waits_for=wait.jobs, held=wait.held)
                 self.record.emit("job_waits", data={"jobs": wait.jobs, "reason": wait.reason, "held": wait.held})
                 told = wait
-            queue.wait_for_change(jobs_dir, wait, self._pause)
+            queue.wait_for_change(jobs_dir, wait, seen, self._pause)
         raise JobStoppedError
 
     def _pause(self, seconds: float) -> bool:
@@ -115,6 +117,8 @@ class Supervisor:
             return
         done = None if self._forced else completion.find_record(completion.records_dir(step), step)
         if done is None:
+            if step.resume:
+                step = self._resumed(step)
             Attempt(step, self.record, self.requests, grace=self.spec.stop_grace_seconds).run()
             return
         reason = f"done by job {done.job}; command, inputs and outputs are unchanged"
@@ -123,6 +127,13 @@ class Supervisor:
         self.record.emit("step_skipped", step, {"job": done.job})
         if "perplexity" in done.facts:
             self.record.emit("perplexity", step, {k: done.facts[k] for k in ("loss", "perplexity")})
+
+    def _resumed(self, step: Step) -> Step:
+        """The step with the newest checkpoint there is now: since it was planned, its data may have changed."""
+        point = newest_of_interrupted(step)
+        if point is None:
+            self.record.note(f"{step.id} began anew: what it reads has changed, or its checkpoint is gone")
+        return step.model_copy(update={"resume": point.arguments if point else ()})
 
     def _fail_running_step(self, reason: str) -> str:
         """No step may read as running in a job that has ended; the reason with the step's name."""
@@ -138,7 +149,7 @@ class Supervisor:
 def _write_planned_file(file: PlannedFile) -> None:
     path = Path(file.path)
     # the same text keeps its mtime, so that the steps that read it count as done
-    if path.is_file() and path.read_text(encoding="utf-8") == file.text:
+    if completion.has_text(path, file.text):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, file.text)

@@ -46,10 +46,20 @@ def _lost(folder: JobFolder, state: JobState) -> JobState:
             what = f"step {step.id}" if step is not None else "a step"
             reason += f"; {what} still runs as process {left[0].pid}"
             hint = f"sft-tui jobs stop {folder.id} ends it. {hint}"
+    ended = _last_sign_of_life(folder)
     changed = state.model_copy(
-        update={"lifecycle": "finished", "outcome": "lost", "reason": reason, "hint": hint, "stop_by": None}
-    )
-    return changed.with_step(step.id, status="failed", reason="lost") if step else changed
+        update={
+            "lifecycle": "finished", "outcome": "lost", "reason": reason, "hint": hint, "stop_by": None,
+            "ended_at": ended,
+        }
+    )  # fmt: skip
+    return changed.with_step(step.id, status="failed", reason="lost", ended_at=ended) if step else changed
+
+
+def _last_sign_of_life(folder: JobFolder) -> float:
+    """When its supervisor wrote last."""
+    paths = (folder.events, folder.path / "state.json")
+    return max(path.stat().st_mtime for path in paths if path.exists())
 
 
 def _boot_time() -> str:

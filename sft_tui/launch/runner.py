@@ -25,6 +25,12 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
         type=_boolean_or_name,
         help="go on with optimizer state and step counter of the checkpoint; its file name where that is a folder",
     )
+    parser.add_argument(
+        "--auto_trans_ckpt",
+        default=None,
+        type=_boolean_or_name,
+        help="False: each rank loads its own file of a sliced checkpoint",
+    )
     parser.add_argument("--register_path", default="", help="folder of classes that the YAML file registers")
     return parser.parse_args(argv)
 
@@ -55,6 +61,8 @@ def run(arguments: argparse.Namespace) -> None:
     config: Any = MindFormerConfig(arguments.config, run_mode=arguments.run_mode)
     if arguments.load_checkpoint is not None:
         config.load_checkpoint = arguments.load_checkpoint
+    if arguments.auto_trans_ckpt is not None:
+        config.auto_trans_ckpt = arguments.auto_trans_ckpt
     if arguments.resume_training is not None:
         config.resume_training = arguments.resume_training
     _set_output_path(config.output_dir)

@@ -97,6 +97,15 @@ def build_plan(profile: Profile, facts: Facts) -> Plan:
     )
 
 
+def needed_devices(profile: Profile, mode: RunMode, visible_npus: tuple[int, ...]) -> tuple[str, ...]:
+    """What a step has to itself: two trainings on one CPU would only slow each other down."""
+    if profile.environment.device_target == "CPU":
+        return ("cpu",)
+    count = profile.nodes.worker_num if is_distributed(profile, mode) else 1
+    numbers = (visible_npus or tuple(range(count)))[:count]
+    return tuple(f"npu:{number}" for number in numbers)
+
+
 class _PlanBuilder:
     def __init__(self, profile: Profile, facts: Facts) -> None:
         self.profile = profile
@@ -243,18 +252,10 @@ class _PlanBuilder:
                 "env": {"LOG_MF_PATH": self.paths.log_dir(step_id)},
                 "search_paths": search_paths,
                 "training_log": training_log,
-                "devices": self._devices(mode),
+                "devices": needed_devices(self.profile, mode, self.facts.visible_npus),
                 "cwd": self.paths.run_dir,
             }
         )
-
-    def _devices(self, mode: RunMode) -> tuple[str, ...]:
-        """What the step has to itself: two trainings on one CPU would only slow each other down."""
-        if self.profile.environment.device_target == "CPU":
-            return ("cpu",)
-        count = self.profile.nodes.worker_num if is_distributed(self.profile, mode) else 1
-        numbers = (self.facts.visible_npus or tuple(range(count)))[:count]
-        return tuple(f"npu:{number}" for number in numbers)
 
     def _unless_no_evaluation(self, step: Step) -> Step:
         return step.model_copy(update={"not_needed": self._no_evaluation}) if self._no_evaluation else step

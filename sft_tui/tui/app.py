@@ -14,7 +14,7 @@ from sft_tui.core.job import Event
 from sft_tui.core.plan import Plan
 from sft_tui.core.terminal_text import neutralise
 from sft_tui.errors import SftError
-from sft_tui.paths import jobs_dir, profiles_dir, styles_dir
+from sft_tui.paths import profiles_dir, styles_dir
 from sft_tui.store.job_store import JobFolder
 from sft_tui.store.profile_store import list_profiles, load_profile_data, parse_typed
 from sft_tui.tui import bridge
@@ -229,7 +229,7 @@ class SftApp(App[None], inherit_bindings=False):
         if self.session.nothing_remains:
             self.say("Nothing remains to be done: Results (F9). ctrl+t runs the step in view once more.")
         else:
-            self._submit_or_resume(plan, "")
+            self._background.run(lambda: bridge.submit_or_offer(plan, ""))
 
     def action_run_step(self) -> None:
         """Run this step, and what it needs that is not there yet."""
@@ -242,25 +242,8 @@ class SftApp(App[None], inherit_bindings=False):
             self.say(f"Not needed: {chosen[0].not_needed}" if chosen else "This profile does without this step.")
             return
         # asked for by hand, a step that is done runs again
-        self._submit_or_resume(plan.only(mine), mine[0] if set(mine) <= self.session.current_steps else "")
-
-    def _submit_or_resume(self, plan: Plan, from_step: str) -> None:
-        """Submit; where training was interrupted, ask whether it goes on or begins again."""
-        point = self.session.resume
-        if point is None or all(step.id != point.step_id for step in plan.steps):
-            self._submit(plan, from_step)
-            return
-
-        def answered(key: str | None) -> None:
-            if key == "r":
-                self._submit(plan.with_step(point.step_id, resume=point.arguments), from_step)
-            elif key == "b":
-                self._submit(plan, from_step)
-
-        from sft_tui.tui.screens.confirm import Choose
-
-        question = f"Training was interrupted. Its newest whole checkpoint is that of step {point.done}."
-        self.push_screen(Choose(question, {"r": "resume there", "b": "begin again"}), answered)
+        part, from_step = plan.only(mine), mine[0] if set(mine) <= self.session.current_steps else ""
+        self._background.run(lambda: bridge.submit_or_offer(part, from_step))
 
     def _fit_plan(self) -> Plan | None:
         plan, errors = self.session.plan, self.session.errors
@@ -275,13 +258,19 @@ class SftApp(App[None], inherit_bindings=False):
             self.say("There is no plan yet: Review & launch (F7) says why.", bad=True)
         return None
 
-    def _submit(self, plan: Plan, from_step: str) -> None:
-        def submit() -> bridge.JobSubmitted:
-            from sft_tui.jobs import client
+    @on(bridge.ResumeOffered)
+    def _resume_offered(self, message: bridge.ResumeOffered) -> None:
+        from sft_tui.tui.screens.confirm import Choose
 
-            return bridge.JobSubmitted(plan.profile, client.submit(jobs_dir(), plan, from_step=from_step))
+        plan, point = message.plan, message.point
 
-        self._background.run(submit)
+        def answered(key: str | None) -> None:
+            if key in ("r", "b"):
+                wanted = plan.with_step(point.step_id, resume=point.arguments) if key == "r" else plan
+                self._background.run(lambda: bridge.submit(wanted, message.from_step))
+
+        question = f"Training was interrupted. Its newest whole checkpoint is that of step {point.done}."
+        self.push_screen(Choose(question, {"r": "resume there", "b": "begin again"}), answered)
 
     @on(bridge.JobSubmitted)
     def _submitted(self, message: bridge.JobSubmitted) -> None:

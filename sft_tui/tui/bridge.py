@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 
 from sft_tui.core.job import Event, JobState, StepState
+from sft_tui.core.plan import Plan
 from sft_tui.core.profile import Profile
+from sft_tui.paths import jobs_dir
 from sft_tui.store.job_store import JobFolder
 
 if TYPE_CHECKING:  # what looks at the machine is imported by the thread that does: the first paint does not wait
@@ -53,6 +55,15 @@ class JobSubmitted(Message):
 
 
 @dataclass
+class ResumeOffered(Message):
+    """A plan that was to be submitted holds a training that was interrupted."""
+
+    plan: Plan
+    from_step: str
+    point: ResumePoint
+
+
+@dataclass
 class JobUpdated(Message):
     """A job changed, or its log grew."""
 
@@ -79,10 +90,28 @@ class BackgroundFailed(Message):
     task: str = ""
 
 
+def submit_or_offer(plan: Plan, from_step: str) -> JobSubmitted | ResumeOffered:
+    """Submit the plan; where its training can go on from a checkpoint, that is asked first."""
+    from sft_tui.jobs.client import find_offer
+
+    order = [step.id for step in plan.steps]
+    point = find_offer(jobs_dir(), plan)
+    if point is not None and (not from_step or order.index(from_step) > order.index(point.step_id)):
+        return ResumeOffered(plan, from_step, point)
+    return submit(plan, from_step)
+
+
+def submit(plan: Plan, from_step: str) -> JobSubmitted:
+    """Submit the plan."""
+    from sft_tui.jobs import client
+
+    return JobSubmitted(plan.profile, client.submit(jobs_dir(), plan, from_step=from_step))
+
+
 def look_at(profile: Profile) -> ProfileExamined:
     """Examine the profile, and see which steps need not run again and what the run brought."""
+    from sft_tui.jobs.client import find_offer
     from sft_tui.jobs.completion import current_steps
-    from sft_tui.jobs.resume import find_resume_point
     from sft_tui.launch.steps import work_paths
     from sft_tui.preflight import examine
 
@@ -90,7 +119,8 @@ def look_at(profile: Profile) -> ProfileExamined:
     summary = load_summary(Path(work_paths(profile).summary))
     if findings.plan is None:
         return ProfileExamined(profile, findings, frozenset(), summary, None)
-    return ProfileExamined(profile, findings, current_steps(findings.plan), summary, find_resume_point(findings.plan))
+    offer = find_offer(jobs_dir(), findings.plan)
+    return ProfileExamined(profile, findings, current_steps(findings.plan), summary, offer)
 
 
 def load_summary(path: Path) -> RunSummary | None:

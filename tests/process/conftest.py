@@ -129,7 +129,7 @@ def is_running(pid: int) -> bool:
 
 
 def _clean_up(jobs_dir: Path) -> None:
-    marks = {f"{process.JOB_MARK}={folder.path}".encode() for folder in list_jobs(jobs_dir)}
+    marks = {f"{process.JOB_MARK}={process.mark_of(folder.path)}".encode() for folder in list_jobs(jobs_dir)}
     for folder in list_jobs(jobs_dir):
         with contextlib.suppress(SftError):  # a state that a test damaged
             process.signal_process(folder.load_state().supervisor, signal.SIGKILL)

@@ -15,7 +15,7 @@ from sft_tui.core.job import JobState
 from sft_tui.core.plan import Plan, Step
 from sft_tui.errors import InvalidInputError
 from sft_tui.jobs import client, process
-from sft_tui.jobs.removal import remove_job
+from sft_tui.jobs.removal import remove_jobs
 from sft_tui.store.job_store import JobFolder, job_number, list_jobs
 
 SCRIPTS = {"quick": "exit 0", "bad": "exit 7", "long": "exec sleep 600", "deaf": "trap '' TERM; sleep 600 & wait; wait"}
@@ -90,7 +90,7 @@ class JobMachine(RuleBasedStateMachine):
             return
         finished = self.state(job).finished
         try:
-            remove_job(self.folder(job))
+            remove_jobs(self.jobs_dir, [self.folder(job)])
         except InvalidInputError:
             assert not finished or "kill" in self.account[job][2]
             return
@@ -129,7 +129,7 @@ class JobMachine(RuleBasedStateMachine):
         return client.read_state(self.folder(job))
 
     def teardown(self):
-        marks = {f"{process.JOB_MARK}={self.folder(job).path}".encode() for job in self.account}
+        marks = {f"{process.JOB_MARK}={process.mark_of(self.folder(job).path)}".encode() for job in self.account}
         for job in self.account:
             client.stop(self.folder(job), at_once=True)
         for job in self.account:

@@ -143,7 +143,7 @@ class Cell:
 
     def marked(self):
         """Living processes of the job's steps, looked up without the product."""
-        mark = f"{process.JOB_MARK}={self.folder.path}".encode()
+        mark = f"{process.JOB_MARK}={process.mark_of(self.folder.path)}".encode()
         return {pid for pid in living() if mark in read_proc(pid, "environ").split(b"\0")}
 
     def supervisors(self):

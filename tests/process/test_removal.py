@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 
 import pytest
 
 from sft_tui.errors import InvalidInputError
-from sft_tui.jobs import client
-from sft_tui.jobs.removal import disk_usage, remove_job
+from sft_tui.jobs import client, process
+from sft_tui.jobs.removal import disk_usage, remove_jobs
 from sft_tui.store.job_store import list_jobs
 
 
@@ -31,7 +32,7 @@ def test_a_finished_job_goes_and_what_it_made_stays(lab, sft):
 
 def test_the_number_of_a_removed_job_does_not_come_back(lab):
     folder, _ = lab.run(lab.step("one", "true"))
-    remove_job(folder)
+    remove_jobs(lab.jobs_dir, [folder])
     again, _ = lab.run(lab.step("one", "true"))
     assert again.id == "2-p"
 
@@ -55,7 +56,7 @@ def test_a_running_job_and_one_that_is_waited_for_stay(lab, sft, eventually):
     follower = client.submit(lab.jobs_dir, lab.plan(step, profile="other"), after=(running.id,))
     eventually(lambda: client.read_state(follower).held, "the follower is held")
     with pytest.raises(InvalidInputError, match=f"Job {follower.id} waits for job {running.id}"):
-        remove_job(running)
+        remove_jobs(lab.jobs_dir, [running])
     client.stop(follower)
     lab.wait(follower)
     assert sft("jobs", "rm", "--finished", "--yes").returncode == 0
@@ -66,10 +67,19 @@ def test_a_lost_job_of_which_something_runs_stays(lab):
     folder = lab.submit(lab.step("one", "sleep 60"))
     lab.kill_supervisor(folder, "one")
     with pytest.raises(InvalidInputError, match="still runs"):
-        remove_job(folder)
+        remove_jobs(lab.jobs_dir, [folder])
     client.stop(folder)
-    remove_job(folder)
+    remove_jobs(lab.jobs_dir, [folder])
     assert ids(lab) == []
+
+
+def test_a_damaged_job_of_which_something_runs_stays(lab):
+    folder = lab.submit(lab.step("one", "sleep 60"))
+    state = lab.kill_supervisor(folder, "one")
+    (folder.path / "state.json").write_text("{}")
+    with pytest.raises(InvalidInputError, match="has not ended"):
+        remove_jobs(lab.jobs_dir, [folder])
+    process.signal_process(state.step("one").process, signal.SIGKILL)
 
 
 def test_a_part_of_an_id_is_not_enough(lab, sft):
@@ -82,12 +92,12 @@ def test_a_part_of_an_id_is_not_enough(lab, sft):
 def test_a_damaged_job_can_be_removed_and_a_link_is_not_followed(lab, tmp_path):
     folder, _ = lab.run(lab.step("one", "true"))
     (folder.path / "state.json").write_text("{half")
-    remove_job(folder)
+    remove_jobs(lab.jobs_dir, [folder])
     target = tmp_path / "elsewhere"
     target.mkdir()
     (target / "state.json").write_text("{}")
     (lab.jobs_dir / "7-link").symlink_to(target)
     linked = next(f for f in list_jobs(lab.jobs_dir) if f.id == "7-link")
     with pytest.raises(InvalidInputError, match="is a link"):
-        remove_job(linked)
+        remove_jobs(lab.jobs_dir, [linked])
     assert (target / "state.json").exists()

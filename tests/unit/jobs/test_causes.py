@@ -37,14 +37,14 @@ def test_a_kill_in_our_cgroup_is_told(machine, version, container):
     kills = machine(version, ours=3, all_of_it=3, inside_container=container)()
     assert kills.describe() == ""
     machine(version, ours=5, all_of_it=5, inside_container=container)
-    assert kills.describe() == "the kernel killed 2 processes of it for memory"
+    assert kills.describe() == "the kernel killed 2 processes of its cgroup for memory"
     kills.close()
 
 
 def test_a_kill_elsewhere_on_the_machine_is_told_as_such(machine):
     kills = machine(2, ours=1, all_of_it=1)()
     machine(2, ours=1, all_of_it=2)
-    assert kills.describe() == "the kernel killed a process of this machine for memory meanwhile"
+    assert kills.describe() == "the kernel killed a process of this machine for memory"
     kills.close()
 
 
@@ -53,7 +53,7 @@ def test_the_kernel_log_gives_the_name_of_what_was_killed_since(machine):
     with machine.log.open("a") as log:
         log.write("4,2,9,-;Out of memory: Killed process 4242 (python) total-vm:99kB, anon-rss:9kB\n")
     machine(2, ours=1, all_of_it=1)
-    assert kills.describe() == "the kernel killed a process of it for memory: process 4242 (python)"
+    assert kills.describe() == "the kernel killed a process of its cgroup for memory: process 4242 (python)"
     kills.close()
 
 
