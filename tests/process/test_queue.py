@@ -177,3 +177,46 @@ def test_a_waiting_supervisor_that_is_killed_is_lost_and_its_turn_goes_to_the_ne
     (lab.home / "a" / "go").touch()
     assert lab.wait(third).outcome == "succeeded"
     assert not (lab.home / "b" / "ran").exists()
+
+
+def test_a_failed_predecessor_can_be_run_again_on_the_device_that_its_follower_needs(lab, on_device, eventually):
+    """The follower is older than the job that it waits for now: it must not make that one wait."""
+    first = on_device("a", "exit 1")
+    lab.wait(first)
+    follower = on_device("b", "true", after=(first.id,))
+    eventually(lambda: client.read_state(follower).held, "the follower is held")
+    blocker = on_device("c", HOLD)
+    lab.step_runs(blocker, "train")
+    again = on_device("a", "true")
+    eventually(lambda: client.read_state(follower).waits_for == (again.id,), "the follower waits for it")
+    (lab.home / "c" / "go").touch()
+    assert [lab.wait(job).outcome for job in (again, follower)] == ["succeeded"] * 2
+
+
+def test_a_job_behind_one_that_comes_to_be_held_starts(lab, on_device, waits):
+    first = on_device("a", f"{HOLD}; exit 1", devices=())
+    lab.step_runs(first, "train")
+    follower = on_device("b", "true", after=(first.id,))
+    waits(follower)
+    assert lab.wait(on_device("c", "true")).outcome == "succeeded"
+
+
+def test_a_part_of_what_failed_does_not_release_its_followers(lab, eventually):
+    steps = (lab.step("one", "true"), lab.step("two", "test -e ok"))
+    failed, _ = lab.run(*steps)
+    other = lab.step("one", "touch ran").model_copy(update={"cwd": str(lab.home / "other")})
+    follower = client.submit(lab.jobs_dir, lab.plan(other, profile="other"), after=(failed.id,))
+    eventually(lambda: client.read_state(follower).held, "it is held")
+    lab.run(*steps, until_step="one")
+    (lab.work / "ok").touch()
+    assert client.read_state(follower).lifecycle == "queued"
+    lab.run(*steps)
+    assert lab.wait(follower).outcome == "succeeded"
+
+
+def test_behind_another_profile_the_own_running_job_is_still_in_the_way(lab, on_device):
+    own = on_device("a", HOLD, devices=())
+    other = on_device("b", HOLD, devices=())
+    lab.step_runs(own, "train")
+    with pytest.raises(InvalidInputError, match=f"runs already as job {own.id}"):
+        on_device("a", "true", devices=(), after=(other.id,))

@@ -105,6 +105,7 @@ def test_of_several_ranks_all_must_have_it_whole(lab, eventually):
     assert point.done == 10
     assert point.arguments == (
         "--load_checkpoint", str(training.folder), "--resume_training", "sft_rank_0-1_10.ckpt",
+        "--auto_trans_ckpt", "False",
     )  # fmt: skip
 
 
@@ -152,15 +153,56 @@ def test_a_resumption_that_ends_before_it_saves_leaves_the_earlier_checkpoint(tr
     assert find_resume_point(training.plan()).done == 10
 
 
-def test_a_training_that_ended_by_itself_without_what_it_promised_is_no_beginning(training, lab):
-    plan = training.plan()
-    missing = Output(path=str(lab.work / "never"), kind="conversation")
-    plan = plan.with_step("train", outputs=(*plan.step("train").outputs, missing))
+def test_a_training_whose_weights_were_not_loaded_is_no_beginning(training, lab):
+    line = "Network parameters are not loaded: (['model.w'], [])"
+    plan = training.plan(f'echo "{line}"; while [ ! -e go ]; do sleep 0.05; done')
+    loaded = Output(path=str(lab.work), kind="weights_loaded")
+    plan = plan.with_step("train", outputs=(*plan.step("train").outputs, loaded))
     job = training.start(plan)
     training.save("sft_rank_{}-1_10.ckpt", 10)
     (lab.work / "go").touch()
-    assert "exit code 0, but" in lab.wait(job).reason
+    assert "got nothing from the checkpoint" in lab.wait(job).reason
     assert find_resume_point(plan) is None
+
+
+def test_an_attempt_that_left_nothing_does_not_hide_what_an_earlier_one_left(training):
+    job = training.start()
+    training.save("sft_rank_{}-1_10.ckpt", 10)
+    training.interrupt(job)
+    training.interrupt(training.start())  # begun anew, and stopped at once
+    assert find_resume_point(training.plan()).done == 10
+    job = training.start()
+    training.save("sft_rank_{}_1-1_4.ckpt", 4)
+    training.interrupt(job)
+    assert find_resume_point(training.plan()).done == 4  # the newest attempt that left something
+
+
+def test_data_that_changes_while_a_resumption_waits_is_trained_on_from_the_beginning(training, lab, eventually):
+    job = training.start()
+    training.save("sft_rank_{}-1_10.ckpt", 10)
+    training.interrupt(job)
+    plan = training.plan()
+    plan = plan.with_step("train", resume=find_resume_point(plan).arguments)
+    blocker = lab.step("one", "while [ ! -e go ]; do sleep 0.05; done").model_copy(update={"cwd": str(lab.home / "b")})
+    first = client.submit(lab.jobs_dir, lab.plan(blocker, profile="first"))
+    waiting = client.submit(lab.jobs_dir, plan, after=(first.id,))
+    (lab.work / "data").write_text("other data")
+    (lab.home / "b").mkdir(exist_ok=True)
+    (lab.home / "b" / "go").touch()
+    log = waiting.step_log("train")
+    eventually(lambda: log.is_file() and log.read_text(), "it has started")
+    assert "--resume_training" not in log.read_text()
+    assert "train began anew" in client.read_state(waiting).notes[0]
+    client.stop(waiting)
+
+
+def test_while_a_job_of_the_profile_lives_nothing_is_offered(training, lab):
+    job = training.start()
+    training.save("sft_rank_{}-1_10.ckpt", 10)
+    plan = training.plan()
+    assert client.find_offer(lab.jobs_dir, plan) is None
+    training.interrupt(job)
+    assert client.find_offer(lab.jobs_dir, plan).done == 10
 
 
 @pytest.mark.parametrize("victim", ["leader", "supervisor"])

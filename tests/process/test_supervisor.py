@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from sft_tui.core.plan import PlannedFile
-from sft_tui.errors import InvalidInputError
+from sft_tui.errors import InvalidInputError, SftError
 from sft_tui.jobs import client, process
 
 
@@ -265,7 +265,7 @@ def test_a_deleted_job_folder_does_not_leave_a_supervisor_for_ever(lab, eventual
 
 
 def test_a_pid_that_belongs_to_somebody_else_is_never_signalled(lab):
-    folder = lab.submit(lab.step("one", "sleep 60"))
+    folder = lab.submit(lab.step("one", "exec sleep 60"))
     leader = lab.kill_supervisor(folder, "one").step("one").process
 
     def earlier(data):
@@ -279,13 +279,25 @@ def test_a_pid_that_belongs_to_somebody_else_is_never_signalled(lab):
     assert process.is_alive(leader)
 
 
+def test_a_worker_is_found_although_the_leaders_pid_belongs_to_somebody_else_by_now(lab, is_running):
+    folder = lab.submit(lab.step("one", "setsid sh -c 'echo $$ > worker; exec sleep 60' & exec sleep 60"))
+    worker = lab.pid_in("worker")
+    leader = lab.kill_supervisor(folder, "one").step("one").process
+    edit_state(folder, lambda data: data["steps"][0]["process"].update(start_ticks=1))
+    assert f"process {worker}" in client.read_state(folder).reason
+    assert client.stop(folder)
+    assert not is_running(worker)
+    assert process.is_alive(leader)
+
+
 def test_a_supervisor_pid_that_belongs_to_somebody_else_is_never_signalled(lab):
     folder = lab.submit(lab.step("one", "sleep 60"))
     supervisor = lab.step_runs(folder, "one").supervisor
     bystander = subprocess.Popen(["sleep", "60"])
     try:
         edit_state(folder, lambda data: data["supervisor"].update(pid=bystander.pid))
-        assert not client.stop(folder)
+        with pytest.raises(SftError, match="cannot be reached"):
+            client.stop(folder)
         assert bystander.poll() is None
         assert process.is_alive(supervisor)
     finally:

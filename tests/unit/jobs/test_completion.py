@@ -19,6 +19,7 @@ from sft_tui.jobs.completion import (
     save_record,
     sign_inputs,
     sign_outputs,
+    sign_worker_logs,
     signature,
 )
 
@@ -148,11 +149,11 @@ def test_the_worker_that_knows_the_cause_is_quoted_not_the_loud_one(tmp_path):
     shutil.copy(LOGS / "fail_silent_worker_1.log", workers / "worker_1.log")
     (workers / "worker_10.log").write_text("ValueError: of an earlier run with more workers\n")
     step = make_step(tmp_path, training_log=str(workers / "worker_1.log"))
-    assert first_error(step, log) == "RuntimeError: Invalid backend: CPU"
+    assert first_error(step, log, {}) == "RuntimeError: Invalid backend: CPU"
 
 
 def test_without_logs_there_is_no_reason(tmp_path):
-    assert first_error(make_step(tmp_path), tmp_path / "none.log") == ""
+    assert first_error(make_step(tmp_path), tmp_path / "none.log", {}) == ""
 
 
 def test_a_worker_that_did_not_load_is_not_hidden_by_the_last_one(tmp_path):
@@ -180,3 +181,12 @@ def test_a_step_whose_input_is_about_to_change_is_not_current_nor_is_what_follow
     assert current_steps(plan) == {"s", "t"}
     changed = plan.model_copy(update={"files": (PlannedFile(path=str(config), text="epochs: 2"),)})
     assert current_steps(changed) == frozenset()
+
+
+def test_the_logs_of_an_earlier_run_are_not_quoted(tmp_path):
+    step = make_step(tmp_path, training_log=str(tmp_path / "worker_1.log"))
+    (tmp_path / "worker_0.log").write_text("RuntimeError: yesterday's\n")
+    before = sign_worker_logs(step)
+    log = tmp_path / "step.log"
+    log.write_text("OSError: Address already in use\n")
+    assert first_error(step, log, before) == "OSError: Address already in use"
