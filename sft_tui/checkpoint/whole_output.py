@@ -1,17 +1,21 @@
-"""Writes a big file so that whoever looks finds the old one or the whole new one, never a half."""
+"""Writes big files so that whoever looks finds the old one or the whole new one, never a half."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Iterator, Sequence, Union
+from typing import Iterator, Optional, Sequence, Union
 
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
 from sft_tui.whole_file import not_written, partial_name, sync_folder
 
 SUFFIX = ".ckpt"
+# So that the disk works while we do: what was written is brought to it every so many bytes, by a thread of its own.
+SYNC_BYTES = 128 * 1024 * 1024
 
 
 def check_output(output: Path, inputs: Sequence[Path], needed: int, *, force: bool) -> None:
@@ -21,7 +25,7 @@ def check_output(output: Path, inputs: Sequence[Path], needed: int, *, force: bo
     """
     try:
         _check_name(output, inputs, force)
-        _check_room(output, needed)
+        check_room(output, needed)
     except OSError as error:
         raise not_written(output, error) from error
 
@@ -38,7 +42,8 @@ def _check_name(output: Path, inputs: Sequence[Path], force: bool) -> None:
         raise InvalidInputError(f"{output} exists already.", "Give --force to replace it, or another name.")
 
 
-def _check_room(output: Path, needed: int) -> None:
+def check_room(output: Path, needed: int) -> None:
+    """See that `needed` bytes fit on the disk of `output`, and that something can be made there. Raises OSError too."""
     folder = output.parent
     while not folder.exists():
         folder = folder.parent
@@ -54,6 +59,27 @@ def _check_room(output: Path, needed: int) -> None:
         )
 
 
+def remove_leftovers(output: Path) -> None:
+    """Remove what a killed run left of this very output: hidden, partial, and locked by nobody."""
+    for left in output.parent.glob(f".{output.name}.*.partial"):
+        with suppress(OSError):
+            handle = os.open(left, os.O_RDONLY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if left.is_dir():
+                    shutil.rmtree(left)
+                else:
+                    left.unlink()
+            finally:
+                os.close(handle)
+
+
+def lock_partial(handle: int) -> None:
+    """Show that somebody still works at this; where a file system has no locks, nothing is removed."""
+    with suppress(OSError):
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 class PartialFile:
     """A new file under a hidden name beside its target. All methods raise EnvironmentNotFitError."""
 
@@ -65,11 +91,18 @@ class PartialFile:
             self._stream = self._path.open("xb")
         except OSError as error:
             raise not_written(target, error) from error
+        lock_partial(self._stream.fileno())
+        self._sync = _BackgroundSync(self._stream.fileno())
+        self._unsynced = 0
 
     def write(self, data: Union[bytes, memoryview]) -> None:
         """Append all of the data."""
         try:
             self._stream.write(data)
+            self._unsynced += len(data)
+            if self._unsynced >= SYNC_BYTES:
+                self._sync.ask()
+                self._unsynced = 0
         except OSError as error:
             raise not_written(self._target, error) from error
 
@@ -77,6 +110,7 @@ class PartialFile:
         """Bring everything to the disk."""
         try:
             self._stream.flush()
+            self._sync.close()
             os.fsync(self._stream.fileno())
             self._stream.close()
         except OSError as error:
@@ -92,10 +126,53 @@ class PartialFile:
 
     def discard(self) -> None:
         """Remove what was not published."""
+        with suppress(OSError):
+            self._sync.close()
         with suppress(OSError):  # closing flushes, and fails again on a full disk
             self._stream.close()
         with suppress(OSError):
             self._path.unlink()
+
+
+class _BackgroundSync:
+    """A thread that syncs a file whenever it is asked to. Its error is raised at the next call."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+        self._asked = threading.Event()
+        self._done = False
+        self._error: Optional[OSError] = None
+        self._thread: Optional[threading.Thread] = None
+
+    def ask(self) -> None:
+        """Sync soon."""
+        if self._error is not None:
+            raise self._error
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="sync", daemon=True)
+            self._thread.start()
+        self._asked.set()
+
+    def close(self) -> None:
+        """Wait for the thread, and end it."""
+        self._done = True
+        self._asked.set()
+        if self._thread is not None:
+            self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        while True:
+            self._asked.wait()
+            self._asked.clear()
+            if self._done:
+                return
+            try:
+                os.fdatasync(self._handle)
+            except OSError as error:
+                self._error = error
+                return
 
 
 @contextmanager

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sft_tui.checkpoint.safetensors_header import MAX_HEADER_BYTES, load_header
-from sft_tui.checkpoint.safetensors_index import INDEX_NAME, load_tensor_entries
+from sft_tui.checkpoint.safetensors_header import load_header
+from sft_tui.checkpoint.source_file import MAX_JSON_BYTES
+from sft_tui.checkpoint.weight_files import SAFETENSORS, load_tensor_entries
 from sft_tui.errors import InvalidInputError
 
+INDEX_NAME = SAFETENSORS.index
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9976576152\n"
 FOUR = b"\0\1\2\3"
 
@@ -71,7 +73,7 @@ def test_a_truncated_shard_is_named(hf_dir, cut):
         assert "'lm_head.weight'" in error.message
 
 
-@pytest.mark.parametrize("length", [MAX_HEADER_BYTES, MAX_HEADER_BYTES + 1, 2**63, 2**64 - 1])
+@pytest.mark.parametrize("length", [MAX_JSON_BYTES, MAX_JSON_BYTES + 1, 2**63, 2**64 - 1])
 def test_a_header_longer_than_the_file_or_the_limit_is_refused(tmp_path, write_safetensors, length):
     file = write_safetensors(tmp_path / "model.safetensors", {"a": ("F32", [1], FOUR)}, length=length)
     assert str(file) in refused(file).message
@@ -80,9 +82,9 @@ def test_a_header_longer_than_the_file_or_the_limit_is_refused(tmp_path, write_s
 def test_a_huge_header_is_refused_before_it_is_read(tmp_path):
     file = tmp_path / "model.safetensors"
     with file.open("wb") as stream:
-        stream.write(struct.pack("<Q", MAX_HEADER_BYTES + 1))
-        stream.truncate(2 * MAX_HEADER_BYTES)
-    assert "claims a header" in refused(file).message
+        stream.write(struct.pack("<Q", MAX_JSON_BYTES + 1))
+        stream.truncate(2 * MAX_JSON_BYTES)
+    assert "has a header" in refused(file).message
 
 
 @pytest.mark.parametrize(
@@ -151,7 +153,7 @@ def test_shards_without_their_index_are_refused(hf_dir):
 
 
 def test_a_folder_without_shards_is_refused(tmp_path):
-    assert "no safetensors file" in refused(tmp_path).message
+    assert "no safetensors file and no pytorch_model.bin" in refused(tmp_path).message
     assert "does not exist" in refused(tmp_path / "nowhere").message
 
 
