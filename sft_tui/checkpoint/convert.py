@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Dict, Iterator, Tuple
+from typing import Dict, List, Sequence, Tuple
 
-from sft_tui.checkpoint.ckpt_format import Sink, write_tensor
+from sft_tui.checkpoint.ckpt_format import plan_tensor
 from sft_tui.checkpoint.key_map import find_family_name
 from sft_tui.checkpoint.manifest import (
     FileStamp,
@@ -19,9 +19,9 @@ from sft_tui.checkpoint.manifest import (
     stamp_files,
 )
 from sft_tui.checkpoint.source_model import OutputTensor, SourceModel, load_source_model, plan_output
-from sft_tui.checkpoint.value_work import CastStream
-from sft_tui.checkpoint.whole_output import check_output, open_partial, remove_leftovers
-from sft_tui.core.progress import Progress, ProgressCallback, no_progress
+from sft_tui.checkpoint.value_work import ByteCount, Copy, copy_values
+from sft_tui.checkpoint.whole_output import PartialFile, check_output, open_partial, remove_leftovers
+from sft_tui.core.progress import ProgressCallback, no_progress
 from sft_tui.errors import InvalidInputError
 from sft_tui.whole_file import not_written
 
@@ -63,19 +63,18 @@ def convert_weight(
     source = load_source_model(hf_dir, family)
     tensors = plan_output(source.tensors, dtype)
     stamps = stamp_files(source.files)
-    needed = sum(tensor.file_bytes for tensor in tensors)
+    needed, content = sum(tensor.file_bytes for tensor in tensors), sum(tensor.nbytes for tensor in tensors)
     remove_leftovers(output)
     remove_leftovers(manifest_path(output))
     check_output(output, source.files, needed, force=force)
-    with (
-        CastStream([tensor.cast for tensor in tensors]) as stream,
-        open_partial(output) as weights,
-        open_partial(manifest_path(output)) as note,
-    ):
-        work = _Work(stream, needed, progress)
-        records = [work.write(weights, tensor) for tensor in tensors]
+    with open_partial(output) as weights, open_partial(manifest_path(output)) as note:
+        copied = copy_values(_place(tensors, weights), weights, ByteCount(needed, content, progress))
         _check_unchanged(source, stamps)
-        manifest = Manifest(family, dtype, str(hf_dir.resolve()), stamps, asdict(source.config), tuple(records), needed)
+        records = tuple(
+            TensorRecord(tensor.name, tensor.dims, tensor.tensor_type, checksum)
+            for tensor, checksum in zip(tensors, copied.checksums)
+        )
+        manifest = Manifest(family, dtype, str(hf_dir.resolve()), stamps, asdict(source.config), records, needed)
         note.write(manifest.to_text().encode())
         weights.finish()
         note.finish()
@@ -84,7 +83,7 @@ def convert_weight(
         weights.publish()
         note.publish()
     seconds = time.monotonic() - started
-    return ConvertResult(output, len(tensors), source.parameters, needed, seconds, tuple(stream.warnings))
+    return ConvertResult(output, len(tensors), source.parameters, needed, seconds, tuple(copied.warnings))
 
 
 def same_work(hf_dir: Path, output: Path, family: str, dtype: str) -> bool:
@@ -101,28 +100,16 @@ def same_work(hf_dir: Path, output: Path, family: str, dtype: str) -> bool:
     return is_made_from(output, manifest, family=family, dtype=dtype, sources=stamp_files(source.files))
 
 
-class _Work:
-    """Writes tensor after tensor of a stream, and tells how far it is."""
-
-    def __init__(self, stream: CastStream, total: int, progress: ProgressCallback) -> None:
-        self._stream = stream
-        self._total = total
-        self._progress = progress
-        self._done = 0
-
-    def write(self, sink: Sink, tensor: OutputTensor) -> TensorRecord:
-        """Cast and write one tensor; raises InvalidInputError when the source ends early."""
-        before = self._done
-        chunks = self._counted(tensor)
-        write_tensor(sink, tensor.name, tensor.dims, tensor.tensor_type, tensor.nbytes, chunks)
-        self._done = before + tensor.file_bytes
-        return TensorRecord(tensor.name, tensor.dims, tensor.tensor_type, self._stream.checksum)
-
-    def _counted(self, tensor: OutputTensor) -> Iterator[memoryview]:
-        for chunk in self._stream.chunks(tensor.cast):
-            yield chunk
-            self._done += len(chunk)
-            self._progress(Progress(self._done, self._total, "bytes", tensor.name))
+def _place(tensors: Sequence[OutputTensor], sink: PartialFile) -> List[Copy]:
+    """Write what stands between the values, and say where those go."""
+    copies, offset = [], 0
+    for tensor in tensors:
+        plans = plan_tensor(tensor.name, tensor.dims, tensor.tensor_type, tensor.nbytes, offset)
+        for plan in plans:
+            sink.write_at(plan.offset, memoryview(plan.header))
+        copies.append(Copy(tensor.name, tensor.cast, tuple(plan.content for plan in plans)))
+        offset += tensor.file_bytes
+    return copies
 
 
 def _check_unchanged(source: SourceModel, stamps: Tuple[FileStamp, ...]) -> None:

@@ -11,9 +11,9 @@ from typing import Dict, List, Optional, Tuple
 
 from sft_tui.checkpoint.folder_files import FolderFile, find_unfinished, list_files
 from sft_tui.checkpoint.key_map import FAMILIES
-from sft_tui.checkpoint.model_config import load_model_config
+from sft_tui.checkpoint.model_config import CONFIG_NAME, UnknownFamilyError, parse_model_config
 from sft_tui.checkpoint.precision import DTYPES
-from sft_tui.checkpoint.source_file import LFS_HINT, check_folder, is_lfs_pointer
+from sft_tui.checkpoint.source_file import LFS_HINT, check_folder, is_lfs_pointer, load_json_object
 from sft_tui.checkpoint.source_model import count_parameters, describe_complaints, map_model, plan_output
 from sft_tui.checkpoint.tensor_entry import TensorEntry
 from sft_tui.checkpoint.tensor_map import TensorMap
@@ -31,11 +31,14 @@ _DTYPE_WORDS = {"F32": "fp32", "F16": "fp16", "BF16": "bf16"}
 class CheckpointReport:
     """What a checkpoint folder holds. Sizes in bytes; what could not be found out is None, 0 or empty.
 
+    `model_type` is config.json's word, and `unknown_family` the message of the problem when it is none that we convert.
     `dtype` is the number type of the tensors in `--dtype` words, joined by `+` when they are mixed. `shapes_agree` is
     None when config or tensors could not be read. `output_sizes` is empty when nothing can be converted.
     """
 
     folder: Path
+    model_type: str = ""
+    unknown_family: str = ""
     files: Tuple[FolderFile, ...] = ()
     config: Optional[ModelConfig] = None
     parameters: int = 0
@@ -66,6 +69,7 @@ class CheckpointReport:
         return {
             "folder": str(self.folder),
             "files": [file.to_json() for file in self.files],
+            "model_type": self.model_type,
             "family": self.family,
             "config": asdict(self.config) if self.config else None,
             "parameters": self.parameters,
@@ -85,7 +89,8 @@ def inspect_checkpoint(folder: Path) -> CheckpointReport:
     problems: List[Problem] = []
     try:
         check_folder(folder)
-        config = _config(folder, problems)
+        found = _config(folder, problems)
+        config = found.config
         tokenizer = FAMILIES[config.family].tokenizer if config else "tokenizer.model"
         files, unfinished = list_files(folder, tokenizer), find_unfinished(folder)
     except InvalidInputError as error:
@@ -105,6 +110,8 @@ def inspect_checkpoint(folder: Path) -> CheckpointReport:
     ]
     return CheckpointReport(
         folder=folder,
+        model_type=found.model_type,
+        unknown_family=found.unknown_family,
         files=tuple(files),
         config=config,
         parameters=count_parameters(tensors) if tensors else 0,
@@ -118,12 +125,23 @@ def inspect_checkpoint(folder: Path) -> CheckpointReport:
     )
 
 
-def _config(folder: Path, problems: List[Problem]) -> Optional[ModelConfig]:
+@dataclass(frozen=True)
+class _FoundConfig:
+    model_type: str = ""
+    config: Optional[ModelConfig] = None
+    unknown_family: str = ""
+
+
+def _config(folder: Path, problems: List[Problem]) -> _FoundConfig:
+    path = folder / CONFIG_NAME
+    model_type = ""
     try:
-        return load_model_config(folder)
+        data = load_json_object(path)
+        model_type = str(data.get("model_type", ""))[:80]
+        return _FoundConfig(model_type, parse_model_config(data, str(path)))
     except InvalidInputError as error:
         problems.append(_problem(error))
-        return None
+        return _FoundConfig(model_type, None, error.message if isinstance(error, UnknownFamilyError) else "")
 
 
 def _entries(folder: Path, problems: List[Problem]) -> List[TensorEntry]:

@@ -14,6 +14,10 @@ CONFIG_NAME = "config.json"
 MAX_DIMENSION = 2**31 - 1
 
 
+class UnknownFamilyError(InvalidInputError):
+    """The config is of a model that is not converted here."""
+
+
 def load_model_config(folder: Path) -> ModelConfig:
     """The config of a checkpoint folder; raises InvalidInputError with everything that is wrong with it."""
     path = folder / CONFIG_NAME
@@ -61,7 +65,8 @@ def parse_model_config(data: Mapping[str, object], where: str) -> ModelConfig:
         fields.wrong.append("tie_word_embeddings is false, but MindFormers has no output layer for this family")
     _check_heads(config, data, fields.wrong)
     if fields.wrong:
-        raise InvalidInputError(
+        kind_of_error = InvalidInputError if family else UnknownFamilyError
+        raise kind_of_error(
             f"{where} cannot be used: {'; '.join(fields.wrong)}.",
             "Take config.json from the same place as the weights.",
         )

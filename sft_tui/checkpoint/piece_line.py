@@ -1,26 +1,30 @@
-"""Prepares pieces of tensors on several threads, ahead of who writes them, in order and in bounded memory."""
+"""Works on pieces of tensors on several threads, and gives the results in order."""
 
 from __future__ import annotations
 
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Callable, Deque, Generator, Generic, Iterable, TypeVar
 
-from sft_tui.checkpoint.tensor_values import PIECE_BYTES
+from sft_tui.checkpoint.precision import Workspace
 
-WORKERS = 2  # reading, casting and counting let go of Python's lock, so two processors are really used
-AHEAD = 4  # pieces in work or waiting: each holds up to two rooms
+# Reading, casting, comparing and writing let go of Python's lock, so two processors are really used. Each thread takes
+# a piece all the way, from file to file, while it is in its processor's cache.
+WORKERS = 2
+AHEAD = 2 * WORKERS  # pieces in work or waiting
 
 
 class Rooms:
-    """Memory for one piece, used again and again: as it is read, and as it is cast or compared."""
+    """Memory for one thread, used again and again: as it is read, and as it is cast or compared."""
 
     def __init__(self) -> None:
-        self._read = bytearray(PIECE_BYTES)
+        self._read = bytearray()
         self._other = bytearray()
+        self.workspace = Workspace()
 
     def to_read(self, nbytes: int) -> memoryview:
-        """Room for a piece as it is in the file."""
+        """Room for what is in the file."""
         if nbytes > len(self._read):
             self._read = bytearray(nbytes)
         return memoryview(self._read)
@@ -33,36 +37,41 @@ class Rooms:
 
 
 Piece = TypeVar("Piece")
-Ready = TypeVar("Ready")
+Done = TypeVar("Done")
 
 
-class PieceLine(Generic[Piece, Ready]):
+class PieceLine(Generic[Piece, Done]):
     """Runs `work` over pieces on `WORKERS` threads.
 
-    What iterating gives is in the order of the pieces and valid until the next one is asked for. An exception of `work`
-    is raised where its result is due. Closing the iterator waits for what runs, and drops the rest.
+    What iterating gives is in the order of the pieces. An exception of `work` is raised where its result is due.
+    Closing the iterator waits for what runs, and drops the rest.
     """
 
-    def __init__(self, pieces: Iterable[Piece], work: Callable[[Piece, Rooms], Ready]) -> None:
+    def __init__(self, pieces: Iterable[Piece], work: Callable[[Piece, Rooms], Done]) -> None:
         self._pieces = iter(pieces)
         self._work = work
+        self._rooms: SimpleQueue[Rooms] = SimpleQueue()
 
-    def __iter__(self) -> Generator[Ready, None, None]:
+    def __iter__(self) -> Generator[Done, None, None]:
         pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="pieces")
-        waiting: Deque[tuple[Future[Ready], Rooms]] = deque()
+        waiting: Deque[Future[Done]] = deque()
+        for _ in range(WORKERS):
+            self._rooms.put(Rooms())
         try:
-            for _ in range(AHEAD):
-                self._begin(pool, waiting, Rooms())
+            for piece in self._pieces:
+                waiting.append(pool.submit(self._run, piece))
+                if len(waiting) == AHEAD:
+                    yield waiting.popleft().result()
             while waiting:
-                future, rooms = waiting.popleft()
-                yield future.result()
-                self._begin(pool, waiting, rooms)
+                yield waiting.popleft().result()
         finally:
-            for future, _rooms in waiting:
+            for future in waiting:
                 future.cancel()
             pool.shutdown()
 
-    def _begin(self, pool: ThreadPoolExecutor, waiting: Deque[tuple[Future[Ready], Rooms]], rooms: Rooms) -> None:
-        for piece in self._pieces:
-            waiting.append((pool.submit(self._work, piece, rooms), rooms))
-            return
+    def _run(self, piece: Piece) -> Done:
+        rooms = self._rooms.get()
+        try:
+            return self._work(piece, rooms)
+        finally:
+            self._rooms.put(rooms)

@@ -10,13 +10,16 @@ from types import TracebackType
 from typing import Dict, Iterator, Optional, Sequence, Tuple, Type
 
 from sft_tui.checkpoint.source_file import DOWNLOAD_HINT, not_read
-from sft_tui.checkpoint.tensor_entry import TensorEntry
+from sft_tui.checkpoint.tensor_entry import DTYPE_BYTES, TensorEntry
 from sft_tui.checkpoint.tensor_map import Parameter
 from sft_tui.errors import InvalidInputError
 
-# Big enough that handing it to another thread costs little, small enough for the processor's cache; a multiple of every
-# item size, so that no number is torn.
-PIECE_BYTES = 2 * 1024 * 1024
+# What a thread takes at a time: big enough that handing it over costs little.
+PIECE_BYTES = 8 * 1024 * 1024
+# What it reads, casts and writes at a time: small enough for its processor's cache. A turned matrix is read in strips,
+# which want to be wider.
+BLOCK_BYTES = 1024 * 1024
+TURNED_BLOCK_BYTES = 4 * 1024 * 1024
 Stretch = Tuple[int, int]  # offset from the start of the file, and length, in bytes
 
 
@@ -58,14 +61,19 @@ class Values:
         return (self.runs or tuple(matrix.run for matrix in self.matrices))[0].label
 
     def pieces(self) -> Iterator[Stretch]:
-        """Where to cut: begin and length in bytes; a turned matrix is cut between rows."""
-        unit = self._row_bytes() if self.matrices else self.width
-        step = max(1, PIECE_BYTES // unit) * unit
-        for begin in range(0, self.nbytes, step):
-            yield begin, min(step, self.nbytes - begin)
+        """What to hand to a thread: begin and length in bytes."""
+        return self._cut(0, self.nbytes, PIECE_BYTES)
 
-    def _row_bytes(self) -> int:
-        return sum(matrix.rows for matrix in self.matrices) * self.width
+    def blocks(self, piece: Stretch) -> Iterator[Stretch]:
+        """What to read at a time of a piece: begin and length in bytes."""
+        return self._cut(*piece, TURNED_BLOCK_BYTES if self.matrices else BLOCK_BYTES)
+
+    def _cut(self, begin: int, nbytes: int, step: int) -> Iterator[Stretch]:
+        """Between numbers, and between rows of a turned matrix."""
+        unit = sum(matrix.rows for matrix in self.matrices) * self.width or self.width
+        step = max(1, step // unit) * unit
+        for at in range(begin, begin + nbytes, step):
+            yield at, min(step, begin + nbytes - at)
 
 
 def entry_values(entry: TensorEntry, parameter: Parameter, width: int) -> Values:
@@ -81,29 +89,34 @@ def entry_values(entry: TensorEntry, parameter: Parameter, width: int) -> Values
     return Values(width, entry.nbytes // parts, matrices=(matrix,))
 
 
-class OpenFiles:
-    """Files that several threads read from; opened when first asked for. Raises InvalidInputError."""
+def whole_values(entry: TensorEntry) -> Values:
+    """A tensor as it stands in its file."""
+    run = Run(entry.file, entry.name, ((entry.offset, entry.nbytes),))
+    return Values(DTYPE_BYTES[entry.dtype], entry.nbytes, (run,))
 
-    def __init__(self) -> None:
+
+class OpenFiles:
+    """Files that several threads read from. Raises InvalidInputError."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._files = files
         self._stack = ExitStack()
         self._handles: Dict[Path, int] = {}
 
     def __enter__(self) -> OpenFiles:
+        for file in self._files:
+            try:
+                self._handles[file] = os.open(file, os.O_RDONLY)
+            except OSError as error:
+                self._stack.close()
+                raise not_read(file, error) from error
+            self._stack.callback(os.close, self._handles[file])
         return self
 
     def __exit__(
         self, kind: Optional[Type[BaseException]], value: Optional[BaseException], trace: Optional[TracebackType]
     ) -> None:
         self._stack.close()
-
-    def add(self, file: Path) -> None:
-        """Open a file, if it is not open yet; not to be called while others read."""
-        if file not in self._handles:
-            try:
-                self._handles[file] = os.open(file, os.O_RDONLY)
-            except OSError as error:
-                raise not_read(file, error) from error
-            self._stack.callback(os.close, self._handles[file])
 
     def read(self, values: Values, piece: Stretch, room: memoryview) -> memoryview:
         """The bytes of a piece, in `room`. Raises InvalidInputError naming file and tensor."""

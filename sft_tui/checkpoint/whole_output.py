@@ -8,14 +8,16 @@ import shutil
 import threading
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Iterator, Optional, Sequence, Union
+from typing import Iterator, Optional, Sequence
 
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
 from sft_tui.whole_file import not_written, partial_name, sync_folder
 
 SUFFIX = ".ckpt"
 # So that the disk works while we do: what was written is brought to it every so many bytes, by a thread of its own.
-SYNC_BYTES = 128 * 1024 * 1024
+SYNC_BYTES = 256 * 1024 * 1024
+# Larger writes make ext4 look for large runs of free memory: two to five times slower, seen on Linux 6.
+WRITE_BYTES = 256 * 1024
 
 
 def check_output(output: Path, inputs: Sequence[Path], needed: int, *, force: bool) -> None:
@@ -88,31 +90,38 @@ class PartialFile:
         self._path = partial_name(target)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            self._stream = self._path.open("xb")
+            self._handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         except OSError as error:
             raise not_written(target, error) from error
-        lock_partial(self._stream.fileno())
-        self._sync = _BackgroundSync(self._stream.fileno())
-        self._unsynced = 0
+        lock_partial(self._handle)
+        self._sync = _BackgroundSync(self._handle)
+        self._end = self._unsynced = 0
 
-    def write(self, data: Union[bytes, memoryview]) -> None:
+    def write(self, data: bytes) -> None:
         """Append all of the data."""
+        self.write_at(self._end, memoryview(data))
+        self._end += len(data)
+
+    def write_at(self, offset: int, data: memoryview) -> None:
+        """Write all of the data at that place; several threads may."""
         try:
-            self._stream.write(data)
-            self._unsynced += len(data)
+            while data:
+                written = os.pwrite(self._handle, data[: WRITE_BYTES - offset % WRITE_BYTES], offset)
+                offset += written
+                data = data[written:]
+                self._unsynced += written  # torn between threads now and then; it only says about when to sync
             if self._unsynced >= SYNC_BYTES:
-                self._sync.ask()
                 self._unsynced = 0
+                self._sync.ask()
         except OSError as error:
             raise not_written(self._target, error) from error
 
     def finish(self) -> None:
         """Bring everything to the disk."""
         try:
-            self._stream.flush()
             self._sync.close()
-            os.fsync(self._stream.fileno())
-            self._stream.close()
+            os.fsync(self._handle)
+            self._close()
         except OSError as error:
             raise not_written(self._target, error) from error
 
@@ -128,10 +137,15 @@ class PartialFile:
         """Remove what was not published."""
         with suppress(OSError):
             self._sync.close()
-        with suppress(OSError):  # closing flushes, and fails again on a full disk
-            self._stream.close()
+        with suppress(OSError):
+            self._close()
         with suppress(OSError):
             self._path.unlink()
+
+    def _close(self) -> None:
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
+            os.close(handle)
 
 
 class _BackgroundSync:

@@ -100,7 +100,7 @@ def edit_json() -> Callable[..., None]:
 
 @pytest.fixture(scope="session")
 def make_hf_family(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """make_hf_family("gpt2", "--prefix") gives a folder that make_hf_family.py wrote; the same one for the same words."""
+    """make_hf_family("gpt2", "--prefix") gives a folder that make_hf_family.py wrote, once for the same words."""
     made: Dict[Tuple[str, ...], Path] = {}
 
     def make(*arguments: str) -> Path:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sft_tui.checkpoint import ckpt_format, tensor_values, whole_output
 from sft_tui.checkpoint.ckpt_reader import load_ckpt_entries
 from sft_tui.checkpoint.convert import convert_weight, same_work
 from sft_tui.checkpoint.inspect import inspect_checkpoint
@@ -291,6 +292,22 @@ def test_a_config_of_another_model_stops_it_before_anything_is_written(hf_dir, t
 def test_unknown_words_are_refused(hf_dir, tmp_path, arguments, words):
     with pytest.raises(InvalidInputError, match=words):
         convert_weight(hf_dir, tmp_path / "out.ckpt", **{"family": "llama", **arguments})
+
+
+def test_tensors_cut_into_values_and_pieces_hold_the_same(hf_dir, tmp_path, monkeypatch):
+    whole, cut = tmp_path / "whole.ckpt", tmp_path / "cut.ckpt"
+    convert_weight(hf_dir, whole, family="llama", dtype="fp32")
+    monkeypatch.setattr(ckpt_format, "SLICE_BYTES", 10_004)
+    monkeypatch.setattr(tensor_values, "PIECE_BYTES", 7000)
+    monkeypatch.setattr(tensor_values, "BLOCK_BYTES", 900)
+    monkeypatch.setattr(whole_output, "SYNC_BYTES", 50_000)
+    result = convert_weight(hf_dir, cut, family="llama", dtype="fp32")
+    assert max(len(entry.segments) for entry in load_ckpt_entries(cut)) == 27
+    assert described(cut) == described(whole)
+    assert result.bytes_written == cut.stat().st_size > whole.stat().st_size
+    assert verify_weight(hf_dir, cut, family="llama", dtype="fp32").ok
+    notes = [json.loads(manifest_path(path).read_text())["tensors"] for path in (whole, cut)]
+    assert notes[0] == notes[1]
 
 
 def test_memory_stays_flat_whatever_the_size(make_hf, tmp_path):

@@ -11,7 +11,7 @@ from typing import Dict, Iterator, List
 
 import pytest
 
-from sft_tui.checkpoint.ckpt_format import write_tensor
+from sft_tui.checkpoint.ckpt_format import plan_tensor
 from sft_tui.checkpoint.ckpt_reader import load_ckpt_entries
 from sft_tui.checkpoint.convert import convert_weight
 
@@ -74,10 +74,12 @@ def test_a_training_checkpoint_of_mindspore_is_read_and_written_the_same(tmp_pat
     with copy.open("wb") as sink:
         for entry in entries:
             dims = (0,) if entry.tensor_type == "str" else entry.dims
-            chunks = (
-                chunk for part in entry.segments for chunk in file_chunks(saved, part.offset, part.offset + part.nbytes)
-            )
-            write_tensor(sink, entry.name, dims, entry.tensor_type, entry.nbytes, chunks)
+            plans = plan_tensor(entry.name, dims, entry.tensor_type, entry.nbytes, sink.tell())
+            assert [plan.nbytes for plan in plans] == [part.nbytes for part in entry.segments]
+            for plan, part in zip(plans, entry.segments):
+                sink.write(plan.header)
+                for chunk in file_chunks(saved, part.offset, part.offset + part.nbytes):
+                    sink.write(chunk)
     checksum = 17
     assert copy.stat().st_size == saved.stat().st_size - checksum
     assert digest(copy, copy.stat().st_size) == digest(saved, copy.stat().st_size)
@@ -90,10 +92,10 @@ def digest(path: Path, nbytes: int) -> str:
     return value.hexdigest()
 
 
-def file_chunks(path: Path, begin: int, end: int) -> Iterator[memoryview]:
+def file_chunks(path: Path, begin: int, end: int) -> Iterator[bytes]:
     with path.open("rb") as stream:
         stream.seek(begin)
         while begin < end:
             chunk = stream.read(min(1 << 20, end - begin))
             begin += len(chunk)
-            yield memoryview(chunk)
+            yield chunk
