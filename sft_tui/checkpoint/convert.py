@@ -19,7 +19,7 @@ from sft_tui.checkpoint.manifest import (
     stamp_files,
 )
 from sft_tui.checkpoint.source_model import OutputTensor, SourceModel, load_source_model, plan_output
-from sft_tui.checkpoint.value_work import ByteCount, Copy, copy_values
+from sft_tui.checkpoint.value_work import ByteCount, Copy, copy_values, write_tensor_bytes
 from sft_tui.checkpoint.whole_output import PartialFile, check_output, open_partial, remove_leftovers
 from sft_tui.core.progress import ProgressCallback, no_progress
 from sft_tui.errors import InvalidInputError
@@ -106,7 +106,7 @@ def _place(tensors: Sequence[OutputTensor], sink: PartialFile) -> List[Copy]:
     for tensor in tensors:
         plans = plan_tensor(tensor.name, tensor.dims, tensor.tensor_type, tensor.nbytes, offset)
         for plan in plans:
-            sink.write_at(plan.offset, memoryview(plan.header))
+            write_tensor_bytes(sink, tensor.name, plan.offset, memoryview(plan.header))
         copies.append(Copy(tensor.name, tensor.cast, tuple(plan.content for plan in plans)))
         offset += tensor.file_bytes
     return copies

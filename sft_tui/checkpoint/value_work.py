@@ -11,6 +11,7 @@ from sft_tui.checkpoint.piece_line import PieceLine, Rooms
 from sft_tui.checkpoint.precision import ITEM_BYTES, OVERFLOWING, NonFinite, cast_values, count_non_finite
 from sft_tui.checkpoint.tensor_values import OpenFiles, Stretch, Values, files_of
 from sft_tui.core.progress import Progress, ProgressCallback
+from sft_tui.errors import EnvironmentNotFitError, SftError
 
 
 class Sink(Protocol):
@@ -106,7 +107,7 @@ def copy_values(copies: Sequence[Copy], sink: Sink, progress: Callable[[str, int
     """Read, cast, count, checksum and write tensors, on several threads and in constant memory.
 
     `progress` is told the tensor and how many more bytes of it are written. Raises InvalidInputError when a source ends
-    early, and what `sink` raises.
+    early, SftError naming the tensor when `sink` cannot be written.
     """
     copied = Copied()
     with OpenFiles(files_of([copy.cast.values for copy in copies])) as files:
@@ -143,11 +144,22 @@ def _copy_piece(files: OpenFiles, sink: Sink, piece: _Piece, rooms: Rooms) -> _S
             if (cast.source_type, cast.target_type) in OVERFLOWING:
                 after = count_non_finite(data, cast.target_type, rooms.workspace)
         for first, last, place in copy.parts(cast.to_target(begin), len(data)):
-            sink.write_at(place, data[first:last])
+            write_tensor_bytes(sink, copy.name, place, data[first:last])
         seen.crc32 = zlib.crc32(data, seen.crc32)
         seen.nbytes += len(data)
         _count(seen, held, after)
     return seen
+
+
+def write_tensor_bytes(sink: Sink, name: str, offset: int, data: memoryview) -> None:
+    """Write some bytes of a tensor; raises SftError naming it.
+
+    There was room when the work began, so a full disk is a failure then, and no longer an environment that does not fit.
+    """
+    try:
+        sink.write_at(offset, data)
+    except EnvironmentNotFitError as error:
+        raise SftError(f"Stopped in tensor {name!r}: {error.message}", error.hint) from error
 
 
 def _count(seen: _Seen, held: NonFinite, after: NonFinite) -> None:

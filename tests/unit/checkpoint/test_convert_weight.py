@@ -213,13 +213,13 @@ WITH_A_LIMIT = """
 import resource, sys
 from pathlib import Path
 from sft_tui.checkpoint.convert import convert_weight
-from sft_tui.errors import EnvironmentNotFitError
+from sft_tui.errors import SftError
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 try:
     convert_weight(Path(sys.argv[1]), Path(sys.argv[2]), family="llama", force=True)
-except EnvironmentNotFitError as error:
+except SftError as error:
     print(error.message)
-    sys.exit(4)
+    sys.exit(error.exit_code)
 """
 
 
@@ -229,10 +229,40 @@ def test_a_write_that_fails_half_way_leaves_the_old_file_and_nothing_else(hf_dir
     output.write_bytes(b"old")
     command = [sys.executable, "-c", WITH_A_LIMIT, str(hf_dir), str(output)]
     ran = subprocess.run(command, capture_output=True, text=True)
-    assert (ran.returncode, ran.stderr) == (4, "")
+    assert (ran.returncode, ran.stderr) == (1, "")
+    assert "Stopped in tensor 'model." in ran.stdout
     assert os.strerror(errno.EFBIG) in ran.stdout
     assert names(output.parent) == {"out.ckpt"}
     assert output.read_bytes() == b"old"
+
+
+def test_a_read_error_half_way_names_file_and_tensor(hf_dir, tmp_path, monkeypatch):
+    real = os.preadv
+
+    def failing(handle: int, buffers: list[memoryview], offset: int) -> int:
+        if offset > 100_000:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(handle, buffers, offset)
+
+    monkeypatch.setattr(os, "preadv", failing)
+    with pytest.raises(
+        InvalidInputError, match=r"Tensor 'model\..* .*/model-0000\d-of-00002.safetensors could not be read"
+    ):
+        convert_weight(hf_dir, tmp_path / "to" / "out.ckpt", family="llama")
+    assert names(tmp_path / "to") == set()
+
+
+def test_what_a_killed_run_left_is_removed_and_what_a_living_one_writes_is_not(hf_dir, tmp_path):
+    output = tmp_path / "out.ckpt"
+    stale, others = tmp_path / ".out.ckpt.0123456789ab.partial", tmp_path / ".other.ckpt.0123456789ab.partial"
+    stale.write_bytes(b"half")
+    others.write_bytes(b"half")
+    with whole_output.open_partial(output) as living:
+        convert_weight(hf_dir, output, family="llama")
+        assert not stale.exists()
+        living.finish()
+        assert len(names(tmp_path) - {"hf", "out.ckpt", "out.ckpt.json", others.name}) == 1
+    assert names(tmp_path) == {"hf", "out.ckpt", "out.ckpt.json", others.name}
 
 
 def interrupt(_progress: object) -> None:
