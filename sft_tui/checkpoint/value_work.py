@@ -154,7 +154,7 @@ def _copy_piece(files: OpenFiles, sink: Sink, piece: _Piece, rooms: Rooms) -> _S
 def write_tensor_bytes(sink: Sink, name: str, offset: int, data: memoryview) -> None:
     """Write some bytes of a tensor; raises SftError naming it.
 
-    There was room when the work began, so a full disk is a failure then, and no longer an environment that does not fit.
+    There was room when the work began: a full disk is a failure now, and no longer an environment that does not fit.
     """
     try:
         sink.write_at(offset, data)
