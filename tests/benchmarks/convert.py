@@ -7,8 +7,8 @@ Models are made by tests/golden/make_hf_llama.py (fp16; hidden 2048, 4 of 32 hea
 start to its end: `sft-tui convert-weight`, which syncs what it writes, and `cp FILE COPY && sync COPY`, each writing a
 new file, in turn, with the source in the page cache; the median of the runs is shown. `of cp`: the time of cp for as
 many bytes as the command writes (for --verify: as the .ckpt has), divided by the time of the command; `of cp, source`:
-the same with cp of the source. Peak memory is the VmHWM of the process. `--mindformers` is a Python with MindFormers and
-torch: its convert_pt_to_ms makes the same fp16 .ckpt from the first model, and both results are compared.
+the same with cp of the source. Peak memory is the VmHWM of the process. `--mindformers` is a Python with MindFormers
+and torch: its convert_pt_to_ms makes the same fp16 .ckpt from the first model, and both results are compared.
 """
 
 from __future__ import annotations
