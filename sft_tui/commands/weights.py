@@ -11,6 +11,7 @@ from sft_tui.core.terminal_text import short_duration, short_size
 from sft_tui.errors import InvalidInputError, SftError
 
 if TYPE_CHECKING:
+    from sft_tui.checkpoint.inspect import CheckpointReport
     from sft_tui.checkpoint.verify import VerifyResult
 
 NAMES_SHOWN = 5
@@ -32,10 +33,17 @@ def inspect(arguments: argparse.Namespace) -> int:
         shown = [problem.to_json() for problem in problems]
         print_json({**report.to_json(), "problems": shown, "mindformers": needs})
         return 2 if failed else 0
-    for line in (*describe_checkpoint(report), *describe_weight_needs(needs)):
+    for line in (*describe_checkpoint(report), *_describe_outputs(report), *describe_weight_needs(needs)):
         say(line)
     print_problems(problems)
     return 2 if failed else 0
+
+
+def _describe_outputs(report: CheckpointReport) -> list[str]:
+    if not report.output_sizes:
+        return []
+    sizes = ", ".join(f"{dtype} {short_size(size)}" for dtype, size in report.output_sizes.items())
+    return [f"convert-weight would write a .ckpt of: {sizes}"]
 
 
 def convert_weight(arguments: argparse.Namespace) -> int:

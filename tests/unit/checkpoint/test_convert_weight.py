@@ -163,6 +163,30 @@ def test_values_too_big_for_float16_are_told(tmp_path, make_hf, read_tensors, wr
     assert convert_weight(folder, tmp_path / "b.ckpt", family="llama", dtype="bf16").warnings == (infinite,)
 
 
+def test_nan_is_counted_and_its_tensor_named_once(tmp_path, make_hf, read_tensors, write_safetensors):
+    source = make_hf("--dtype", "bf16", "--tied")
+    tensors = read_tensors(source)
+    kind, shape, data = tensors["model.embed_tokens.weight"]
+    tensors["model.embed_tokens.weight"] = (kind, shape, b"\xc0\x7f\xc1\xff\x80\x7f" + data[6:])
+    write_safetensors(tmp_path / "model.safetensors", tensors)
+    shutil.copy(source / "config.json", tmp_path)
+    assert convert_weight(tmp_path, tmp_path / "out.ckpt", family="llama", dtype="keep").warnings == (
+        "2 values of model.embed_tokens.weight are NaN in the source.",
+        "1 values of model.embed_tokens.weight are infinite in the source.",
+    )
+    assert verify_weight(tmp_path, tmp_path / "out.ckpt", family="llama", dtype="keep").ok
+
+
+def test_a_tensor_without_values_is_named(tmp_path, make_hf, read_tensors, write_safetensors):
+    source = make_hf()
+    tensors = read_tensors(source)
+    tensors["model.norm.weight"] = ("F16", [0], b"")
+    write_safetensors(tmp_path / "model.safetensors", tensors)
+    shutil.copy(source / "config.json", tmp_path)
+    with pytest.raises(InvalidInputError, match=r"'model.norm.weight' in model.safetensors has the shape \[0\]"):
+        convert_weight(tmp_path, tmp_path / "out.ckpt", family="llama")
+
+
 def test_an_output_that_exists_needs_force(hf_dir, tmp_path):
     output = tmp_path / "out.ckpt"
     output.write_bytes(b"old")

@@ -170,6 +170,34 @@ def test_an_index_may_only_name_files_beside_it(hf_dir, name):
     assert "outside its folder" in refused(hf_dir).message
 
 
+@pytest.mark.parametrize("name", ["../x.bin", "/etc/passwd", "sub/x.bin"])
+def test_nor_may_the_index_of_bin_files(hf_dir, as_bin, tmp_path, name):
+    folder = as_bin(hf_dir, tmp_path / "bin", shards=2)
+    index = folder / "pytorch_model.bin.index.json"
+    data = json.loads(index.read_text())
+    data["weight_map"]["lm_head.weight"] = name
+    index.write_text(json.dumps(data))
+    assert "outside its folder" in refused(folder).message
+
+
+def test_bin_files_that_belong_to_training_are_no_weights(hf_dir, as_bin, tmp_path):
+    folder = as_bin(hf_dir, tmp_path / "bin")
+    (folder / "training_args.bin").write_bytes(b"PK")
+    assert len(load_tensor_entries(folder)) == 21
+
+
+def test_an_index_of_bin_files_that_disagrees_is_refused(hf_dir, as_bin, tmp_path):
+    folder = as_bin(hf_dir, tmp_path / "bin", shards=2)
+    first, second = sorted(folder.glob("*.bin"))
+    second.write_bytes(first.read_bytes())
+    assert "is both in pytorch_model-00001-of-00002.bin" in refused(folder).message
+    second.unlink()
+    assert "lacks 1 of 2 shards" in refused(folder).message
+    (folder / "pytorch_model.bin.index.json").unlink()
+    second.write_bytes(first.read_bytes())
+    assert "2 shards but no pytorch_model.bin.index.json" in refused(folder).message
+
+
 def test_a_link_out_of_the_folder_is_refused(hf_dir, tmp_path):
     shard = hf_dir / "model-00001-of-00002.safetensors"
     shard.rename(tmp_path / "elsewhere.safetensors")

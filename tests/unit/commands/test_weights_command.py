@@ -70,6 +70,7 @@ def test_progress_is_in_bytes_with_speed_and_ends_at_the_end(sft, make_llama, tm
         done = [(fact.done, fact.total) for fact in facts if fact.label == label]
         assert done[-1][0] == done[-1][1] > 0
     assert all("/s" in line for line in lines)
+    assert lines[-1].endswith(" lm_head.weight")
 
 
 def test_a_difference_is_an_error_that_names_the_tensor(sft, make_llama, tmp_path):
@@ -143,6 +144,7 @@ def test_inspect_tells_what_mindformers_wants(sft, make_family, words, lines):
     result = sft("inspect", make_family(*words))
     assert result.returncode == 0, result.stderr
     assert all(line in result.stdout for line in lines)
+    assert "convert-weight would write a .ckpt of: fp32 4" in result.stdout
 
 
 def test_a_folder_that_mindformers_loads_as_it_is_needs_no_conversion(sft, make_family):
