@@ -74,7 +74,7 @@ def convert_reversed(
     needed = sum(shard.nbytes for shard in shards)
     stamps = stamp_files([ckpt, config_dir / CONFIG_NAME])
     remove_leftovers(output)
-    check_output_folder(output, needed, force=force)
+    check_output_folder(output, config_dir, needed, force=force)
     with open_partial_folder(output) as folder:
         count = ByteCount(needed, sum(tensor.cast.nbytes for tensor in model.tensors), progress)
         records: List[TensorRecord] = []

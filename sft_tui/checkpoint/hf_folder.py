@@ -6,11 +6,13 @@ import json
 import os
 import shutil
 from contextlib import contextmanager, suppress
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Iterator, List, Optional, Tuple
 
 from sft_tui.checkpoint.model_config import CONFIG_NAME
 from sft_tui.checkpoint.source_file import check_folder, is_lfs_pointer, load_json_object, not_read
+from sft_tui.checkpoint.weight_files import SAFETENSORS
 from sft_tui.checkpoint.whole_output import check_room, lock_partial
 from sft_tui.errors import InvalidInputError
 from sft_tui.whole_file import not_written, partial_name, sync_folder
@@ -23,10 +25,10 @@ COMPANIONS = (
 _FILE_SUFFIXES = (".bin", ".ckpt", ".pt", ".pth", ".safetensors")
 
 
-def check_output_folder(output: Path, needed: int, *, force: bool) -> None:
+def check_output_folder(output: Path, config_dir: Path, needed: int, *, force: bool) -> None:
     """See that `needed` bytes can be written to a new folder `output`, before any work. Writes nothing.
 
-    With `force` a folder that this program wrote may be there; no other one is ever replaced.
+    With `force` a folder may be there that holds what this program wrote and nothing else; no other is ever replaced.
     Raises InvalidInputError, EnvironmentNotFitError.
     """
     try:
@@ -34,14 +36,27 @@ def check_output_folder(output: Path, needed: int, *, force: bool) -> None:
             raise InvalidInputError(f"{output} looks like a file.", "Give the name of a folder to write.")
         if output.exists() and not output.is_dir():
             raise InvalidInputError(f"{output} is a file, not a folder.", "Give the name of a folder to write.")
+        if output.resolve() == config_dir.resolve():
+            raise InvalidInputError(f"{output} is where config.json comes from.", "Give the name of a new folder.")
         if output.exists() and any(output.iterdir()):
-            if not (output / MANIFEST_NAME).is_file():
-                raise InvalidInputError(f"{output} exists and has other files in it.", "Give the name of a new folder.")
+            foreign = _foreign_file(output)
+            if foreign:
+                message = f"{output} exists and has other files in it: {foreign}."
+                raise InvalidInputError(message, "Give the name of a new folder.")
             if not force:
                 raise InvalidInputError(f"{output} exists already.", "Give --force to replace it, or another name.")
         check_room(output, needed)
     except OSError as error:
         raise not_written(output, error) from error
+
+
+def _foreign_file(folder: Path) -> str:
+    """The name of something in the folder that is not ours to delete, or an empty string."""
+    names = sorted(path.name for path in folder.iterdir())
+    if MANIFEST_NAME not in names:
+        return names[0]
+    ours = {MANIFEST_NAME, CONFIG_NAME, SAFETENSORS.index, *COMPANIONS}
+    return next((name for name in names if name not in ours and not fnmatch(name, SAFETENSORS.pattern)), "")
 
 
 @contextmanager

@@ -276,6 +276,12 @@ def test_a_folder_that_is_there_is_kept_unless_it_is_ours_and_forced(llama, tmp_
     assert "--force" in caught.value.hint
     convert_reversed(ckpt, back, family="llama", dtype="fp32", force=True)
     assert {entry.dtype for entry in load_tensor_entries(back)} == {"F32"}
+    (back / "notes.txt").touch()
+    with pytest.raises(InvalidInputError, match=r"other files in it: notes\.txt"):
+        convert_reversed(ckpt, back, family="llama", force=True)
+    (back / "notes.txt").unlink()
+    with pytest.raises(InvalidInputError, match=r"is where config\.json comes from"):
+        convert_reversed(ckpt, back, family="llama", config_dir=back, force=True)
     (back / MANIFEST_NAME).unlink()
     with pytest.raises(InvalidInputError, match="other files in it"):
         convert_reversed(ckpt, back, family="llama", force=True)
