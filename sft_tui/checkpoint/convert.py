@@ -20,7 +20,7 @@ from sft_tui.checkpoint.manifest import (
 )
 from sft_tui.checkpoint.source_model import OutputTensor, SourceModel, load_source_model, plan_output
 from sft_tui.checkpoint.value_work import ByteCount, Copy, copy_values, write_tensor_bytes
-from sft_tui.checkpoint.whole_output import PartialFile, check_output, open_partial, remove_leftovers
+from sft_tui.checkpoint.whole_output import PartialFile, check_output, open_partial, publish_together, remove_leftovers
 from sft_tui.core.progress import ProgressCallback, no_progress
 from sft_tui.errors import InvalidInputError
 from sft_tui.whole_file import not_written
@@ -80,8 +80,7 @@ def convert_weight(
         note.finish()
         # From here until the new manifest is in place, no manifest vouches for what is there.
         _remove(manifest_path(output))
-        weights.publish()
-        note.publish()
+        publish_together(weights, note, folder=output.parent)
     seconds = time.monotonic() - started
     return ConvertResult(output, len(tensors), source.parameters, needed, seconds, tuple(copied.warnings))
 

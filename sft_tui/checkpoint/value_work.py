@@ -191,13 +191,16 @@ def compare_values(left: Sequence[Cast], right: Sequence[Values]) -> Iterator[Tu
 
         pairs = ((cast, piece, other) for cast, other in zip(left, right) for piece in cast.values.pieces())
         line = iter(PieceLine(pairs, work))
-        for cast in left:
-            wrong, first = 0, -1
-            for _ in cast.values.pieces():
-                count, place = next(line)
-                first = place if count and not wrong else first
-                wrong += count
-            yield wrong, first
+        try:
+            for cast in left:
+                wrong, first = 0, -1
+                for _ in cast.values.pieces():
+                    count, place = next(line)
+                    first = place if count and not wrong else first
+                    wrong += count
+                yield wrong, first
+        finally:
+            line.close()
 
 
 def _compare_piece(files: OpenFiles, cast: Cast, piece: Stretch, other: Values, rooms: Rooms) -> Tuple[int, int]:

@@ -7,6 +7,7 @@ import os
 import shutil
 import threading
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import Iterator, Optional, Sequence
 
@@ -63,7 +64,7 @@ def check_room(output: Path, needed: int) -> None:
 
 def remove_leftovers(output: Path) -> None:
     """Remove what a killed run left of this very output: hidden, partial, and locked by nobody."""
-    for left in output.parent.glob(f".{output.name}.*.partial"):
+    for left in output.parent.glob(f".{escape(output.name)}.*.partial"):
         with suppress(OSError):
             handle = os.open(left, os.O_RDONLY)
             try:
@@ -117,19 +118,18 @@ class PartialFile:
             raise not_written(self._target, error) from error
 
     def finish(self) -> None:
-        """Bring everything to the disk."""
+        """Bring everything to the disk. It stays open, and so locked, until it is published."""
         try:
             self._sync.close()
             os.fsync(self._handle)
-            self._close()
         except OSError as error:
             raise not_written(self._target, error) from error
 
     def publish(self) -> None:
-        """Take the target's place, for good."""
+        """Take the target's place; for good once the folder is synced."""
         try:
             self._path.replace(self._target)
-            sync_folder(self._target.parent)
+            self._close()
         except OSError as error:
             raise not_written(self._target, error) from error
 
@@ -187,6 +187,16 @@ class _BackgroundSync:
             except OSError as error:
                 self._error = error
                 return
+
+
+def publish_together(*files: PartialFile, folder: Path) -> None:
+    """Put finished files in their places, one after the other, for good. Raises EnvironmentNotFitError."""
+    for file in files:
+        file.publish()
+    try:
+        sync_folder(folder)
+    except OSError as error:
+        raise not_written(folder, error) from error
 
 
 @contextmanager

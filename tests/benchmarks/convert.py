@@ -96,6 +96,11 @@ def make_model(folder: Path, gigabytes: float) -> Path:
     return folder
 
 
+def median_run(runs: List[Measured]) -> Measured:
+    """The median of the seconds, and the worst of the peaks."""
+    return Measured(statistics.median(run.seconds for run in runs), max(run.peak for run in runs))
+
+
 def measure_size(work: Path, hf_dir: Path, runs: int) -> List[Tuple[str, float, float, float, Measured]]:
     """Rows: name, gigabytes written, seconds of cp for them, seconds of cp for the source, the command."""
     source, kept, output, back = hf_dir / "model.safetensors", work / "kept.ckpt", work / "out.ckpt", work / "back"
@@ -124,9 +129,7 @@ def measure_size(work: Path, hf_dir: Path, runs: int) -> List[Tuple[str, float, 
                 copies.append(originals[-1])
             remove(output)
             remove(back)
-        middle = sorted(commands, key=lambda measured: measured.seconds)[len(commands) // 2]
-        peak = max(measured.peak for measured in commands)
-        row = (statistics.median(copies), statistics.median(originals), Measured(middle.seconds, peak))
+        row = (statistics.median(copies), statistics.median(originals), median_run(commands))
         rows.append((name, size / 1e9, *row))
     return rows
 
@@ -143,11 +146,16 @@ def show(gigabytes: float, rows: List[Tuple[str, float, float, float, Measured]]
         )
 
 
-def compare_with_mindformers(python: str, work: Path, hf_dir: Path) -> None:
-    """Convert with both, and see that the results are the same tensors."""
+def compare_with_mindformers(python: str, work: Path, hf_dir: Path, runs: int) -> None:
+    """Convert with both in turn, and see that the results are the same tensors."""
     ours, theirs = work / "ours.ckpt", work / "theirs.ckpt"
-    mine = sft("--input_path", hf_dir, "--output_path", ours, "--dtype", "fp16")
-    other = run_python(python, THEIRS, hf_dir, theirs)
+    all_mine, all_others = [], []
+    for _ in range(runs):
+        remove(ours)
+        remove(theirs)
+        all_others.append(run_python(python, THEIRS, hf_dir, theirs))
+        all_mine.append(sft("--input_path", hf_dir, "--output_path", ours, "--dtype", "fp16"))
+    mine, other = median_run(all_mine), median_run(all_others)
     shutil.copy(f"{ours}.json", f"{theirs}.json")
     check = (
         "from pathlib import Path\nfrom sft_tui.checkpoint.verify import verify_weight\n"
@@ -157,7 +165,7 @@ def compare_with_mindformers(python: str, work: Path, hf_dir: Path) -> None:
     count = len(json.loads(json.dumps(load_manifest(ours)))["tensors"])
     print(
         f"\nMindFormers' convert_pt_to_ms, fp16: {other.seconds:.1f} s, {other.peak / 1e6:,.0f} MB; sft-tui: "
-        f"{mine.seconds:.1f} s, {mine.peak / 1e6:.0f} MB; {other.seconds / mine.seconds:.0f} times faster, "
+        f"{mine.seconds:.1f} s, {mine.peak / 1e6:.0f} MB; {other.seconds / mine.seconds:.1f} times faster, "
         f"{other.peak / mine.peak:.0f} times less memory; the same {count} tensors, bit for bit"
     )
     remove(ours)
@@ -177,7 +185,7 @@ def main() -> None:
             hf_dir = make_model(work / "hf", gigabytes)
             show((hf_dir / "model.safetensors").stat().st_size / 1e9, measure_size(work, hf_dir, arguments.runs))
             if arguments.mindformers and 1.5 < gigabytes < 4:
-                compare_with_mindformers(arguments.mindformers, work, hf_dir)
+                compare_with_mindformers(arguments.mindformers, work, hf_dir, arguments.runs)
 
 
 if __name__ == "__main__":
