@@ -8,7 +8,7 @@ start to its end: `sft-tui convert-weight`, which syncs what it writes, and `cp 
 new file, in turn, with the source in the page cache; the median of the runs is shown. `of cp`: the time of cp for as
 many bytes as the command writes (for --verify: as the .ckpt has), divided by the time of the command; `of cp, source`:
 the same with cp of the source. Peak memory is the VmHWM of the process. `--mindformers` is a Python with MindFormers
-and torch: its convert_pt_to_ms makes the same fp16 .ckpt from the first model, and both results are compared.
+and torch: its convert_pt_to_ms makes the same fp16 .ckpt of the 2 GB, sync follows, and both results are compared.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, List, Tuple
+from typing import Callable, Dict, List, Optional, Tuple
 
 from sft_tui.checkpoint.manifest import load_manifest
 
@@ -56,11 +56,13 @@ class Measured:
     peak: int
 
 
-def run_python(python: str, run: str, *arguments: object) -> Measured:
-    """Run Python code in a process of its own; what it prints is shown only when it fails."""
+def run_python(python: str, run: str, *arguments: object, sync: Optional[Path] = None) -> Measured:
+    """Run Python code in a process of its own, and sync a file after it; what it prints is shown only when it fails."""
     command = [python, "-c", WITH_PEAK.format(run=run), *map(str, arguments)]
     started = time.monotonic()
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if sync and sync.exists():
+        subprocess.run(["sync", str(sync)], check=True)
     seconds = time.monotonic() - started
     peak = re.search(r"^peak (\d+)$", result.stderr, re.MULTILINE)
     if result.returncode != 0 or peak is None:
@@ -153,7 +155,7 @@ def compare_with_mindformers(python: str, work: Path, hf_dir: Path, runs: int) -
     for _ in range(runs):
         remove(ours)
         remove(theirs)
-        all_others.append(run_python(python, THEIRS, hf_dir, theirs))
+        all_others.append(run_python(python, THEIRS, hf_dir, theirs, sync=theirs))
         all_mine.append(sft("--input_path", hf_dir, "--output_path", ours, "--dtype", "fp16"))
     mine, other = median_run(all_mine), median_run(all_others)
     shutil.copy(f"{ours}.json", f"{theirs}.json")
