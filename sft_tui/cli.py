@@ -89,17 +89,25 @@ def _add_demo_and_doctor(commands: _Commands) -> None:
 
 def _add_converters(commands: _Commands) -> None:
     group = _Group(commands)
-    inspect = group.add("inspect", "convert:inspect", "tell what is in a checkpoint folder", json=True)
+    inspect = group.add("inspect", "weights:inspect", "tell what is in a checkpoint folder", json=True)
     inspect.add_argument("hf_dir", help="Hugging Face folder")
+    inspect.add_argument("--mindformers", default="", metavar="VERSION", help="what this version wants of it")
     weight = group.add(
-        "convert-weight", "convert:convert_weight", "convert a Hugging Face checkpoint to .ckpt", json=True
+        "convert-weight", "weights:convert_weight", "convert a Hugging Face checkpoint to .ckpt, or back", json=True
     )
-    _flag(weight, "model", default="llama", help="model family (default: %(default)s)")
-    _flag(weight, "input_path", required=True, help="Hugging Face folder")
-    _flag(weight, "output_path", required=True, help=".ckpt file to write")
-    _flag(weight, "dtype", choices=("fp32", "fp16", "bf16", "keep"), default="fp32", help="default: %(default)s")
+    _flag(weight, "model", default="llama", help="llama, qwen2 (qwen2_5) or gpt2 (gpt); default: %(default)s")
+    _flag(weight, "input_path", required=True, help="Hugging Face folder; with --reversed a .ckpt file")
+    _flag(weight, "output_path", required=True, help=".ckpt file to write; with --reversed a new folder")
+    _flag(weight, "dtype", choices=("fp32", "fp16", "bf16", "keep"), help="default: fp32; with --reversed keep")
+    _flag(weight, "reversed", action="store_true", help="from .ckpt to a Hugging Face folder with safetensors")
+    _flag(
+        weight, "config_path", default="", metavar="HF_DIR",
+        help="with --reversed: folder with config.json and tokenizer (default: what the .ckpt was made from)",
+    )  # fmt: skip
     _flag(weight, "verify", action="store_true", help="read both sides again and compare every tensor")
-    _flag(weight, "force", action="store_true", help="replace an existing file")
+    either = weight.add_mutually_exclusive_group()
+    either.add_argument("--force", action="store_true", help="replace what this program wrote there before")
+    either.add_argument("--reuse", action="store_true", help="replace it only if it was made of other files or dtype")
     alpaca = group.add("convert-alpaca", "convert:convert_alpaca", "convert alpaca data to conversations", json=True)
     _flag(alpaca, "data_path", required=True, help="alpaca JSON file")
     _flag(alpaca, "output_path", required=True, help="conversation file to write")

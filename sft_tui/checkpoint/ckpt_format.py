@@ -11,17 +11,25 @@ The content is the last field of all three, so a tensor is a short header and th
 
 from __future__ import annotations
 
-from typing import Iterable, Iterator, Protocol, Sequence, Tuple
+from dataclasses import dataclass
+from typing import Iterator, List, Sequence, Tuple
 
 SLICE_BYTES = 512 * 1024 * 1024  # mindspore.train.serialization cuts the flat bytes here (SLICE_SIZE, in KiB)
 _LENGTH_DELIMITED = 2
 
 
-class Sink(Protocol):
-    """Something that takes bytes: an open binary file, in the main."""
+@dataclass(frozen=True)
+class ValuePlan:
+    """One Value in the file: where it begins, its bytes before the content, and the content's length in bytes."""
 
-    def write(self, data: memoryview, /) -> object:
-        """Take all of the data."""
+    offset: int
+    header: bytes
+    nbytes: int
+
+    @property
+    def content(self) -> Tuple[int, int]:
+        """Offset in the file and length of the content."""
+        return self.offset + len(self.header), self.nbytes
 
 
 def encode_varint(value: int) -> bytes:
@@ -54,30 +62,14 @@ def encoded_size(name: str, dims: Sequence[int], tensor_type: str, nbytes: int) 
     return nbytes + sum(len(encode_value_header(name, dims, tensor_type, size)) for size in slice_sizes(nbytes))
 
 
-def write_tensor(
-    sink: Sink, name: str, dims: Sequence[int], tensor_type: str, nbytes: int, chunks: Iterable[memoryview]
-) -> None:
-    """Write one tensor from its bytes in chunks of any size. Raises ValueError if they are not `nbytes` in all."""
-    for part, room in _cut(chunks, nbytes):
-        if room:
-            sink.write(memoryview(encode_value_header(name, dims, tensor_type, room)))
-        sink.write(part)
-
-
-def _cut(chunks: Iterable[memoryview], nbytes: int) -> Iterator[Tuple[memoryview, int]]:
-    """Chunks cut where a Value ends; with the first of each Value comes its size, with the others 0."""
-    done = 0
-    for chunk in chunks:
-        while len(chunk):
-            at = done % SLICE_BYTES
-            part = chunk[: SLICE_BYTES - at]
-            done += len(part)
-            if done > nbytes:
-                raise ValueError(f"more than the {nbytes} bytes of the tensor")
-            yield part, 0 if at else min(SLICE_BYTES, nbytes - done + len(part))
-            chunk = chunk[len(part) :]
-    if done != nbytes:
-        raise ValueError(f"{done} bytes for a tensor of {nbytes}")
+def plan_tensor(name: str, dims: Sequence[int], tensor_type: str, nbytes: int, offset: int) -> List[ValuePlan]:
+    """The Values of a tensor that begins at `offset` in the file."""
+    plans = []
+    for size in slice_sizes(nbytes):
+        header = encode_value_header(name, dims, tensor_type, size)
+        plans.append(ValuePlan(offset, header, size))
+        offset += len(header) + size
+    return plans
 
 
 def _start(field: int, length: int) -> bytes:

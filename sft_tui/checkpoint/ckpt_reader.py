@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, Dict, Iterator, List, Tuple
 
 from sft_tui.checkpoint.source_file import check_regular_file, not_read
+from sft_tui.checkpoint.tensor_values import Run
 from sft_tui.errors import InvalidInputError
 
 TYPE_BYTES = {
@@ -72,6 +73,11 @@ def load_ckpt_entries(path: Path) -> List[CkptEntry]:
     if not entries:
         raise InvalidInputError(f"{path} holds no parameter.", _HINT)
     return [_check_size(entry, path) for entry in entries.values()]
+
+
+def entry_run(file: Path, entry: CkptEntry) -> Run:
+    """Where a checkpoint's parameter is in the file."""
+    return Run(file, entry.name, tuple((segment.offset, segment.nbytes) for segment in entry.segments))
 
 
 def _join(known: CkptEntry, more: CkptEntry, path: Path) -> CkptEntry:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Dict, Iterator, List, Tuple
+from typing import Dict, List, Sequence, Tuple
 
-from sft_tui.checkpoint.byte_run import ByteRun
-from sft_tui.checkpoint.ckpt_format import Sink, write_tensor
-from sft_tui.checkpoint.key_map import find_family
+from sft_tui.checkpoint.ckpt_format import plan_tensor
+from sft_tui.checkpoint.key_map import find_family_name
 from sft_tui.checkpoint.manifest import (
     FileStamp,
     Manifest,
@@ -20,10 +18,10 @@ from sft_tui.checkpoint.manifest import (
     manifest_path,
     stamp_files,
 )
-from sft_tui.checkpoint.precision import cast_values, count_infinite
 from sft_tui.checkpoint.source_model import OutputTensor, SourceModel, load_source_model, plan_output
-from sft_tui.checkpoint.whole_output import check_output, open_partial
-from sft_tui.core.progress import Progress, ProgressCallback, no_progress
+from sft_tui.checkpoint.value_work import ByteCount, Copy, copy_values, write_tensor_bytes
+from sft_tui.checkpoint.whole_output import PartialFile, check_output, open_partial, publish_together, remove_leftovers
+from sft_tui.core.progress import ProgressCallback, no_progress
 from sft_tui.errors import InvalidInputError
 from sft_tui.whole_file import not_written
 
@@ -55,30 +53,36 @@ def convert_weight(
 ) -> ConvertResult:
     """Write the weights of `hf_dir` to `output`, and OUT.ckpt.json beside it. Memory is constant.
 
-    `dtype` is fp32, fp16, bf16 or keep. Names, order and values as MindFormers' convert_weight.py. An `output` that is
+    `family` is a name or an alias, `dtype` fp32, fp16, bf16 or keep. Names, order and values as MindFormers'
+    convert_weight.py. An `output` that is
     there stays until the new one is whole; a failure leaves nothing behind. Progress is in bytes written.
     Raises InvalidInputError naming file and tensor, EnvironmentNotFitError when the disk or rights do not allow it.
     """
     started = time.monotonic()
+    family = find_family_name(family)
     source = load_source_model(hf_dir, family)
     tensors = plan_output(source.tensors, dtype)
     stamps = stamp_files(source.files)
-    needed = sum(tensor.file_bytes for tensor in tensors)
+    needed, content = sum(tensor.file_bytes for tensor in tensors), sum(tensor.nbytes for tensor in tensors)
+    remove_leftovers(output)
+    remove_leftovers(manifest_path(output))
     check_output(output, source.files, needed, force=force)
-    work = _Work(needed, progress)
     with open_partial(output) as weights, open_partial(manifest_path(output)) as note:
-        records = [work.write(weights, tensor) for tensor in tensors]
+        copied = copy_values(_place(tensors, weights), weights, ByteCount(needed, content, progress))
         _check_unchanged(source, stamps)
-        manifest = Manifest(family, dtype, str(hf_dir.resolve()), stamps, asdict(source.config), tuple(records), needed)
+        records = tuple(
+            TensorRecord(tensor.name, tensor.dims, tensor.tensor_type, checksum)
+            for tensor, checksum in zip(tensors, copied.checksums)
+        )
+        manifest = Manifest(family, dtype, str(hf_dir.resolve()), stamps, asdict(source.config), records, needed)
         note.write(manifest.to_text().encode())
         weights.finish()
         note.finish()
         # From here until the new manifest is in place, no manifest vouches for what is there.
         _remove(manifest_path(output))
-        weights.publish()
-        note.publish()
+        publish_together(weights, note, folder=output.parent)
     seconds = time.monotonic() - started
-    return ConvertResult(output, len(tensors), source.parameters, needed, seconds, tuple(work.warnings))
+    return ConvertResult(output, len(tensors), source.parameters, needed, seconds, tuple(copied.warnings))
 
 
 def same_work(hf_dir: Path, output: Path, family: str, dtype: str) -> bool:
@@ -87,7 +91,7 @@ def same_work(hf_dir: Path, output: Path, family: str, dtype: str) -> bool:
     Told from the manifest, file sizes and times; contents are not read. Raises InvalidInputError for a source that
     could not be converted.
     """
-    find_family(family)
+    family = find_family_name(family)
     manifest = load_manifest(output)
     if manifest is None:
         return False
@@ -95,46 +99,16 @@ def same_work(hf_dir: Path, output: Path, family: str, dtype: str) -> bool:
     return is_made_from(output, manifest, family=family, dtype=dtype, sources=stamp_files(source.files))
 
 
-class _Work:
-    """Writes tensor after tensor and keeps what is to be told in the end."""
-
-    def __init__(self, total: int, progress: ProgressCallback) -> None:
-        self.total = total
-        self.progress = progress
-        self.done = 0
-        self.warnings: List[str] = []
-
-    def write(self, sink: Sink, tensor: OutputTensor) -> TensorRecord:
-        """Cast and write one tensor; raises InvalidInputError when the source ends early."""
-        digest = hashlib.sha256()
-        overflowed = 0
-        before = self.done
-
-        def cast_chunks(run: ByteRun) -> Iterator[memoryview]:
-            nonlocal overflowed
-            for chunk in run.chunks():
-                values = cast_values(chunk, tensor.source_type, tensor.tensor_type)
-                overflowed += _count_overflow(chunk, values, tensor)
-                digest.update(values)
-                yield values
-                self.done += len(values)
-                self.progress(Progress(self.done, self.total, "bytes", tensor.name))
-
-        entry = tensor.entry
-        with ByteRun(entry.file, [(entry.offset, entry.nbytes)], entry.name) as run:
-            write_tensor(sink, tensor.name, tensor.dims, tensor.tensor_type, tensor.nbytes, cast_chunks(run))
-        self.done = before + tensor.file_bytes
-        if overflowed:
-            self.warnings.append(f"{overflowed} values of {entry.name} are too big for {tensor.tensor_type}: now Inf.")
-        return TensorRecord(tensor.name, tensor.dims, tensor.tensor_type, digest.hexdigest())
-
-
-def _count_overflow(before: memoryview, after: memoryview, tensor: OutputTensor) -> int:
-    """Values that became infinite: only float16 is too narrow for what the others hold."""
-    if tensor.tensor_type != "Float16" or tensor.source_type == "Float16":
-        return 0
-    infinite = count_infinite(after, tensor.tensor_type)
-    return infinite - count_infinite(before, tensor.source_type) if infinite else 0
+def _place(tensors: Sequence[OutputTensor], sink: PartialFile) -> List[Copy]:
+    """Write what stands between the values, and say where those go."""
+    copies, offset = [], 0
+    for tensor in tensors:
+        plans = plan_tensor(tensor.name, tensor.dims, tensor.tensor_type, tensor.nbytes, offset)
+        for plan in plans:
+            write_tensor_bytes(sink, tensor.name, plan.offset, memoryview(plan.header))
+        copies.append(Copy(tensor.name, tensor.cast, tuple(plan.content for plan in plans)))
+        offset += tensor.file_bytes
+    return copies
 
 
 def _check_unchanged(source: SourceModel, stamps: Tuple[FileStamp, ...]) -> None:

@@ -8,13 +8,15 @@ from sft_tui.checkpoint.inspect import CheckpointReport
 from sft_tui.core.terminal_text import short_size
 
 SHARDS_SHOWN = 4
+_SHARD_ROLES = ("safetensors", "bin")
 
 
 def describe_checkpoint(report: CheckpointReport) -> List[str]:
     """What is in the folder, a line each: files by role, then the model."""
     lines = [f"{report.folder}"]
-    shards = [file for file in report.files if file.role == "safetensors"]
-    for file in [f for f in report.files if f.role != "safetensors"] + shards[:SHARDS_SHOWN]:
+    # the format that is not used has nothing to tell but what lies there all the same
+    shards = [f for f in report.files if f.role in _SHARD_ROLES and (f.state != "not needed" or f.size is not None)]
+    for file in [f for f in report.files if f.role not in _SHARD_ROLES] + shards[:SHARDS_SHOWN]:
         size = f"  {short_size(file.size)}" if file.size else ""
         lines.append(f"  {file.state:10} {file.name}{size}")
     if len(shards) > SHARDS_SHOWN:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatch
 from pathlib import Path
-from typing import Dict, List, Literal, Optional
+from typing import Dict, List, Literal, Optional, Tuple
 
 from sft_tui.checkpoint.model_config import CONFIG_NAME
-from sft_tui.checkpoint.safetensors_index import INDEX_NAME, SINGLE_NAME, named_shards
+from sft_tui.checkpoint.weight_files import SAFETENSORS, TORCH_BIN, WeightFormat, named_shards
 
 State = Literal["present", "missing", "not needed"]
 Role = Literal["config", "generation config", "safetensors", "index", "bin", "bin index", "tokenizer"]
 
-BIN_INDEX_NAME = "pytorch_model.bin.index.json"
 # Left by huggingface-cli, wget and browsers, aria2.
 _UNFINISHED = re.compile(r".*\.(incomplete|part|partial|crdownload|aria2)$")
-_BIN = re.compile(r"pytorch_model.*\.bin$")
 
 
 @dataclass(frozen=True)
@@ -36,28 +35,41 @@ class FolderFile:
         return asdict(self)
 
 
-def list_files(folder: Path) -> List[FolderFile]:
-    """The files of a checkpoint folder, and those that it should have. Raises OSError."""
+def list_files(folder: Path, tokenizer: str = "tokenizer.model") -> List[FolderFile]:
+    """The files of a checkpoint folder, and those that it should have, `tokenizer` among them. Raises OSError."""
     sizes = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
-    shards = sorted(name for name in sizes if name.endswith(".safetensors"))
-    single = SINGLE_NAME in sizes
-    bins = sorted(name for name in sizes if _BIN.match(name))
+    safetensors, bins = _weight_names(SAFETENSORS, sizes), _weight_names(TORCH_BIN, sizes)
+    use_bins = bool(bins) and not safetensors
     files = [_needed("config", CONFIG_NAME, sizes), _optional("generation config", "generation_config.json", sizes)]
-    if single:
-        files.append(_needed("safetensors", SINGLE_NAME, sizes))
-        files += [_unused("safetensors", name, sizes) for name in shards if name != SINGLE_NAME]
-    else:
-        named = named_shards(folder / INDEX_NAME) if INDEX_NAME in sizes else shards
-        files += [_needed("safetensors", name, sizes) for name in named or [SINGLE_NAME]]
-        files += [_unused("safetensors", name, sizes) for name in shards if named and name not in named]
-    index_needed = not single and (len(shards) > 1 or INDEX_NAME in sizes)
-    files.append((_needed if index_needed else _unused)("index", INDEX_NAME, sizes))
-    judge_bin = _unused if shards or INDEX_NAME in sizes else _optional
-    files += [judge_bin("bin", name, sizes) for name in bins]
-    files.append(judge_bin("bin index", BIN_INDEX_NAME, sizes))
-    files.append(_optional("tokenizer", "tokenizer.json", sizes))
-    files.append(_needed("tokenizer", "tokenizer.model", sizes))
+    files += _weights(folder, SAFETENSORS, ("safetensors", "index"), sizes, used=not use_bins)
+    files += _weights(folder, TORCH_BIN, ("bin", "bin index"), sizes, used=use_bins)
+    for name in ("tokenizer.json", "tokenizer.model"):
+        files.append((_needed if name == tokenizer else _optional)("tokenizer", name, sizes))
     return files
+
+
+def _weight_names(kind: WeightFormat, sizes: Dict[str, int]) -> List[str]:
+    """The files of that format that are there, its index among them."""
+    return sorted(name for name in sizes if fnmatch(name, kind.pattern) or name == kind.index)
+
+
+def _weights(
+    folder: Path, kind: WeightFormat, roles: Tuple[Role, Role], sizes: Dict[str, int], *, used: bool
+) -> List[FolderFile]:
+    role, index_role = roles
+    there = [name for name in _weight_names(kind, sizes) if name != kind.index]
+    if not used:
+        return [_unused(role, name, sizes) for name in there or [kind.single]] + [
+            _unused(index_role, kind.index, sizes)
+        ]
+    if kind.single in sizes:
+        named = [kind.single]
+    else:
+        named = named_shards(folder / kind.index) if kind.index in sizes else there
+    files = [_needed(role, name, sizes) for name in named or [kind.single]]
+    files += [_unused(role, name, sizes) for name in there if named and name not in named]
+    index_needed = kind.single not in sizes and (len(there) > 1 or kind.index in sizes)
+    return [*files, (_needed if index_needed else _unused)(index_role, kind.index, sizes)]
 
 
 def find_unfinished(folder: Path) -> List[str]:

@@ -5,19 +5,19 @@ Reads headers only, and never raises for what it finds: everything that is wrong
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
 from sft_tui.checkpoint.folder_files import FolderFile, find_unfinished, list_files
-from sft_tui.checkpoint.key_map import TensorMap
-from sft_tui.checkpoint.model_config import load_model_config
+from sft_tui.checkpoint.key_map import FAMILIES
+from sft_tui.checkpoint.model_config import CONFIG_NAME, UnknownFamilyError, parse_model_config
 from sft_tui.checkpoint.precision import DTYPES
-from sft_tui.checkpoint.safetensors_header import TensorEntry
-from sft_tui.checkpoint.safetensors_index import load_tensor_entries
-from sft_tui.checkpoint.source_file import LFS_HINT, check_folder, is_lfs_pointer
+from sft_tui.checkpoint.source_file import LFS_HINT, check_folder, is_lfs_pointer, load_json_object
 from sft_tui.checkpoint.source_model import count_parameters, describe_complaints, map_model, plan_output
+from sft_tui.checkpoint.tensor_entry import TensorEntry
+from sft_tui.checkpoint.tensor_map import TensorMap
+from sft_tui.checkpoint.weight_files import load_tensor_entries
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.problem import Problem
 from sft_tui.errors import InvalidInputError, SftError
@@ -31,11 +31,14 @@ _DTYPE_WORDS = {"F32": "fp32", "F16": "fp16", "BF16": "bf16"}
 class CheckpointReport:
     """What a checkpoint folder holds. Sizes in bytes; what could not be found out is None, 0 or empty.
 
+    `model_type` is config.json's word, and `unknown_family` the message of the problem when it is none that we convert.
     `dtype` is the number type of the tensors in `--dtype` words, joined by `+` when they are mixed. `shapes_agree` is
     None when config or tensors could not be read. `output_sizes` is empty when nothing can be converted.
     """
 
     folder: Path
+    model_type: str = ""
+    unknown_family: str = ""
     files: Tuple[FolderFile, ...] = ()
     config: Optional[ModelConfig] = None
     parameters: int = 0
@@ -66,6 +69,7 @@ class CheckpointReport:
         return {
             "folder": str(self.folder),
             "files": [file.to_json() for file in self.files],
+            "model_type": self.model_type,
             "family": self.family,
             "config": asdict(self.config) if self.config else None,
             "parameters": self.parameters,
@@ -82,28 +86,32 @@ class CheckpointReport:
 
 def inspect_checkpoint(folder: Path) -> CheckpointReport:
     """Look through a Hugging Face checkpoint folder. Raises nothing for what is in it, or if it is not there."""
+    problems: List[Problem] = []
     try:
         check_folder(folder)
-        files, unfinished = list_files(folder), find_unfinished(folder)
+        found = _config(folder, problems)
+        config = found.config
+        tokenizer = FAMILIES[config.family].tokenizer if config else "tokenizer.model"
+        files, unfinished = list_files(folder, tokenizer), find_unfinished(folder)
     except InvalidInputError as error:
         return CheckpointReport(folder, problems=(_problem(error),))
     except OSError as error:
         message = f"{folder} could not be read: {error.strerror or error}."
         return CheckpointReport(folder, problems=(Problem(FIELD, message, "Check your rights."),))
-    problems: List[Problem] = []
-    config = _config(folder, problems)
-    entries = _entries(folder, files, problems)
+    entries = _entries(folder, problems)
     tensors = map_model(config, entries) if config and entries else None
     if tensors and tensors.complaints:
         problems.append(Problem(FIELD, *describe_complaints(folder, tensors)))
     output_sizes = _output_sizes(tensors, problems) if tensors and not tensors.complaints else {}
-    tokenizer_model = _tokenizer_model(folder, problems)
+    tokenizer_model = _tokenizer_model(folder, tokenizer, problems)
     problems += [
         Problem(FIELD, f"{name} is the rest of a download that was broken off.", "Download again.", "warning")
         for name in unfinished
     ]
     return CheckpointReport(
         folder=folder,
+        model_type=found.model_type,
+        unknown_family=found.unknown_family,
         files=tuple(files),
         config=config,
         parameters=count_parameters(tensors) if tensors else 0,
@@ -117,27 +125,26 @@ def inspect_checkpoint(folder: Path) -> CheckpointReport:
     )
 
 
-def _config(folder: Path, problems: List[Problem]) -> Optional[ModelConfig]:
+@dataclass(frozen=True)
+class _FoundConfig:
+    model_type: str = ""
+    config: Optional[ModelConfig] = None
+    unknown_family: str = ""
+
+
+def _config(folder: Path, problems: List[Problem]) -> _FoundConfig:
+    path = folder / CONFIG_NAME
+    model_type = ""
     try:
-        return load_model_config(folder)
+        data = load_json_object(path)
+        model_type = str(data.get("model_type", ""))[:80]
+        return _FoundConfig(model_type, parse_model_config(data, str(path)))
     except InvalidInputError as error:
         problems.append(_problem(error))
-        return None
+        return _FoundConfig(model_type, None, error.message if isinstance(error, UnknownFamilyError) else "")
 
 
-def _entries(folder: Path, files: List[FolderFile], problems: List[Problem]) -> List[TensorEntry]:
-    if any(file.role == "bin" and file.state == "present" for file in files):
-        problems.append(
-            Problem(
-                FIELD,
-                f"{folder} has its weights as .bin files, which this version does not read yet.",
-                "Where transformers is installed: python -c "
-                '"import sys; from transformers import AutoModelForCausalLM as M; '
-                "M.from_pretrained(sys.argv[1], torch_dtype='auto').save_pretrained(sys.argv[2])\" "
-                f"{shlex.quote(str(folder))} {shlex.quote(f'{folder}-safetensors')}",
-            )
-        )
-        return []
+def _entries(folder: Path, problems: List[Problem]) -> List[TensorEntry]:
     try:
         return load_tensor_entries(folder)
     except InvalidInputError as error:
@@ -153,7 +160,7 @@ def _output_sizes(tensors: TensorMap, problems: List[Problem]) -> Dict[str, int]
         return {}
 
 
-def _tokenizer_model(folder: Path, problems: List[Problem]) -> Optional[Path]:
+def _tokenizer_model(folder: Path, tokenizer: str, problems: List[Problem]) -> Optional[Path]:
     path = folder / "tokenizer.model"
     try:
         if path.is_file():
@@ -166,8 +173,11 @@ def _tokenizer_model(folder: Path, problems: List[Problem]) -> Optional[Path]:
             Problem(TOKENIZER_FIELD, f"{path} could not be read: {error.strerror or error}.", "Check your rights.")
         )
         return None
-    hint = "Name the tokenizer.model of this model if it is elsewhere."
-    problems.append(Problem(TOKENIZER_FIELD, f"{folder} has no tokenizer.model.", hint, "warning"))
+    if tokenizer == "tokenizer.model":
+        hint = "Name the tokenizer.model of this model if it is elsewhere."
+        problems.append(Problem(TOKENIZER_FIELD, f"{folder} has no tokenizer.model.", hint, "warning"))
+    elif not (folder / tokenizer).is_file():
+        problems.append(Problem(TOKENIZER_FIELD, f"{folder} has no {tokenizer}.", "Download it as well.", "warning"))
     return None
 
 

@@ -10,7 +10,7 @@ from typing import Dict, Mapping, Optional, Sequence, Tuple
 from sft_tui.checkpoint.source_file import load_json_object, not_read
 from sft_tui.errors import InvalidInputError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 1 had SHA-256 in place of CRC-32
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class FileStamp:
 
 @dataclass(frozen=True)
 class TensorRecord:
-    """A parameter as it was written; `sha256` is over its values."""
+    """A parameter as it was written; `crc32` is over its values, in hexadecimal."""
 
     name: str
     dims: Tuple[int, ...]
     tensor_type: str
-    sha256: str
+    crc32: str
 
 
 @dataclass(frozen=True)

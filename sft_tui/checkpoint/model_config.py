@@ -14,6 +14,10 @@ CONFIG_NAME = "config.json"
 MAX_DIMENSION = 2**31 - 1
 
 
+class UnknownFamilyError(InvalidInputError):
+    """The config is of a model that is not converted here."""
+
+
 def load_model_config(folder: Path) -> ModelConfig:
     """The config of a checkpoint folder; raises InvalidInputError with everything that is wrong with it."""
     path = folder / CONFIG_NAME
@@ -21,41 +25,48 @@ def load_model_config(folder: Path) -> ModelConfig:
 
 
 def parse_model_config(data: Mapping[str, object], where: str) -> ModelConfig:
-    """Text of config.json to facts; what is left out has the default of transformers' LlamaConfig.
+    """Text of config.json to facts; what is left out has the default of transformers' config of that family.
 
     Raises InvalidInputError that begins with `where` and lists every missing or wrong field at once.
     """
-    fields = _Fields(data)
     family = family_of(data)
+    words = FAMILIES[family] if family else FAMILIES["llama"]
+    given = {key: value for key, value in data.items() if value is not None}
+    fields = _Fields({**words.config_defaults, **given}, names=words.config_names)
     if family is None:
         kind = data.get("model_type") or data.get("architectures")
         fields.wrong.append(f"model_type {str(kind)[:80]!r} is not a known family ({', '.join(sorted(FAMILIES))})")
     heads = fields.positive("num_attention_heads")
+    hidden = fields.positive("hidden_size")
     rope = fields.optional_object("rope_parameters")  # transformers 5 keeps rope_theta and the scaling in there
     scaling = fields.optional_object("rope_scaling") or _scaling_of(rope)
     old_theta = fields.positive_number("rope_theta", 10000.0)
     config = ModelConfig(
         family=family or "",
-        hidden_size=fields.positive("hidden_size"),
+        hidden_size=hidden,
         num_layers=fields.positive("num_hidden_layers"),
         num_heads=heads,
         num_kv_heads=fields.positive("num_key_value_heads", heads),
-        intermediate_size=fields.positive("intermediate_size"),
+        # GPT-2's config leaves n_inner out, or null
+        intermediate_size=fields.positive("intermediate_size", 4 * hidden if words.config_names else None),
         vocab_size=fields.positive("vocab_size"),
-        max_position_embeddings=fields.positive("max_position_embeddings", 2048),
+        max_position_embeddings=fields.positive("max_position_embeddings"),
         rms_norm_eps=fields.positive_number("rms_norm_eps", 1e-6),
         rope_theta=_Fields(rope, fields.wrong).positive_number("rope_theta", old_theta),
         rope_scaling=scaling,
         tied=fields.flag("tie_word_embeddings"),
         torch_dtype=fields.text("torch_dtype") or fields.text("dtype"),
-        bos_token_id=fields.token("bos_token_id", 1),
-        eos_token_id=fields.token("eos_token_id", 2),
-        pad_token_id=fields.token("pad_token_id", None),
+        bos_token_id=fields.token("bos_token_id"),
+        eos_token_id=fields.token("eos_token_id"),
+        pad_token_id=fields.token("pad_token_id"),
         architectures=fields.texts("architectures"),
     )
+    if not words.tied_target and not config.tied:
+        fields.wrong.append("tie_word_embeddings is false, but MindFormers has no output layer for this family")
     _check_heads(config, data, fields.wrong)
     if fields.wrong:
-        raise InvalidInputError(
+        kind_of_error = InvalidInputError if family else UnknownFamilyError
+        raise kind_of_error(
             f"{where} cannot be used: {'; '.join(fields.wrong)}.",
             "Take config.json from the same place as the weights.",
         )
@@ -69,6 +80,7 @@ def dimensions_of(config: ModelConfig) -> Dict[str, int]:
         "kv": config.hidden_size // config.num_heads * config.num_kv_heads,
         "intermediate": config.intermediate_size,
         "vocab": config.vocab_size,
+        "positions": config.max_position_embeddings,
     }
 
 
@@ -98,19 +110,30 @@ def _check_heads(config: ModelConfig, data: Mapping[str, object], wrong: List[st
 class _Fields:
     """Takes typed values out of a JSON object and collects what is wrong with them."""
 
-    def __init__(self, data: Optional[Mapping[str, object]], wrong: Optional[List[str]] = None) -> None:
+    def __init__(
+        self,
+        data: Optional[Mapping[str, object]],
+        wrong: Optional[List[str]] = None,
+        names: Optional[Mapping[str, str]] = None,
+    ) -> None:
         self.data = data or {}
         self.wrong: List[str] = [] if wrong is None else wrong
+        self.names = names or {}
+
+    def _find(self, name: str) -> object:
+        """The value of a field of Llama's config, from where this family has it."""
+        value = self.data.get(self.names.get(name, name))
+        return self.data.get(name) if value is None else value
 
     def _refuse(self, name: str, what: str) -> None:
-        self.wrong.append(f"{name} is {str(self.data.get(name))[:60]!r}, not {what}")
+        self.wrong.append(f"{self.names.get(name, name)} is {str(self._find(name))[:60]!r}, not {what}")
 
     def positive(self, name: str, default: Optional[int] = None) -> int:
-        value = self.data.get(name)
+        value = self._find(name)
         if value is None and default is not None:
             return default
         if value is None:
-            self.wrong.append(f"{name} is missing")
+            self.wrong.append(f"{self.names.get(name, name)} is missing")
         elif type(value) is int and 0 < value <= MAX_DIMENSION:
             return value
         else:
@@ -118,7 +141,7 @@ class _Fields:
         return 0
 
     def positive_number(self, name: str, default: float) -> float:
-        value = self.data.get(name)
+        value = self._find(name)
         if value is None:
             return default
         if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < 1e30:
@@ -127,19 +150,19 @@ class _Fields:
         return default
 
     def flag(self, name: str) -> bool:
-        value = self.data.get(name)
+        value = self._find(name)
         if value is not None and not isinstance(value, bool):
             self._refuse(name, "true or false")
         return value is True
 
     def text(self, name: str) -> str:
-        value = self.data.get(name)
+        value = self._find(name)
         if value is not None and not isinstance(value, str):
             self._refuse(name, "a text")
         return value if isinstance(value, str) else ""
 
     def texts(self, name: str) -> tuple[str, ...]:
-        value = self.data.get(name)
+        value = self._find(name)
         items = value if isinstance(value, list) else []
         if value is not None and (not isinstance(value, list) or not all(isinstance(item, str) for item in items)):
             self._refuse(name, "a list of texts")
@@ -147,19 +170,19 @@ class _Fields:
         return tuple(items)
 
     def optional_object(self, name: str) -> Optional[Dict[str, object]]:
-        value = self.data.get(name)
+        value = self._find(name)
         if value is not None and not isinstance(value, dict):
             self._refuse(name, "an object")
         return value if isinstance(value, dict) else None
 
-    def token(self, name: str, default: Optional[int]) -> Optional[int]:
+    def token(self, name: str) -> Optional[int]:
         """A token id; of a list (Llama 3 has several end tokens) the first. -1 means that there is none."""
-        value = self.data.get(name)
+        value = self._find(name)
         if isinstance(value, list) and value:
             value = value[0]
         if value is None:
-            return default
+            return None
         if type(value) is int and -1 <= value <= MAX_DIMENSION:
             return value if value >= 0 else None
         self._refuse(name, "a token id")
-        return default
+        return None

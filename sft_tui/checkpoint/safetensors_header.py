@@ -8,35 +8,22 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 from typing import List
 
-from sft_tui.checkpoint.source_file import DOWNLOAD_HINT, check_regular_file, not_read, parse_json_object
+from sft_tui.checkpoint.source_file import (
+    DOWNLOAD_HINT,
+    MAX_JSON_BYTES,
+    check_regular_file,
+    not_read,
+    parse_json_object,
+)
+from sft_tui.checkpoint.tensor_entry import DTYPE_BYTES, TensorEntry
 from sft_tui.errors import InvalidInputError
 
-MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors library
 MAX_DIMENSIONS = 32
 MAX_INT = 2**63 - 1
-DTYPE_BYTES = {
-    "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1,
-    "I16": 2, "U16": 2, "F16": 2, "BF16": 2,
-    "I32": 4, "U32": 4, "F32": 4,
-    "I64": 8, "U64": 8, "F64": 8, "C64": 8,
-}  # fmt: skip
 _LENGTH = struct.Struct("<Q")
-
-
-@dataclass(frozen=True)
-class TensorEntry:
-    """One tensor in one file. `offset` counts from the start of the file; `offset` and `nbytes` in bytes."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    file: Path
-    offset: int
-    nbytes: int
 
 
 def load_header(file: Path) -> List[TensorEntry]:
@@ -73,14 +60,15 @@ def _header_length(file: Path, size: int) -> int:
         raise not_read(file, error) from error
     except struct.error as error:
         raise InvalidInputError(f"{file} became shorter while it was read.", DOWNLOAD_HINT) from error
-    if length > MAX_HEADER_BYTES:
-        raise InvalidInputError(
-            f"{file} claims a header of {length:,} bytes (at most {MAX_HEADER_BYTES:,}): it is not a safetensors file.",
-            DOWNLOAD_HINT,
-        )
     if length > size - _LENGTH.size:
         raise InvalidInputError(
             f"{file} ends inside its header: {size:,} bytes, and the header alone needs {length + _LENGTH.size:,}.",
+            DOWNLOAD_HINT,
+        )
+    if length > MAX_JSON_BYTES:
+        # the library allows 100 MB, which would take ten times that to understand
+        raise InvalidInputError(
+            f"{file} has a header of {length:,} bytes (at most {MAX_JSON_BYTES:,}): that is no language model.",
             DOWNLOAD_HINT,
         )
     return int(length)

@@ -8,7 +8,8 @@ from typing import Dict, List, Tuple
 
 from sft_tui.errors import InvalidInputError
 
-MAX_JSON_BYTES = 100_000_000
+MAX_JSON_BYTES = 16_000_000  # over 100,000 tensors; a model has some hundreds to some thousands
+MAX_JSON_PARTS = 1_000_000  # a tensor takes about ten; each takes up to a hundred bytes of memory once understood
 LFS_HINT = "Run `git lfs pull` in the folder, or download the file again."
 DOWNLOAD_HINT = "Download the file again."
 _LFS_START = b"version https://git-lfs.github.com/spec/"
@@ -62,7 +63,13 @@ def load_json_object(path: Path) -> Dict[str, object]:
 
 
 def parse_json_object(raw: bytes, where: str) -> Dict[str, object]:
-    """One JSON object, each key once; raises InvalidInputError that begins with `where`."""
+    """One JSON object, each key once; raises InvalidInputError that begins with `where`.
+
+    What it takes is bounded: text that would need much memory is refused before it is understood.
+    """
+    parts = sum(raw.count(sign) for sign in b"[{,:")
+    if parts > MAX_JSON_PARTS:
+        raise InvalidInputError(f"{where} has {parts:,} parts (at most {MAX_JSON_PARTS:,}).", DOWNLOAD_HINT)
     try:
         data = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique_keys)
     except (ValueError, RecursionError) as error:

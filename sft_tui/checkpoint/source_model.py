@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 from sft_tui.checkpoint.ckpt_format import encoded_size
-from sft_tui.checkpoint.key_map import TensorMap, expected_parameters, find_family, map_tensors
+from sft_tui.checkpoint.key_map import find_family, find_family_name
 from sft_tui.checkpoint.model_config import CONFIG_NAME, dimensions_of, load_model_config
 from sft_tui.checkpoint.precision import ITEM_BYTES, SOURCE_TYPES, target_type
-from sft_tui.checkpoint.safetensors_header import TensorEntry
-from sft_tui.checkpoint.safetensors_index import INDEX_NAME, SINGLE_NAME, load_tensor_entries
 from sft_tui.checkpoint.source_file import check_folder
+from sft_tui.checkpoint.tensor_entry import TensorEntry
+from sft_tui.checkpoint.tensor_map import Parameter, TensorMap, expected_parameters, map_tensors
+from sft_tui.checkpoint.tensor_values import entry_values
+from sft_tui.checkpoint.value_work import Cast
+from sft_tui.checkpoint.weight_files import find_weight_files, load_tensor_entries
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.errors import InvalidInputError
 
@@ -22,26 +25,21 @@ COMPLAINTS_SHOWN = 5
 
 @dataclass(frozen=True)
 class OutputTensor:
-    """One parameter as it is written: where its values come from, and how it looks in the `.ckpt`."""
+    """One parameter as it is written: name and shape in the `.ckpt`, where its values come from, what they become."""
 
     name: str
-    entry: TensorEntry
-    tensor_type: str
+    dims: Tuple[int, ...]
+    cast: Cast
 
     @property
-    def dims(self) -> Tuple[int, ...]:
-        """Its shape, on both sides the same."""
-        return self.entry.shape
-
-    @property
-    def source_type(self) -> str:
-        """The `tensor_type` word for what the source holds."""
-        return SOURCE_TYPES[self.entry.dtype]
+    def tensor_type(self) -> str:
+        """What its values become."""
+        return self.cast.target_type
 
     @property
     def nbytes(self) -> int:
         """Bytes of its values in the `.ckpt`."""
-        return self.entry.nbytes // ITEM_BYTES[self.source_type] * ITEM_BYTES[self.tensor_type]
+        return self.cast.nbytes
 
     @property
     def file_bytes(self) -> int:
@@ -64,32 +62,36 @@ class SourceModel:
 
 
 def load_source_model(hf_dir: Path, family: str) -> SourceModel:
-    """Read config and headers and check them against the family.
+    """Read config and headers and check them against the family (a name or an alias).
 
     Raises InvalidInputError naming file and tensor, also for a config of another family.
     """
-    find_family(family)
+    name = find_family_name(family)
     check_folder(hf_dir)
     config = load_model_config(hf_dir)
-    if config.family != family:
+    if config.family != name:
         raise InvalidInputError(
-            f"{hf_dir / CONFIG_NAME} is of family {config.family}, not {family}.", "Choose that family."
+            f"{hf_dir / CONFIG_NAME} is of family {config.family}, not {name}.", "Choose that family."
         )
     entries = load_tensor_entries(hf_dir)
     tensors = map_model(config, entries)
     if tensors.complaints:
         raise InvalidInputError(*describe_complaints(hf_dir, tensors))
-    shards = dict.fromkeys(entry.file for entry in entries)
-    index = () if hf_dir / SINGLE_NAME in shards or not (hf_dir / INDEX_NAME).exists() else (hf_dir / INDEX_NAME,)
-    return SourceModel(config, tensors, (hf_dir / CONFIG_NAME, *index, *shards))
+    found = find_weight_files(hf_dir)
+    index = () if found.weight_map is None else (hf_dir / found.format.index,)
+    return SourceModel(config, tensors, (hf_dir / CONFIG_NAME, *index, *found.shards))
+
+
+def model_parameters(config: ModelConfig) -> List[Parameter]:
+    """Every parameter that the config calls for, in the order of the `.ckpt`."""
+    return expected_parameters(
+        find_family(config.family), num_layers=config.num_layers, tied=config.tied, dimensions=dimensions_of(config)
+    )
 
 
 def map_model(config: ModelConfig, entries: Sequence[TensorEntry]) -> TensorMap:
     """What the config calls for against what is there."""
-    family = find_family(config.family)
-    dimensions = dimensions_of(config)
-    parameters = expected_parameters(family, num_layers=config.num_layers, tied=config.tied, dimensions=dimensions)
-    return map_tensors(family, parameters, entries)
+    return map_tensors(find_family(config.family), model_parameters(config), entries)
 
 
 def describe_complaints(hf_dir: Path, tensors: TensorMap) -> Tuple[str, str]:
@@ -108,7 +110,10 @@ def count_parameters(tensors: TensorMap) -> int:
 
 def plan_output(tensors: TensorMap, dtype: str) -> Tuple[OutputTensor, ...]:
     """The parameters as `--dtype` has them, in the order of the file; raises InvalidInputError naming the tensor."""
-    return tuple(
-        OutputTensor(item.name, item.entry, target_type(dtype, item.entry.dtype, item.entry.name))
-        for item in tensors.tensors
-    )
+    planned = []
+    for item in tensors.tensors:
+        target = target_type(dtype, item.entry.dtype, item.entry.name)
+        source = SOURCE_TYPES[item.entry.dtype]
+        values = entry_values(item.entry, item.parameter, ITEM_BYTES[source])
+        planned.append(OutputTensor(item.name, item.parameter.shape, Cast(values, source, target)))
+    return tuple(planned)

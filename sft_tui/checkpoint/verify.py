@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
-from sft_tui.checkpoint.byte_run import ByteRun
-from sft_tui.checkpoint.ckpt_reader import CkptEntry, load_ckpt_entries
-from sft_tui.checkpoint.precision import ITEM_BYTES, cast_values
+from sft_tui.checkpoint.ckpt_reader import CkptEntry, entry_run, load_ckpt_entries
+from sft_tui.checkpoint.precision import ITEM_BYTES
 from sft_tui.checkpoint.source_model import OutputTensor, load_source_model, plan_output
+from sft_tui.checkpoint.tensor_values import Values
+from sft_tui.checkpoint.value_work import Cast, compare_values
 from sft_tui.core.progress import Progress, ProgressCallback, no_progress
 
 
@@ -23,21 +25,28 @@ class Difference:
 
 @dataclass(frozen=True)
 class VerifyResult:
-    """The verdict. `tensors` counts the parameters that the model needs; all of them were compared."""
+    """The verdict. `tensors` counts those that the model needs; all of them were compared."""
 
     output: Path
     tensors: int
     differences: Tuple[Difference, ...]
+    seconds: float
 
     @property
     def ok(self) -> bool:
-        """Whether the `.ckpt` holds exactly what it should."""
+        """Whether the output holds exactly what it should."""
         return not self.differences
 
     def to_json(self) -> Dict[str, object]:
         """The verdict as a JSON object."""
         differences = [asdict(difference) for difference in self.differences]
-        return {"output": str(self.output), "ok": self.ok, "tensors": self.tensors, "differences": differences}
+        return {
+            "output": str(self.output),
+            "ok": self.ok,
+            "tensors": self.tensors,
+            "differences": differences,
+            "seconds": self.seconds,
+        }
 
 
 def verify_weight(
@@ -48,58 +57,44 @@ def verify_weight(
     Memory is constant; progress is in bytes of the `.ckpt` compared. Differences are in the result; a side that cannot
     be read raises InvalidInputError.
     """
+    started = time.monotonic()
     tensors = plan_output(load_source_model(hf_dir, family).tensors, dtype)
     there = {entry.name: entry for entry in load_ckpt_entries(output)}
     differences: List[Difference] = []
-    total, done = sum(tensor.nbytes for tensor in tensors), 0
+    to_compare: List[Tuple[str, Cast, Values]] = []
     for tensor in tensors:
-        what = _compare(output, tensor, there.pop(tensor.name, None))
-        if what:
+        entry = there.pop(tensor.name, None)
+        what = _compare_form(tensor, entry)
+        if what or entry is None:
             differences.append(Difference(tensor.name, what))
-        done += tensor.nbytes
-        progress(Progress(done, total, "bytes", tensor.name))
+        else:
+            values = Values(ITEM_BYTES[tensor.tensor_type], tensor.nbytes, (entry_run(output, entry),))
+            to_compare.append((tensor.name, tensor.cast, values))
+    differences += compare_all(to_compare, progress)
     differences += [Difference(name, "is not a parameter of this model") for name in there]
-    return VerifyResult(output, len(tensors), tuple(differences))
+    return VerifyResult(output, len(tensors), tuple(differences), time.monotonic() - started)
 
 
-def _compare(output: Path, tensor: OutputTensor, entry: Optional[CkptEntry]) -> str:
-    """What is wrong with one parameter; nothing is an empty text."""
+def compare_all(pairs: List[Tuple[str, Cast, Values]], progress: ProgressCallback) -> List[Difference]:
+    """Compare values under their names; what differs. Raises InvalidInputError for a side that cannot be read."""
+    differences = []
+    done, total = 0, sum(cast.nbytes for _, cast, _ in pairs)
+    found = compare_values([cast for _, cast, _ in pairs], [values for _, _, values in pairs])
+    for (name, cast, values), (wrong, first) in zip(pairs, found):
+        if wrong:
+            count = cast.nbytes // values.width
+            differences.append(Difference(name, f"differs in {wrong:,} of {count:,} values, first at {first:,}"))
+        done += cast.nbytes
+        progress(Progress(done, total, "bytes", name))
+    return differences
+
+
+def _compare_form(tensor: OutputTensor, entry: Optional[CkptEntry]) -> str:
+    """What is wrong with the form of one parameter; nothing is an empty text."""
     if entry is None:
         return "is missing"
     if entry.dims != tensor.dims:
         return f"has the shape {list(entry.dims)} instead of {list(tensor.dims)}"
     if entry.tensor_type != tensor.tensor_type:
         return f"is {entry.tensor_type} instead of {tensor.tensor_type}"
-    return _compare_values(output, tensor, entry)
-
-
-def _compare_values(output: Path, tensor: OutputTensor, entry: CkptEntry) -> str:
-    source = tensor.entry
-    wrong, first, seen = 0, -1, 0
-    width = ITEM_BYTES[tensor.tensor_type]
-    stretches = [(segment.offset, segment.nbytes) for segment in entry.segments]
-    with (
-        ByteRun(source.file, [(source.offset, source.nbytes)], source.name) as left,
-        ByteRun(output, stretches, tensor.name) as right,
-    ):
-        for chunk in left.chunks():
-            expected = cast_values(chunk, tensor.source_type, tensor.tensor_type)
-            at = 0
-            while at < len(expected):  # a cast may have made the chunk longer than one read
-                found = right.read(len(expected) - at)
-                part = expected[at : at + len(found)]
-                count, place = _count_different(part, found, width)
-                if count and not wrong:
-                    first = seen + place
-                wrong += count
-                at += len(found)
-                seen += len(found) // width
-    return f"differs in {wrong:,} of {seen:,} values, first at {first:,}" if wrong else ""
-
-
-def _count_different(left: memoryview, right: memoryview, width: int) -> Tuple[int, int]:
-    """How many values of `width` bytes differ in any bit, and the place of the first."""
-    import numpy as np
-
-    differ = np.frombuffer(left, f"<u{width}") != np.frombuffer(right, f"<u{width}")
-    return int(np.count_nonzero(differ)), int(np.argmax(differ))
+    return ""

@@ -1,4 +1,4 @@
-"""inspect, convert-weight, convert-alpaca, preprocess, audit, summary: the steps of a plan, by hand."""
+"""convert-alpaca, preprocess, audit, summary: the steps of a plan that deal with data and results, by hand."""
 
 from __future__ import annotations
 
@@ -6,63 +6,11 @@ import argparse
 import json
 from pathlib import Path
 
-from sft_tui.commands.report import ProgressReport, print_json, print_problems, say, warn
-from sft_tui.core.terminal_text import short_duration, short_size
+from sft_tui.commands.report import ProgressReport, print_json, say, warn
+from sft_tui.core.terminal_text import short_duration
 from sft_tui.errors import InvalidInputError, SftError
 
 DEFAULT_EVAL_FRACTION = 0.05
-
-
-def inspect(arguments: argparse.Namespace) -> int:
-    """`sft-tui inspect`: exit code 2 when the folder cannot be converted."""
-    from sft_tui.checkpoint.describe import describe_checkpoint
-    from sft_tui.checkpoint.inspect import inspect_checkpoint
-
-    report = inspect_checkpoint(Path(arguments.hf_dir))
-    failed = any(p.severity == "error" for p in report.problems)
-    if arguments.json:
-        print_json(report.to_json())
-        return 2 if failed else 0
-    for line in describe_checkpoint(report):
-        say(line)
-    print_problems(report.problems)
-    return 2 if failed else 0
-
-
-def convert_weight(arguments: argparse.Namespace) -> int:
-    """`sft-tui convert-weight`."""
-    from sft_tui.checkpoint import convert
-
-    source, output = Path(arguments.input_path), Path(arguments.output_path)
-    with ProgressReport("convert") as report:
-        result = convert.convert_weight(
-            source, output, family=arguments.model, dtype=arguments.dtype, force=arguments.force, progress=report
-        )
-    for warning in result.warnings:
-        warn(f"warning: {warning}")
-    verified = _verify(arguments, source, output) if arguments.verify else None
-    if arguments.json:
-        print_json({**result.to_json(), "verified": verified})
-    else:
-        size, time = short_size(result.bytes_written), short_duration(result.seconds)
-        say(f"{output}: {result.tensors} tensors, {result.parameters:,} parameters, {size} in {time}")
-        if verified:
-            say(f"verified: {verified['tensors']} tensors are equal to the source after the cast")
-    return 0
-
-
-def _verify(arguments: argparse.Namespace, source: Path, output: Path) -> dict[str, object]:
-    from sft_tui.checkpoint.verify import verify_weight
-
-    with ProgressReport("verify") as report:
-        result = verify_weight(source, output, family=arguments.model, dtype=arguments.dtype, progress=report)
-    if not result.ok:
-        first = result.differences[0]
-        raise SftError(
-            f"{output} differs from {source} in {len(result.differences)} tensors; {first.name}: {first.what}.",
-            "Convert again; if it happens twice, the disk or the memory is not sound.",
-        )
-    return {"ok": True, "tensors": result.tensors}
 
 
 def convert_alpaca(arguments: argparse.Namespace) -> int:

@@ -140,7 +140,9 @@ class ProgressReport:
         eta = ""
         if 0 < progress.done < progress.total:
             eta = f", {short_duration(elapsed / progress.done * (progress.total - progress.done))} left"
-        return f"progress: {self._label} {progress.done}/{progress.total} {progress.unit} ({self._rate(progress)}{eta})"
+        at = f" {progress.label}" if progress.label else ""
+        amount = f"{progress.done}/{progress.total} {progress.unit}"
+        return f"progress: {self._label} {amount} ({self._rate(progress)}{eta}){at}"
 
     def _rate(self, progress: Progress) -> str:
         return f"{_amount(progress, progress.done / max(1e-6, time.monotonic() - self._started))}/s"

@@ -96,3 +96,30 @@ def edit_json() -> Callable[..., None]:
         path.write_text(json.dumps({key: value for key, value in data.items() if value is not None}))
 
     return edit
+
+
+@pytest.fixture(scope="session")
+def make_hf_family(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """make_hf_family("gpt2", "--prefix") gives a folder that make_hf_family.py wrote, once for the same words."""
+    made: Dict[Tuple[str, ...], Path] = {}
+
+    def make(*arguments: str) -> Path:
+        if arguments not in made:
+            made[arguments] = tmp_path_factory.mktemp("family")
+            command = [sys.executable, str(GOLDEN / "make_hf_family.py"), str(made[arguments]), *arguments]
+            subprocess.run(command, check=True)
+        return made[arguments]
+
+    return make
+
+
+@pytest.fixture
+def as_bin() -> Callable[..., Path]:
+    """as_bin(safetensors_folder, new_folder, shards=2) writes the same model as PyTorch `.bin`."""
+
+    def write(folder: Path, out: Path, shards: int = 1) -> Path:
+        command = [sys.executable, str(GOLDEN / "make_bin.py"), str(folder), str(out), "--shards", str(shards)]
+        subprocess.run(command, check=True)
+        return out
+
+    return write

@@ -9,11 +9,13 @@ import signal
 import subprocess
 import sys
 import tracemalloc
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from sft_tui.checkpoint import ckpt_format, tensor_values, whole_output
 from sft_tui.checkpoint.ckpt_reader import load_ckpt_entries
 from sft_tui.checkpoint.convert import convert_weight, same_work
 from sft_tui.checkpoint.inspect import inspect_checkpoint
@@ -68,8 +70,9 @@ def test_keep_copies_the_bytes_of_the_source(make_hf, tmp_path, source, tensor_t
     data = (folder / "model.safetensors").read_bytes()
     tensors = plan_output(load_source_model(folder, "llama").tensors, "keep")
     assert [(item["tensor_type"], item["sha256"]) for item in described(output)] == [
-        (tensor_type, hashlib.sha256(data[t.entry.offset : t.entry.offset + t.entry.nbytes]).hexdigest())
-        for t in tensors
+        (tensor_type, hashlib.sha256(data[begin : begin + length]).hexdigest())
+        for tensor in tensors
+        for begin, length in tensor.cast.values.runs[0].stretches
     ]
 
 
@@ -77,7 +80,7 @@ def test_the_manifest_tells_what_was_made_of_what(hf_dir, tmp_path):
     output = tmp_path / "out.ckpt"
     convert_weight(hf_dir, output, family="llama", dtype="bf16")
     manifest = json.loads(manifest_path(output).read_text())
-    assert manifest["schema_version"] == 1
+    assert manifest["schema_version"] == 2
     assert (manifest["family"], manifest["dtype"], manifest["hf_dir"]) == ("llama", "bf16", str(hf_dir))
     assert manifest["output_bytes"] == output.stat().st_size
     assert manifest["config"]["hidden_size"] == 64
@@ -86,7 +89,15 @@ def test_the_manifest_tells_what_was_made_of_what(hf_dir, tmp_path):
         for file in hf_dir.iterdir()
         if file.name != "generation_config.json"
     }
-    assert manifest["tensors"] == described(output)
+    assert [{**item, "crc32": None} for item in manifest["tensors"]] == [
+        {"name": item["name"], "dims": item["dims"], "tensor_type": item["tensor_type"], "crc32": None}
+        for item in described(output)
+    ]
+    data = output.read_bytes()
+    assert [item["crc32"] for item in manifest["tensors"]] == [
+        f"{zlib.crc32(b''.join(data[part.offset : part.offset + part.nbytes] for part in entry.segments)):08x}"
+        for entry in load_ckpt_entries(output)
+    ]
 
 
 def test_the_result_is_a_json_object(hf_dir, tmp_path):
@@ -123,7 +134,7 @@ def test_an_output_that_was_touched_is_not_the_same_work(hf_dir, tmp_path, edit_
     elif spoil == "manifest":
         manifest_path(output).write_text("{")
     else:
-        edit_json(manifest_path(output), schema_version=2)
+        edit_json(manifest_path(output), schema_version=1)
     assert not same_work(hf_dir, output, "llama", "fp32")
 
 
@@ -147,8 +158,33 @@ def test_values_too_big_for_float16_are_told(tmp_path, make_hf, read_tensors, wr
     write_safetensors(folder / "model.safetensors", tensors)
     shutil.copy(source / "config.json", folder)
     result = convert_weight(folder, tmp_path / "out.ckpt", family="llama", dtype="fp16")
-    assert result.warnings == ("2 values of model.norm.weight are too big for Float16: now Inf.",)
-    assert convert_weight(folder, tmp_path / "b.ckpt", family="llama", dtype="bf16").warnings == ()
+    infinite = "1 values of model.norm.weight are infinite in the source."
+    assert result.warnings == (infinite, "2 values of model.norm.weight are too big for Float16: now Inf.")
+    assert convert_weight(folder, tmp_path / "b.ckpt", family="llama", dtype="bf16").warnings == (infinite,)
+
+
+def test_nan_is_counted_and_its_tensor_named_once(tmp_path, make_hf, read_tensors, write_safetensors):
+    source = make_hf("--dtype", "bf16", "--tied")
+    tensors = read_tensors(source)
+    kind, shape, data = tensors["model.embed_tokens.weight"]
+    tensors["model.embed_tokens.weight"] = (kind, shape, b"\xc0\x7f\xc1\xff\x80\x7f" + data[6:])
+    write_safetensors(tmp_path / "model.safetensors", tensors)
+    shutil.copy(source / "config.json", tmp_path)
+    assert convert_weight(tmp_path, tmp_path / "out.ckpt", family="llama", dtype="keep").warnings == (
+        "2 values of model.embed_tokens.weight are NaN in the source.",
+        "1 values of model.embed_tokens.weight are infinite in the source.",
+    )
+    assert verify_weight(tmp_path, tmp_path / "out.ckpt", family="llama", dtype="keep").ok
+
+
+def test_a_tensor_without_values_is_named(tmp_path, make_hf, read_tensors, write_safetensors):
+    source = make_hf()
+    tensors = read_tensors(source)
+    tensors["model.norm.weight"] = ("F16", [0], b"")
+    write_safetensors(tmp_path / "model.safetensors", tensors)
+    shutil.copy(source / "config.json", tmp_path)
+    with pytest.raises(InvalidInputError, match=r"'model.norm.weight' in model.safetensors has the shape \[0\]"):
+        convert_weight(tmp_path, tmp_path / "out.ckpt", family="llama")
 
 
 def test_an_output_that_exists_needs_force(hf_dir, tmp_path):
@@ -201,13 +237,13 @@ WITH_A_LIMIT = """
 import resource, sys
 from pathlib import Path
 from sft_tui.checkpoint.convert import convert_weight
-from sft_tui.errors import EnvironmentNotFitError
+from sft_tui.errors import SftError
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
 try:
     convert_weight(Path(sys.argv[1]), Path(sys.argv[2]), family="llama", force=True)
-except EnvironmentNotFitError as error:
+except SftError as error:
     print(error.message)
-    sys.exit(4)
+    sys.exit(error.exit_code)
 """
 
 
@@ -217,10 +253,40 @@ def test_a_write_that_fails_half_way_leaves_the_old_file_and_nothing_else(hf_dir
     output.write_bytes(b"old")
     command = [sys.executable, "-c", WITH_A_LIMIT, str(hf_dir), str(output)]
     ran = subprocess.run(command, capture_output=True, text=True)
-    assert (ran.returncode, ran.stderr) == (4, "")
+    assert (ran.returncode, ran.stderr) == (1, "")
+    assert "Stopped in tensor 'model." in ran.stdout
     assert os.strerror(errno.EFBIG) in ran.stdout
     assert names(output.parent) == {"out.ckpt"}
     assert output.read_bytes() == b"old"
+
+
+def test_a_read_error_half_way_names_file_and_tensor(hf_dir, tmp_path, monkeypatch):
+    real = os.preadv
+
+    def failing(handle: int, buffers: list[memoryview], offset: int) -> int:
+        if offset > 100_000:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(handle, buffers, offset)
+
+    monkeypatch.setattr(os, "preadv", failing)
+    with pytest.raises(
+        InvalidInputError, match=r"Tensor 'model\..* .*/model-0000\d-of-00002.safetensors could not be read"
+    ):
+        convert_weight(hf_dir, tmp_path / "to" / "out.ckpt", family="llama")
+    assert names(tmp_path / "to") == set()
+
+
+def test_what_a_killed_run_left_is_removed_and_what_a_living_one_writes_is_not(hf_dir, tmp_path):
+    output = tmp_path / "out.ckpt"
+    stale, others = tmp_path / ".out.ckpt.0123456789ab.partial", tmp_path / ".other.ckpt.0123456789ab.partial"
+    stale.write_bytes(b"half")
+    others.write_bytes(b"half")
+    with whole_output.open_partial(output) as living:
+        convert_weight(hf_dir, output, family="llama")
+        assert not stale.exists()
+        living.finish()
+        assert len(names(tmp_path) - {"hf", "out.ckpt", "out.ckpt.json", others.name}) == 1
+    assert names(tmp_path) == {"hf", "out.ckpt", "out.ckpt.json", others.name}
 
 
 def interrupt(_progress: object) -> None:
@@ -280,6 +346,22 @@ def test_a_config_of_another_model_stops_it_before_anything_is_written(hf_dir, t
 def test_unknown_words_are_refused(hf_dir, tmp_path, arguments, words):
     with pytest.raises(InvalidInputError, match=words):
         convert_weight(hf_dir, tmp_path / "out.ckpt", **{"family": "llama", **arguments})
+
+
+def test_tensors_cut_into_values_and_pieces_hold_the_same(hf_dir, tmp_path, monkeypatch):
+    whole, cut = tmp_path / "whole.ckpt", tmp_path / "cut.ckpt"
+    convert_weight(hf_dir, whole, family="llama", dtype="fp32")
+    monkeypatch.setattr(ckpt_format, "SLICE_BYTES", 10_004)
+    monkeypatch.setattr(tensor_values, "PIECE_BYTES", 7000)
+    monkeypatch.setattr(tensor_values, "BLOCK_BYTES", 900)
+    monkeypatch.setattr(whole_output, "SYNC_BYTES", 50_000)
+    result = convert_weight(hf_dir, cut, family="llama", dtype="fp32")
+    assert max(len(entry.segments) for entry in load_ckpt_entries(cut)) == 27
+    assert described(cut) == described(whole)
+    assert result.bytes_written == cut.stat().st_size > whole.stat().st_size
+    assert verify_weight(hf_dir, cut, family="llama", dtype="fp32").ok
+    notes = [json.loads(manifest_path(path).read_text())["tensors"] for path in (whole, cut)]
+    assert notes[0] == notes[1]
 
 
 def test_memory_stays_flat_whatever_the_size(make_hf, tmp_path):

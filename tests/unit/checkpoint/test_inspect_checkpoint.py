@@ -41,6 +41,7 @@ def test_a_complete_folder(hf_dir, golden):
         "model-00001-of-00002.safetensors": "present",
         "model-00002-of-00002.safetensors": "present",
         "model.safetensors.index.json": "present",
+        "pytorch_model.bin": "not needed",
         "pytorch_model.bin.index.json": "not needed",
         "tokenizer.json": "not needed",
         "tokenizer.model": "present",
@@ -120,17 +121,40 @@ def test_the_signs_of_half_a_download(hf_dir):
     assert report.tokenizer_model is None
 
 
-def test_a_folder_of_bin_files_is_told_how_to_get_safetensors(hf_dir):
+def test_a_folder_of_bin_files_is_as_good(make_hf, as_bin, tmp_path):
+    folder = as_bin(make_hf("--shards", "2"), tmp_path / "bins", shards=2)
+    report = inspect_checkpoint(folder)
+    assert errors(report) == []
+    assert report.output_sizes == inspect_checkpoint(make_hf("--shards", "2")).output_sizes
+    assert {name: state for name, state in states(report).items() if "model" in name} == {
+        "model.safetensors": "not needed",
+        "model.safetensors.index.json": "not needed",
+        "pytorch_model-00001-of-00002.bin": "present",
+        "pytorch_model-00002-of-00002.bin": "present",
+        "pytorch_model.bin.index.json": "present",
+        "tokenizer.model": "missing",
+    }
+    (folder / "pytorch_model-00002-of-00002.bin").unlink()
+    report = inspect_checkpoint(folder)
+    assert "lacks 1 of 2 shards: pytorch_model-00002-of-00002.bin" in errors(report)[0]
+    assert states(report)["pytorch_model-00002-of-00002.bin"] == "missing"
+
+
+def test_a_broken_bin_is_a_problem(hf_dir):
     for file in hf_dir.glob("model*"):
         file.unlink()
     (hf_dir / "pytorch_model.bin").write_bytes(b"PK")
     report = inspect_checkpoint(hf_dir)
-    (problem,) = [problem for problem in report.problems if problem.severity == "error"]
-    assert ".bin" in problem.message
-    assert "save_pretrained" in problem.hint
-    assert "\n" not in problem.hint
+    assert "pytorch_model.bin is not a file of torch.save" in errors(report)[0]
     assert states(report)["pytorch_model.bin"] == "present"
-    assert states(report)["model.safetensors"] == "missing"
+    assert states(report)["model.safetensors"] == "not needed"
+
+
+def test_other_families_come_with_tokenizer_json(make_hf_family):
+    report = inspect_checkpoint(make_hf_family("qwen2"))
+    assert (errors(report), warnings(report)) == ([], [f"{report.folder} has no tokenizer.json."])
+    assert states(report)["tokenizer.json"] == "missing"
+    assert states(report)["tokenizer.model"] == "not needed"
 
 
 def test_bin_files_beside_safetensors_are_not_needed(hf_dir):
@@ -141,7 +165,7 @@ def test_bin_files_beside_safetensors_are_not_needed(hf_dir):
 
 
 def test_quantized_weights_are_a_problem_that_names_the_tensor(tmp_path, make_hf, write_safetensors):
-    from sft_tui.checkpoint.safetensors_index import load_tensor_entries
+    from sft_tui.checkpoint.weight_files import load_tensor_entries
 
     folder = make_hf()
     tensors = {e.name: ("I8", e.shape, bytes(e.nbytes // 2)) for e in load_tensor_entries(folder)}

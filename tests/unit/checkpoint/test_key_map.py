@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from sft_tui.checkpoint.key_map import expected_parameters, family_of, find_family
+from sft_tui.checkpoint.key_map import family_of, find_family
 from sft_tui.checkpoint.model_config import dimensions_of, load_model_config
-from sft_tui.checkpoint.safetensors_index import load_tensor_entries
 from sft_tui.checkpoint.source_model import load_source_model, map_model
+from sft_tui.checkpoint.tensor_map import expected_parameters
+from sft_tui.checkpoint.weight_files import load_tensor_entries
 from sft_tui.errors import InvalidInputError
 
 
@@ -103,5 +104,5 @@ def test_the_family_is_read_from_the_config(config, family):
 
 
 def test_an_unknown_family_is_refused_with_the_known_ones():
-    with pytest.raises(InvalidInputError, match=r"'lama' is not a known model family. Known: llama."):
+    with pytest.raises(InvalidInputError, match=r"'lama' is not a known model family. Known: gpt2, llama, qwen2."):
         find_family("lama")

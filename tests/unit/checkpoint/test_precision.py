@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sft_tui.checkpoint.precision import cast_values, count_infinite, target_type
+from sft_tui.checkpoint.precision import BLOCK, NonFinite, cast_values, count_non_finite, target_type
 from sft_tui.errors import InvalidInputError
 
 BITS32 = st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=50)
@@ -45,11 +45,27 @@ def test_every_half_survives_the_way_to_float32_and_back():
         np.testing.assert_array_equal(np.frombuffer(cast_values(wide, "Float32", word), "<u2"), numbers)
 
 
-def test_infinite_values_are_counted():
+def test_every_half_is_widened_as_numpy_does_it():
+    every = np.arange(2**16, dtype="<u2")
+    wide = cast(every, "<u2", "Float16", "Float32", "<u4")
+    np.testing.assert_array_equal(wide, every.view("<f2").astype("<f4").view("<u4"))
+
+
+def test_a_long_cast_is_that_of_its_parts():
+    bits = np.random.default_rng(1).integers(0, 2**32, 2 * BLOCK + 7, dtype="<u4")
+    for target in ("Float16", "BFloat16"):
+        whole = cast(bits, "<u4", "Float32", target, "<u2")
+        parts = [cast(bits[at : at + 1000], "<u4", "Float32", target, "<u2") for at in range(0, len(bits), 1000)]
+        np.testing.assert_array_equal(whole, np.concatenate(parts))
+
+
+def test_what_is_not_finite_is_counted():
     for word, kind in (("<f4", "Float32"), ("<f2", "Float16")):
         values = np.array([np.inf, -np.inf, np.nan, 1, 0], word)
-        assert count_infinite(memoryview(values).cast("B"), kind) == 2
-    assert count_infinite(memoryview(np.array([0x7F80, 0xFF80, 0x7FC0], "<u2")).cast("B"), "BFloat16") == 2
+        assert count_non_finite(memoryview(values).cast("B"), kind) == NonFinite(nan=1, infinite=2)
+        assert count_non_finite(memoryview(values[3:]).cast("B"), kind) == NonFinite()
+    brain = np.array([0x7F80, 0xFF80, 0x7FC0], "<u2")
+    assert count_non_finite(memoryview(brain).cast("B"), "BFloat16") == NonFinite(nan=1, infinite=2)
 
 
 def test_types_that_cannot_be_converted_are_named():

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sft_tui.checkpoint.safetensors_header import MAX_HEADER_BYTES, load_header
-from sft_tui.checkpoint.safetensors_index import INDEX_NAME, load_tensor_entries
+from sft_tui.checkpoint.safetensors_header import load_header
+from sft_tui.checkpoint.source_file import MAX_JSON_BYTES
+from sft_tui.checkpoint.weight_files import SAFETENSORS, load_tensor_entries
 from sft_tui.errors import InvalidInputError
 
+INDEX_NAME = SAFETENSORS.index
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9976576152\n"
 FOUR = b"\0\1\2\3"
 
@@ -71,7 +73,7 @@ def test_a_truncated_shard_is_named(hf_dir, cut):
         assert "'lm_head.weight'" in error.message
 
 
-@pytest.mark.parametrize("length", [MAX_HEADER_BYTES, MAX_HEADER_BYTES + 1, 2**63, 2**64 - 1])
+@pytest.mark.parametrize("length", [MAX_JSON_BYTES, MAX_JSON_BYTES + 1, 2**63, 2**64 - 1])
 def test_a_header_longer_than_the_file_or_the_limit_is_refused(tmp_path, write_safetensors, length):
     file = write_safetensors(tmp_path / "model.safetensors", {"a": ("F32", [1], FOUR)}, length=length)
     assert str(file) in refused(file).message
@@ -80,9 +82,9 @@ def test_a_header_longer_than_the_file_or_the_limit_is_refused(tmp_path, write_s
 def test_a_huge_header_is_refused_before_it_is_read(tmp_path):
     file = tmp_path / "model.safetensors"
     with file.open("wb") as stream:
-        stream.write(struct.pack("<Q", MAX_HEADER_BYTES + 1))
-        stream.truncate(2 * MAX_HEADER_BYTES)
-    assert "claims a header" in refused(file).message
+        stream.write(struct.pack("<Q", MAX_JSON_BYTES + 1))
+        stream.truncate(2 * MAX_JSON_BYTES)
+    assert "has a header" in refused(file).message
 
 
 @pytest.mark.parametrize(
@@ -151,7 +153,7 @@ def test_shards_without_their_index_are_refused(hf_dir):
 
 
 def test_a_folder_without_shards_is_refused(tmp_path):
-    assert "no safetensors file" in refused(tmp_path).message
+    assert "no safetensors file and no pytorch_model.bin" in refused(tmp_path).message
     assert "does not exist" in refused(tmp_path / "nowhere").message
 
 
@@ -166,6 +168,34 @@ def test_an_index_may_only_name_files_beside_it(hf_dir, name):
     data["weight_map"]["lm_head.weight"] = name
     index.write_text(json.dumps(data))
     assert "outside its folder" in refused(hf_dir).message
+
+
+@pytest.mark.parametrize("name", ["../x.bin", "/etc/passwd", "sub/x.bin"])
+def test_nor_may_the_index_of_bin_files(hf_dir, as_bin, tmp_path, name):
+    folder = as_bin(hf_dir, tmp_path / "bin", shards=2)
+    index = folder / "pytorch_model.bin.index.json"
+    data = json.loads(index.read_text())
+    data["weight_map"]["lm_head.weight"] = name
+    index.write_text(json.dumps(data))
+    assert "outside its folder" in refused(folder).message
+
+
+def test_bin_files_that_belong_to_training_are_no_weights(hf_dir, as_bin, tmp_path):
+    folder = as_bin(hf_dir, tmp_path / "bin")
+    (folder / "training_args.bin").write_bytes(b"PK")
+    assert len(load_tensor_entries(folder)) == 21
+
+
+def test_an_index_of_bin_files_that_disagrees_is_refused(hf_dir, as_bin, tmp_path):
+    folder = as_bin(hf_dir, tmp_path / "bin", shards=2)
+    first, second = sorted(folder.glob("*.bin"))
+    second.write_bytes(first.read_bytes())
+    assert "is both in pytorch_model-00001-of-00002.bin" in refused(folder).message
+    second.unlink()
+    assert "lacks 1 of 2 shards" in refused(folder).message
+    (folder / "pytorch_model.bin.index.json").unlink()
+    second.write_bytes(first.read_bytes())
+    assert "2 shards but no pytorch_model.bin.index.json" in refused(folder).message
 
 
 def test_a_link_out_of_the_folder_is_refused(hf_dir, tmp_path):

@@ -1,0 +1,196 @@
+"""Converts a MindSpore `.ckpt` back to a Hugging Face folder with safetensors, streaming."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Dict, List, Optional, Tuple
+
+from sft_tui.checkpoint.hf_folder import (
+    MANIFEST_NAME,
+    check_output_folder,
+    copy_companions,
+    open_partial_folder,
+    write_config,
+    write_text,
+)
+from sft_tui.checkpoint.key_map import find_family_name
+from sft_tui.checkpoint.manifest import FileStamp, Manifest, TensorRecord, load_manifest, stamp_files
+from sft_tui.checkpoint.model_config import CONFIG_NAME, load_model_config
+from sft_tui.checkpoint.reversed_model import ReversedModel, load_reversed_model, main_dtype
+from sft_tui.checkpoint.safetensors_shards import Shard, index_text, plan_shards
+from sft_tui.checkpoint.source_file import check_regular_file
+from sft_tui.checkpoint.tensor_values import Values, whole_values
+from sft_tui.checkpoint.value_work import ByteCount, Cast, Copy, copy_values
+from sft_tui.checkpoint.verify import Difference, VerifyResult, compare_all
+from sft_tui.checkpoint.weight_files import SAFETENSORS, load_tensor_entries
+from sft_tui.checkpoint.whole_output import open_partial, remove_leftovers
+from sft_tui.core.model_config import ModelConfig
+from sft_tui.core.progress import ProgressCallback, no_progress
+from sft_tui.errors import InvalidInputError
+
+
+@dataclass(frozen=True)
+class ReversedResult:
+    """What was written. `left_out` names entries of the `.ckpt` that belong to training, `copied` the files beside."""
+
+    output: Path
+    tensors: int
+    parameters: int
+    bytes_written: int
+    seconds: float
+    shards: int
+    copied: Tuple[str, ...]
+    left_out: Tuple[str, ...]
+    warnings: Tuple[str, ...] = ()
+
+    def to_json(self) -> Dict[str, object]:
+        """The result as a JSON object."""
+        return {**asdict(self), "output": str(self.output)}
+
+
+def convert_reversed(
+    ckpt: Path,
+    output: Path,
+    *,
+    family: str,
+    dtype: str = "keep",
+    config_dir: Optional[Path] = None,
+    force: bool = False,
+    progress: ProgressCallback = no_progress,
+) -> ReversedResult:
+    """Write the model in `ckpt` to the new folder `output`: safetensors, index, config, tokenizer. Memory is constant.
+
+    config.json and tokenizer are copied from `config_dir`; without one, from where the manifest beside `ckpt` says that
+    it was made from. Names are those that MindFormers' convert_reversed.py gives. Optimizer state and counters are left
+    out. A failure leaves nothing behind. Progress is in bytes written.
+    Raises InvalidInputError naming file and parameter, EnvironmentNotFitError when the disk or rights do not allow it.
+    """
+    started = time.monotonic()
+    config_dir = find_config_dir(ckpt, config_dir)
+    model, config = _load(ckpt, config_dir, family, dtype)
+    shards = plan_shards(model.tensors)
+    needed = sum(shard.nbytes for shard in shards)
+    stamps = stamp_files([ckpt, config_dir / CONFIG_NAME])
+    remove_leftovers(output)
+    check_output_folder(output, config_dir, needed, force=force)
+    with open_partial_folder(output) as folder:
+        count = ByteCount(needed, sum(tensor.cast.nbytes for tensor in model.tensors), progress)
+        records: List[TensorRecord] = []
+        warnings: List[str] = []
+        for shard in shards:
+            written, told = _write_shard(folder.path, shard, count)
+            records += written
+            warnings += told
+        if len(shards) > 1:
+            write_text(folder.path / SAFETENSORS.index, index_text(shards))
+        write_config(config_dir, folder.path, torch_dtype=main_dtype(model.tensors), untied=model.untied)
+        copied, told = copy_companions(config_dir, folder.path)
+        warnings += told
+        _check_unchanged(ckpt, config_dir, stamps)
+        manifest = Manifest(
+            config.family, dtype, str(config_dir.resolve()), stamps, asdict(config), tuple(records), needed
+        )
+        write_text(folder.path / MANIFEST_NAME, manifest.to_text())
+        folder.publish()
+    if model.untied:
+        warnings.append("Training has moved the output layer away from the embeddings: written untied.")
+    return ReversedResult(
+        output,
+        len(model.tensors),
+        model.parameters,
+        needed,
+        time.monotonic() - started,
+        len(shards),
+        (CONFIG_NAME, *copied),
+        model.left_out,
+        tuple(warnings),
+    )
+
+
+def verify_reversed(
+    ckpt: Path,
+    output: Path,
+    *,
+    family: str,
+    dtype: str = "keep",
+    config_dir: Optional[Path] = None,
+    progress: ProgressCallback = no_progress,
+) -> VerifyResult:
+    """Compare the folder `output` with what `ckpt` gives under `dtype`: names, shapes, types, each value bit for bit.
+
+    Differences are in the result; a side that cannot be read raises InvalidInputError.
+    """
+    started = time.monotonic()
+    model, _config = _load(ckpt, find_config_dir(ckpt, config_dir), family, dtype)
+    there = {entry.name: entry for entry in load_tensor_entries(output)}
+    differences: List[Difference] = []
+    to_compare: List[Tuple[str, Cast, Values]] = []
+    for tensor in model.tensors:
+        entry = there.pop(tensor.name, None)
+        if entry is None:
+            differences.append(Difference(tensor.name, "is missing"))
+        elif (entry.shape, entry.dtype) != (tensor.shape, tensor.dtype):
+            found, wanted = f"{entry.dtype} {list(entry.shape)}", f"{tensor.dtype} {list(tensor.shape)}"
+            differences.append(Difference(tensor.name, f"is {found} instead of {wanted}"))
+        else:
+            to_compare.append((tensor.name, tensor.cast, whole_values(entry)))
+    differences += compare_all(to_compare, progress)
+    differences += [Difference(name, "is not a tensor of this model") for name in there]
+    return VerifyResult(output, len(model.tensors), tuple(differences), time.monotonic() - started)
+
+
+def find_config_dir(ckpt: Path, config_dir: Optional[Path]) -> Path:
+    """Where config.json and tokenizer are: as told, or as the manifest beside `ckpt` tells.
+
+    Raises InvalidInputError.
+    """
+    if ckpt.is_dir():
+        raise InvalidInputError(f"{ckpt} is a folder.", "Name the .ckpt file in it.")
+    check_regular_file(ckpt)
+    if config_dir is not None:
+        return config_dir
+    found = (load_manifest(ckpt) or {}).get("hf_dir")
+    if not isinstance(found, str) or not (Path(found) / CONFIG_NAME).is_file():
+        raise InvalidInputError(
+            f"Nothing tells which model {ckpt} is: it has no manifest, or the folder named there is gone.",
+            "Name a folder with its config.json and tokenizer: --config_path HF_DIR.",
+        )
+    return Path(found)
+
+
+def _load(ckpt: Path, config_dir: Path, family: str, dtype: str) -> Tuple[ReversedModel, ModelConfig]:
+    name = find_family_name(family)
+    config = load_model_config(config_dir)
+    if config.family != name:
+        raise InvalidInputError(
+            f"{config_dir / CONFIG_NAME} is of family {config.family}, not {name}.", "Choose that family."
+        )
+    return load_reversed_model(ckpt, config, dtype), config
+
+
+def _write_shard(folder: Path, shard: Shard, count: ByteCount) -> Tuple[List[TensorRecord], List[str]]:
+    """Write one file; its tensors and warnings. Raises InvalidInputError, EnvironmentNotFitError."""
+    with open_partial(folder / shard.name) as sink:
+        header = shard.header()
+        sink.write(header)
+        copies, offset = [], len(header)
+        for tensor in shard.tensors:
+            copies.append(Copy(tensor.name, tensor.cast, ((offset, tensor.cast.nbytes),)))
+            offset += tensor.cast.nbytes
+        copied = copy_values(copies, sink, count)
+        sink.finish()
+        sink.publish()
+    records = [
+        TensorRecord(tensor.name, tensor.shape, tensor.dtype, checksum)
+        for tensor, checksum in zip(shard.tensors, copied.checksums)
+    ]
+    return records, copied.warnings
+
+
+def _check_unchanged(ckpt: Path, config_dir: Path, stamps: Tuple[FileStamp, ...]) -> None:
+    files = [ckpt, config_dir / CONFIG_NAME]
+    for file, stamp, now in zip(files, stamps, stamp_files(files)):
+        if stamp != now:
+            raise InvalidInputError(f"{file} was changed while it was converted.", "Convert again when it is complete.")

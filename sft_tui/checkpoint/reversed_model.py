@@ -1,0 +1,193 @@
+"""A `.ckpt` as a Hugging Face model: which of its parameters make which tensor, and what else is in it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence, Tuple
+
+from sft_tui.checkpoint.ckpt_reader import TEXT_TYPE, CkptEntry, entry_run, load_ckpt_entries
+from sft_tui.checkpoint.key_map import find_family
+from sft_tui.checkpoint.precision import HF_TYPES, ITEM_BYTES, target_type
+from sft_tui.checkpoint.source_model import COMPLAINTS_SHOWN, model_parameters
+from sft_tui.checkpoint.tensor_map import Parameter
+from sft_tui.checkpoint.tensor_values import Matrix, Values
+from sft_tui.checkpoint.value_work import Cast, compare_values
+from sft_tui.core.model_config import ModelConfig
+from sft_tui.errors import InvalidInputError
+
+_COUNTER_BYTES = 8
+_EMBEDDINGS = 2
+_MERGE_HINT = (
+    "Merge the parts of all ranks first: mindformers/tools/transform_ckpt.py --src_ckpt_strategy STRATEGY "
+    "--src_ckpt_dir CHECKPOINTS --dst_ckpt_dir MERGED (in MindFormers), without a --dst_ckpt_strategy."
+)
+_LORA_HINT = "Merge LoRA weights into the model first: mindformers/tools/transform_ckpt_lora.py (in MindFormers)."
+_CONFIG_HINT = "Name the folder of the model that was fine-tuned: --config_path HF_DIR."
+
+
+@dataclass(frozen=True)
+class HfTensor:
+    """One tensor as it is written: name and shape in Hugging Face, where its values come from, what they become."""
+
+    name: str
+    shape: Tuple[int, ...]
+    cast: Cast
+
+    @property
+    def dtype(self) -> str:
+        """safetensors' word for what its values become."""
+        return HF_TYPES[self.cast.target_type]
+
+
+@dataclass(frozen=True)
+class ReversedModel:
+    """What a `.ckpt` gives. `left_out` are its entries that belong to training; `untied`: the output layer is its own.
+
+    `untied` is only ever true for a config that ties them: training has moved them apart.
+    """
+
+    tensors: Tuple[HfTensor, ...]
+    left_out: Tuple[str, ...]
+    untied: bool
+
+    @property
+    def parameters(self) -> int:
+        """Number of weights."""
+        return sum(math.prod(tensor.shape) for tensor in self.tensors)
+
+
+def load_reversed_model(ckpt: Path, config: ModelConfig, dtype: str) -> ReversedModel:
+    """Match the parameters in `ckpt` with what `config` calls for.
+
+    Raises InvalidInputError naming file and parameters: missing, unknown, misshapen, or those of one rank alone.
+    """
+    entries = {entry.name: entry for entry in load_ckpt_entries(ckpt)}
+    wanted = model_parameters(config)
+    family = find_family(config.family)
+    optional = {family.tied_target} if config.tied else set()
+    _check_whole(ckpt, wanted, entries, optional)
+    left_out = _sort_out(ckpt, {parameter.name for parameter in wanted}, entries)
+    untied = bool(optional) and _differs(ckpt, entries, wanted, family.tied_target)
+    by_source: Dict[str, List[Parameter]] = {}
+    for parameter in wanted:
+        if parameter.name in optional and not untied:
+            continue
+        source = family.tied_target if parameter.name in optional else parameter.source
+        by_source.setdefault(source, []).append(parameter)
+    tensors = [_hf_tensor(ckpt, name, parts, entries, dtype) for name, parts in by_source.items()]
+    return ReversedModel(tuple(tensors), tuple(left_out), untied)
+
+
+def _check_whole(ckpt: Path, wanted: Sequence[Parameter], entries: Dict[str, CkptEntry], optional: set[str]) -> None:
+    missing = [p.name for p in wanted if p.name not in entries and p.name not in optional]
+    shapes = [(p, entries[p.name].dims) for p in wanted if p.name in entries and entries[p.name].dims != p.shape]
+    slices = [(p, dims) for p, dims in shapes if _is_slice(dims, p.shape)]
+    whole = len(wanted) - len(missing) - len(shapes)
+    # in a cut model at least the norms stay whole; embeddings alone differ with another vocabulary
+    if len(slices) > _EMBEDDINGS and whole > 0:
+        parameter, dims = slices[0]
+        raise InvalidInputError(
+            f"{ckpt} holds the part of one rank of a parallel training: {parameter.name} has the shape {list(dims)}, "
+            f"the whole model {list(parameter.shape)}.",
+            _MERGE_HINT,
+        )
+    if shapes:
+        told = [f"{p.name} has the shape {list(dims)} instead of {list(p.shape)}" for p, dims in shapes]
+        raise InvalidInputError(f"{ckpt} does not fit config.json: {_cut(told)}.", _CONFIG_HINT)
+    if missing:
+        partly = len(missing) < len(wanted) - len(optional)
+        what = "holds only a part of the model" if partly else "holds no parameter of this family"
+        hint = f"{_CONFIG_HINT} If it is one stage of a pipeline: {_MERGE_HINT}" if partly else _CONFIG_HINT
+        raise InvalidInputError(f"{ckpt} {what}: {_cut([f'{name} is missing' for name in missing])}.", hint)
+
+
+def _is_slice(dims: Tuple[int, ...], whole: Tuple[int, ...]) -> bool:
+    """Whether a shape is the whole one with some dimension cut into equal parts."""
+    return len(dims) == len(whole) and all(0 < part <= size and size % part == 0 for part, size in zip(dims, whole))
+
+
+def _sort_out(ckpt: Path, names: set[str], entries: Dict[str, CkptEntry]) -> List[str]:
+    """The entries that only training needs; raises InvalidInputError for those that nobody knows."""
+    left_out: List[str] = []
+    unknown: List[str] = []
+    for name, entry in entries.items():
+        if name not in names:
+            (left_out if _is_of_training(entry, names) else unknown).append(name)
+    if unknown:
+        lora = any("lora" in name or "delta" in name for name in unknown)
+        told = [f"{name} is unknown to this model" for name in unknown]
+        raise InvalidInputError(f"{ckpt} does not fit config.json: {_cut(told)}.", _LORA_HINT if lora else _CONFIG_HINT)
+    return left_out
+
+
+def _is_of_training(entry: CkptEntry, names: set[str]) -> bool:
+    """Counters, texts, and the optimizer's copies of parameters: adam_m.NAME, adam_v.NAME and so on."""
+    if entry.tensor_type == TEXT_TYPE or (entry.nbytes <= _COUNTER_BYTES and math.prod(entry.dims) <= 1):
+        return True
+    words = entry.name.split(".")
+    return any(".".join(words[place:]) in names for place in range(1, len(words)))
+
+
+def _differs(ckpt: Path, entries: Dict[str, CkptEntry], wanted: Sequence[Parameter], output_layer: str) -> bool:
+    """Whether the output layer, which should be tied to the embeddings, has values of its own."""
+    head = entries.get(output_layer)
+    if head is None:
+        return False
+    source = next(p.source for p in wanted if p.name == output_layer)
+    embedding = entries[next(p.name for p in wanted if p.source == source and p.name != output_layer)]
+    if head.tensor_type != embedding.tensor_type:
+        return True
+    values = [_plain_values(ckpt, entry) for entry in (embedding, head)]
+    ((wrong, _first),) = compare_values([Cast(values[0], head.tensor_type, head.tensor_type)], values[1:])
+    return wrong > 0
+
+
+def _plain_values(ckpt: Path, entry: CkptEntry) -> Values:
+    if entry.tensor_type not in ITEM_BYTES:
+        raise InvalidInputError(
+            f"{ckpt}: {entry.name} is {entry.tensor_type}; only {', '.join(ITEM_BYTES)} can be converted.",
+            "Take the model that is not quantized.",
+        )
+    return Values(ITEM_BYTES[entry.tensor_type], entry.nbytes, (entry_run(ckpt, entry),))
+
+
+def _hf_tensor(
+    ckpt: Path, name: str, parts: Sequence[Parameter], entries: Dict[str, CkptEntry], dtype: str
+) -> HfTensor:
+    parts = sorted(parts, key=lambda parameter: parameter.part[0])
+    found = [entries[parameter.name] for parameter in parts]
+    plain = [_plain_values(ckpt, entry) for entry in found]
+    if len({entry.tensor_type for entry in found}) > 1:
+        types = ", ".join(f"{entry.name} is {entry.tensor_type}" for entry in found)
+        raise InvalidInputError(f"{ckpt}: {types}; they make one tensor.", "Save them with one type.")
+    source_type = found[0].tensor_type
+    width, nbytes = plain[0].width, sum(values.nbytes for values in plain)
+    runs = tuple(run for values in plain for run in values.runs)
+    if parts[0].transposed:
+        matrices = tuple(
+            Matrix(run, rows=part.shape[0], columns=part.shape[1], first_column=0, pitch=part.shape[1])
+            for run, part in zip(runs, parts)
+        )
+        values = Values(width, nbytes, matrices=matrices)
+    else:
+        values = Values(width, nbytes, runs)
+    target = target_type(dtype, HF_TYPES[source_type], name)
+    return HfTensor(name, parts[0].source_shape, Cast(values, source_type, target))
+
+
+def _cut(told: List[str]) -> str:
+    shown = told[:COMPLAINTS_SHOWN]
+    if len(told) > COMPLAINTS_SHOWN:
+        shown.append(f"{len(told) - COMPLAINTS_SHOWN} more")
+    return "; ".join(shown)
+
+
+def main_dtype(tensors: Sequence[HfTensor]) -> Optional[str]:
+    """The number type, in torch's word, that most bytes of the tensors have."""
+    sizes: Dict[str, int] = {}
+    for tensor in tensors:
+        sizes[tensor.cast.target_type] = sizes.get(tensor.cast.target_type, 0) + tensor.cast.nbytes
+    most = max(sizes, key=lambda kind: sizes[kind], default=None)
+    return most.lower() if most else None

@@ -1,0 +1,103 @@
+"""Brings the parameters that a config calls for together with the tensors that are there."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Dict, List, Mapping, Sequence, Tuple
+
+from sft_tui.checkpoint.key_map import Family, Rule
+from sft_tui.checkpoint.tensor_entry import TensorEntry
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter that a config calls for: name and shape in MindFormers, source and layout (see `Rule`)."""
+
+    name: str
+    source: str
+    shape: Tuple[int, ...]
+    transposed: bool = False
+    part: Tuple[int, int] = (0, 1)
+
+    @property
+    def source_shape(self) -> Tuple[int, ...]:
+        """The shape of the whole source in Hugging Face."""
+        turned = self.shape[::-1] if self.transposed else self.shape
+        return (*turned[:-1], turned[-1] * self.part[1])
+
+
+@dataclass(frozen=True)
+class MappedTensor:
+    """A parameter and where its values are. Two parameters may share an entry (tied embeddings, parts)."""
+
+    parameter: Parameter
+    entry: TensorEntry
+
+    @property
+    def name(self) -> str:
+        """The parameter's name in MindFormers."""
+        return self.parameter.name
+
+
+@dataclass(frozen=True)
+class TensorMap:
+    """What a checkpoint holds against what its config calls for; `complaints` is empty when all fits."""
+
+    tensors: Tuple[MappedTensor, ...]
+    complaints: Tuple[str, ...]
+
+
+def expected_parameters(
+    family: Family, *, num_layers: int, tied: bool, dimensions: Mapping[str, int]
+) -> List[Parameter]:
+    """Every parameter of such a model, in the order in which it is written."""
+    placed = [(rule, 0) for rule in family.first]
+    placed += [(rule, layer) for layer in range(num_layers) for rule in family.layer]
+    placed += [(rule, 0) for rule in family.last]
+    return [_place(rule, layer, family, tied, dimensions) for rule, layer in placed]
+
+
+def _place(rule: Rule, layer: int, family: Family, tied: bool, dimensions: Mapping[str, int]) -> Parameter:
+    source = family.tied_source if tied and rule.target == family.tied_target else rule.source
+    shape = tuple(dimensions[dimension] for dimension in rule.shape)
+    return Parameter(rule.target.format(layer=layer), source.format(layer=layer), shape, rule.transposed, rule.part)
+
+
+def map_tensors(family: Family, parameters: Sequence[Parameter], entries: Sequence[TensorEntry]) -> TensorMap:
+    """Bring parameters and tensors together: missing, unknown and wrongly shaped ones become complaints by name."""
+    by_name = {_bare(family, entry.name): entry for entry in entries}
+    tensors: List[MappedTensor] = []
+    wrong: Dict[str, str] = {}
+    for parameter in parameters:
+        entry = by_name.get(parameter.source)
+        if entry is None:
+            wrong.setdefault(parameter.source, f"tensor {parameter.source!r} is missing")
+            continue
+        if entry.shape != parameter.source_shape:
+            wrong.setdefault(
+                parameter.source,
+                f"tensor {entry.name!r} in {entry.file.name} has the shape {list(entry.shape)}, "
+                f"config.json calls for {list(parameter.source_shape)}",
+            )
+        tensors.append(MappedTensor(parameter, entry))
+    complaints = list(wrong.values())
+    # A tied model may still carry its output layer; transformers takes the embeddings, and so do we.
+    known = {parameter.source for parameter in parameters} | {rule.source for rule in family.first + family.last}
+    complaints += [
+        f"tensor {entry.name[:200]!r} in {entry.file.name} is unknown to this model"
+        for entry in entries
+        if _bare(family, entry.name) not in known and not _is_skipped(family, _bare(family, entry.name))
+    ]
+    twice = [name for name, count in Counter(_bare(family, entry.name) for entry in entries).items() if count > 1]
+    complaints += [f"tensor {name!r} is there with and without {family.prefix!r}" for name in twice]
+    return TensorMap(tuple(tensors), tuple(complaints))
+
+
+def _bare(family: Family, name: str) -> str:
+    return name[len(family.prefix) :] if name.startswith(family.prefix) else name
+
+
+def _is_skipped(family: Family, name: str) -> bool:
+    return any(re.fullmatch(pattern, name) for pattern in family.skipped)

@@ -1,0 +1,183 @@
+"""Reads the values of one tensor in the order in which they are to be written, a piece at a time, from any thread."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Dict, Iterator, Optional, Sequence, Tuple, Type
+
+from sft_tui.checkpoint.source_file import DOWNLOAD_HINT, not_read
+from sft_tui.checkpoint.tensor_entry import DTYPE_BYTES, TensorEntry
+from sft_tui.checkpoint.tensor_map import Parameter
+from sft_tui.errors import InvalidInputError
+
+# What a thread takes at a time: big enough that handing it over costs little.
+PIECE_BYTES = 8 * 1024 * 1024
+# What it reads, casts and writes at a time: small enough for its processor's cache. A turned matrix is read in strips,
+# which want to be wider.
+BLOCK_BYTES = 1024 * 1024
+TURNED_BLOCK_BYTES = 4 * 1024 * 1024
+Stretch = Tuple[int, int]  # offset from the start of the file, and length, in bytes
+
+
+@dataclass(frozen=True)
+class Run:
+    """A tensor's bytes in a file, as if its stretches stood together; `label` is its name there."""
+
+    file: Path
+    label: str
+    stretches: Tuple[Stretch, ...]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Columns of a matrix that is kept row by row in a run: sizes in numbers, `pitch` the length of a whole row."""
+
+    run: Run
+    rows: int
+    columns: int
+    first_column: int
+    pitch: int
+
+
+@dataclass(frozen=True)
+class Values:
+    """The values of a tensor as it is written: runs one after the other, or matrices turned and put side by side.
+
+    `width` is the size of a number, `nbytes` that of all, in bytes, as they are in the file.
+    """
+
+    width: int
+    nbytes: int
+    runs: Tuple[Run, ...] = ()
+    matrices: Tuple[Matrix, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The tensor's name in the file."""
+        return (self.runs or tuple(matrix.run for matrix in self.matrices))[0].label
+
+    def pieces(self) -> Iterator[Stretch]:
+        """What to hand to a thread: begin and length in bytes."""
+        return self._cut(0, self.nbytes, PIECE_BYTES)
+
+    def blocks(self, piece: Stretch) -> Iterator[Stretch]:
+        """What to read at a time of a piece: begin and length in bytes."""
+        return self._cut(*piece, TURNED_BLOCK_BYTES if self.matrices else BLOCK_BYTES)
+
+    def _cut(self, begin: int, nbytes: int, step: int) -> Iterator[Stretch]:
+        """Between numbers, and between rows of a turned matrix."""
+        unit = sum(matrix.rows for matrix in self.matrices) * self.width or self.width
+        step = max(1, step // unit) * unit
+        for at in range(begin, begin + nbytes, step):
+            yield at, min(step, begin + nbytes - at)
+
+
+def entry_values(entry: TensorEntry, parameter: Parameter, width: int) -> Values:
+    """How a parameter is read from the tensor that holds it; `width` is the size of a number in bytes."""
+    run = Run(entry.file, entry.name, ((entry.offset, entry.nbytes),))
+    which, parts = parameter.part
+    if not parameter.transposed:
+        share = entry.nbytes // parts
+        return Values(width, share, (Run(entry.file, entry.name, ((entry.offset + which * share, share),)),))
+    rows, pitch = entry.shape
+    columns = pitch // parts
+    matrix = Matrix(run, rows, columns, which * columns, pitch)
+    return Values(width, entry.nbytes // parts, matrices=(matrix,))
+
+
+def whole_values(entry: TensorEntry) -> Values:
+    """A tensor as it stands in its file."""
+    run = Run(entry.file, entry.name, ((entry.offset, entry.nbytes),))
+    return Values(DTYPE_BYTES[entry.dtype], entry.nbytes, (run,))
+
+
+class OpenFiles:
+    """Files that several threads read from. Raises InvalidInputError."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._files = files
+        self._stack = ExitStack()
+        self._handles: Dict[Path, int] = {}
+
+    def __enter__(self) -> OpenFiles:
+        for file in self._files:
+            try:
+                self._handles[file] = os.open(file, os.O_RDONLY)
+            except OSError as error:
+                self._stack.close()
+                raise not_read(file, error) from error
+            self._stack.callback(os.close, self._handles[file])
+        return self
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], value: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        self._stack.close()
+
+    def read(self, values: Values, piece: Stretch, room: memoryview) -> memoryview:
+        """The bytes of a piece, in `room`. Raises InvalidInputError naming file and tensor."""
+        begin, nbytes = piece
+        if values.matrices:
+            return self._read_turned(values, begin, nbytes, room[:nbytes])
+        target, filled = room[:nbytes], 0
+        for run in values.runs:
+            length = sum(size for _, size in run.stretches)
+            if begin < length:
+                part = min(nbytes - filled, length - begin)
+                self._read_run(run, begin, target[filled : filled + part])
+                filled += part
+            begin = max(0, begin - length)
+            if filled == nbytes:
+                break
+        return target
+
+    def _read_run(self, run: Run, at: int, target: memoryview) -> None:
+        handle = self._handles[run.file]
+        for offset, length in run.stretches:
+            if at >= length:
+                at -= length
+                continue
+            part = target[: length - at]
+            while len(part):
+                got = _read_into(handle, part, offset + at, run)
+                part, target, at = part[got:], target[got:], at + got
+            at = 0
+            if not len(target):
+                return
+
+    def _read_turned(self, values: Values, begin: int, nbytes: int, target: memoryview) -> memoryview:
+        import numpy as np
+
+        width, row_bytes = values.width, sum(matrix.rows for matrix in values.matrices) * values.width
+        first, count = begin // row_bytes, nbytes // row_bytes
+        turned = np.frombuffer(target, f"<u{width}").reshape(count, -1)
+        place = 0
+        for matrix in values.matrices:
+            upright = np.empty((matrix.rows, count), f"<u{width}")
+            for row, line in enumerate(upright):
+                at = (row * matrix.pitch + matrix.first_column + first) * width
+                self._read_run(matrix.run, at, line.data.cast("B"))
+            turned[:, place : place + matrix.rows] = upright.T
+            place += matrix.rows
+        return target
+
+
+def _read_into(handle: int, target: memoryview, at: int, run: Run) -> int:
+    try:
+        got = os.preadv(handle, [target], at)
+    except OSError as error:
+        failure = not_read(run.file, error)
+        raise InvalidInputError(f"Tensor {run.label!r}: {failure.message}", failure.hint) from error
+    if not got:
+        raise InvalidInputError(f"{run.file} ends inside tensor {run.label!r}.", DOWNLOAD_HINT)
+    return got
+
+
+def files_of(values: Sequence[Values]) -> Tuple[Path, ...]:
+    """The files that these values are in, each once, in order."""
+    runs = [run for item in values for run in (*item.runs, *(matrix.run for matrix in item.matrices))]
+    return tuple(dict.fromkeys(run.file for run in runs))

@@ -1,0 +1,140 @@
+"""inspect and convert-weight: what a checkpoint folder holds, and weights from and to MindSpore's `.ckpt`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sft_tui.commands.report import ProgressReport, print_json, print_problems, say, warn
+from sft_tui.core.terminal_text import short_duration, short_size
+from sft_tui.errors import InvalidInputError, SftError
+
+if TYPE_CHECKING:
+    from sft_tui.checkpoint.inspect import CheckpointReport
+    from sft_tui.checkpoint.verify import VerifyResult
+
+NAMES_SHOWN = 5
+
+
+def inspect(arguments: argparse.Namespace) -> int:
+    """`sft-tui inspect`: exit code 2 unless the folder can be converted, or MindFormers loads it as it is."""
+    from sft_tui.checkpoint.describe import describe_checkpoint
+    from sft_tui.checkpoint.inspect import inspect_checkpoint
+    from sft_tui.stack.compatibility import describe_weight_needs, weight_needs
+
+    report = inspect_checkpoint(Path(arguments.hf_dir))
+    needs = weight_needs(report.model_type, arguments.mindformers)
+    direct = "folder" in needs.values()
+    # a family that we do not convert is no fault where nothing is to be converted
+    problems = tuple(p for p in report.problems if not (direct and p.message == report.unknown_family))
+    failed = any(p.severity == "error" for p in problems)
+    if arguments.json:
+        shown = [problem.to_json() for problem in problems]
+        print_json({**report.to_json(), "problems": shown, "mindformers": needs})
+        return 2 if failed else 0
+    for line in (*describe_checkpoint(report), *_describe_outputs(report), *describe_weight_needs(needs)):
+        say(line)
+    print_problems(problems)
+    return 2 if failed else 0
+
+
+def _describe_outputs(report: CheckpointReport) -> list[str]:
+    if not report.output_sizes:
+        return []
+    sizes = ", ".join(f"{dtype} {short_size(size)}" for dtype, size in report.output_sizes.items())
+    return [f"convert-weight would write a .ckpt of: {sizes}"]
+
+
+def convert_weight(arguments: argparse.Namespace) -> int:
+    """`sft-tui convert-weight`."""
+    if arguments.reversed:
+        return _convert_reversed(arguments)
+    from sft_tui.checkpoint import convert
+    from sft_tui.checkpoint.verify import verify_weight
+
+    if arguments.config_path:
+        raise InvalidInputError("--config_path goes with --reversed.", "config.json is taken from --input_path.")
+    source, output = _source_folder(Path(arguments.input_path)), Path(arguments.output_path)
+    family, dtype = arguments.model, arguments.dtype or "fp32"
+    shown: dict[str, object] = {"output": str(output), "reused": True}
+    if arguments.reuse and convert.same_work(source, output, family, dtype):
+        text = f"{output} is there already, made from the same files"
+    else:
+        force = arguments.force or arguments.reuse
+        with ProgressReport("convert") as report:
+            result = convert.convert_weight(source, output, family=family, dtype=dtype, force=force, progress=report)
+        for warning in result.warnings:
+            warn(f"warning: {warning}")
+        shown = {**result.to_json(), "reused": False}
+        size, time = short_size(result.bytes_written), short_duration(result.seconds)
+        text = f"{output}: {result.tensors} tensors, {result.parameters:,} parameters, {size} in {time}"
+    verified = None
+    if arguments.verify:
+        with ProgressReport("verify") as report:
+            verified = verify_weight(source, output, family=family, dtype=dtype, progress=report)
+    return _tell(arguments, [text], shown, verified, source)
+
+
+def _convert_reversed(arguments: argparse.Namespace) -> int:
+    from sft_tui.checkpoint.convert_reversed import convert_reversed, verify_reversed
+
+    if arguments.reuse:
+        raise InvalidInputError("--reuse does not go with --reversed.", "Give --force to write the folder again.")
+    ckpt, output = Path(arguments.input_path), Path(arguments.output_path)
+    family, dtype = arguments.model, arguments.dtype or "keep"
+    config_dir = Path(arguments.config_path) if arguments.config_path else None
+    with ProgressReport("convert") as report:
+        result = convert_reversed(
+            ckpt, output, family=family, dtype=dtype, config_dir=config_dir, force=arguments.force, progress=report
+        )
+    for warning in result.warnings:
+        warn(f"warning: {warning}")
+    verified = None
+    if arguments.verify:
+        with ProgressReport("verify") as report:
+            verified = verify_reversed(ckpt, output, family=family, dtype=dtype, config_dir=config_dir, progress=report)
+    size, time = short_size(result.bytes_written), short_duration(result.seconds)
+    files = "one file" if result.shards == 1 else f"{result.shards} files"
+    lines = [
+        f"{output}: {result.tensors} tensors in {files}, {result.parameters:,} parameters, {size} in {time}",
+        f"copied beside them: {', '.join(result.copied)}",
+    ]
+    if result.left_out:
+        more = f" and {len(result.left_out) - NAMES_SHOWN} more" if len(result.left_out) > NAMES_SHOWN else ""
+        names = ", ".join(result.left_out[:NAMES_SHOWN])
+        lines.append(f"left out, of training: {names}{more} ({len(result.left_out)} in all)")
+    return _tell(arguments, lines, result.to_json(), verified, ckpt)
+
+
+def _tell(
+    arguments: argparse.Namespace,
+    lines: list[str],
+    shown: dict[str, object],
+    verified: VerifyResult | None,
+    source: Path,
+) -> int:
+    """Print what was done and the verdict; raises SftError when the two sides differ."""
+    if arguments.json:
+        print_json({**shown, "verified": verified.to_json() if verified else None})
+    else:
+        for line in lines:
+            say(line)
+    if verified is None:
+        return 0
+    if not verified.ok:
+        first = verified.differences[0]
+        raise SftError(
+            f"{verified.output} differs from {source} in {len(verified.differences)} tensors; "
+            f"{first.name}: {first.what}.",
+            "Convert again; if it happens twice, the disk or the memory is not sound.",
+        )
+    if not arguments.json:
+        time = short_duration(verified.seconds)
+        say(f"verified: {verified.tensors} tensors are equal to the source after the cast, in {time}")
+    return 0
+
+
+def _source_folder(path: Path) -> Path:
+    """MindFormers 1.2 and 1.3 took a file of the folder, such as pytorch_model.bin, as well."""
+    return path.parent if path.is_file() else path
