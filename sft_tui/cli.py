@@ -106,7 +106,11 @@ def _add_converters(commands: _Commands) -> None:
     )  # fmt: skip
     _flag(weight, "verify", action="store_true", help="read both sides again and compare every tensor")
     either = weight.add_mutually_exclusive_group()
-    either.add_argument("--force", action="store_true", help="replace what this program wrote there before")
+    either.add_argument(
+        "--force",
+        action="store_true",
+        help="replace a file; with --reversed what we wrote",
+    )
     either.add_argument("--reuse", action="store_true", help="replace it only if it was made of other files or dtype")
     alpaca = group.add("convert-alpaca", "convert:convert_alpaca", "convert alpaca data to conversations", json=True)
     _flag(alpaca, "data_path", required=True, help="alpaca JSON file")
@@ -215,32 +219,36 @@ def run_command(argv: list[str]) -> int:
         command: Command = getattr(importlib.import_module(f"sft_tui.commands.{module}"), function)
         return command(arguments)
     except SftError as error:
-        return _fail(error)
+        return _fail(error, arguments)
     except KeyboardInterrupt:
-        return _fail(StoppedError("Stopped."))
+        return _fail(StoppedError("Stopped."), arguments)
     except BrokenPipeError:
         # the reader of our output (head, less) is gone; keep Python from complaining at exit
         sys.stderr.close()
         return 1
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        return _fail(
-            EnvironmentNotFitError(f"{where}{error.strerror or error}.", "Check the disk and your rights there.")
-        )
+        hint = "Check the disk and your rights there."
+        return _fail(EnvironmentNotFitError(f"{where}{error.strerror or error}.", hint), arguments)
     except Exception as error:
         from sft_tui.error_log import note_traceback
 
         path = note_traceback(error)
-        return _fail(SftError("Something unexpected went wrong inside sft-tui.", f"The details are in {path}."))
+        unexpected = SftError("Something unexpected went wrong inside sft-tui.", f"The details are in {path}.")
+        return _fail(unexpected, arguments)
 
 
 def _raise_stopped(_number: int, _frame: FrameType | None) -> None:
     raise StoppedError("Stopped.")
 
 
-def _fail(error: SftError) -> int:
+def _fail(error: SftError, arguments: argparse.Namespace) -> int:
     from sft_tui.core.terminal_text import neutralise
 
+    if getattr(arguments, "json", False):
+        from sft_tui.commands.report import print_json
+
+        print_json({"error": error.message, "hint": error.hint, "exit_code": error.exit_code})
     print(neutralise(f"sft-tui: error: {error.message}"), file=sys.stderr)
     if error.hint:
         print(neutralise(f"    {error.hint}"), file=sys.stderr)

@@ -165,7 +165,8 @@ def _load(ckpt: Path, config_dir: Path, family: str, dtype: str) -> Tuple[Revers
     config = load_model_config(config_dir)
     if config.family != name:
         raise InvalidInputError(
-            f"{config_dir / CONFIG_NAME} is of family {config.family}, not {name}.", "Choose that family."
+            f"{config_dir / CONFIG_NAME} is of family {config.family}, not {name}.",
+            f"Choose the family {config.family} (--model {config.family}).",
         )
     return load_reversed_model(ckpt, config, dtype), config
 

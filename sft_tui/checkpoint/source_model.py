@@ -71,7 +71,8 @@ def load_source_model(hf_dir: Path, family: str) -> SourceModel:
     config = load_model_config(hf_dir)
     if config.family != name:
         raise InvalidInputError(
-            f"{hf_dir / CONFIG_NAME} is of family {config.family}, not {name}.", "Choose that family."
+            f"{hf_dir / CONFIG_NAME} is of family {config.family}, not {name}.",
+            f"Choose the family {config.family} (--model {config.family}).",
         )
     entries = load_tensor_entries(hf_dir)
     tensors = map_model(config, entries)

@@ -19,7 +19,7 @@ PIECE_BYTES = 8 * 1024 * 1024
 # What it reads, casts and writes at a time: small enough for its processor's cache. A turned matrix is read in strips,
 # which want to be wider.
 BLOCK_BYTES = 1024 * 1024
-TURNED_BLOCK_BYTES = 4 * 1024 * 1024
+TURNED_BLOCK_BYTES = 2 * 1024 * 1024
 Stretch = Tuple[int, int]  # offset from the start of the file, and length, in bytes
 
 

@@ -13,8 +13,6 @@ from sft_tui.core.job import EXIT_CODES, Event, JobState
 from sft_tui.core.terminal_text import neutralise, short_duration, short_size
 from sft_tui.errors import StoppedError
 from sft_tui.jobs import client
-from sft_tui.paths import jobs_dir
-from sft_tui.store.job_store import find_job
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -24,9 +22,8 @@ if TYPE_CHECKING:
 REHEARSAL_NOTICE = "REHEARSAL on a toy model: it shows the way, its answers mean nothing."
 
 
-def attach(job_id: str) -> int:
+def attach(folder: JobFolder) -> int:
     """Follow a job to its end; Ctrl-C detaches. The exit code is the job's, 0 when detached."""
-    folder = find_job(jobs_dir(), job_id)
     try:
         state = follow_job(folder)
     except (KeyboardInterrupt, StoppedError):

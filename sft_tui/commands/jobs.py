@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import time
 from datetime import datetime
+from typing import Iterator
 
 from sft_tui.commands.follow import attach as attach_to
 from sft_tui.commands.report import StatusLine, ask, print_json, print_json_text, say, warn
 from sft_tui.core.job import EXIT_CODES, JobState
 from sft_tui.core.terminal_text import short_duration, short_size
-from sft_tui.errors import InvalidInputError, SftError
+from sft_tui.errors import InvalidInputError, SftError, StoppedError
 from sft_tui.jobs import client
 from sft_tui.jobs.log_tail import LogTail
 from sft_tui.jobs.removal import check_removable, disk_usage, find_waited_for, remove_jobs
+from sft_tui.jobs.true_state import is_supervised
 from sft_tui.paths import jobs_dir
 from sft_tui.store.job_store import JobFolder, find_job, list_jobs
+
+HEADLINE_SHOWN = 160  # `jobs show` has all of it
 
 
 def list_all(arguments: argparse.Namespace) -> int:
@@ -41,13 +46,25 @@ def list_all(arguments: argparse.Namespace) -> int:
         started = datetime.fromtimestamp(state.submitted_at).strftime("%Y-%m-%d %H:%M")
         step = state.current_step
         where = f"  {step.title}" if step and not state.finished else ""
-        say(f"{state.id}  {started}  {state.headline()}{where}")
+        headline = state.headline()
+        short = headline if len(headline) <= HEADLINE_SHOWN else f"{headline[:HEADLINE_SHOWN]} ..."
+        say(f"{state.id}  {started}  {short}{where}")
     return 0
+
+
+def _find(wanted: str) -> JobFolder:
+    """The job that was named; without a name one that runs, else the newest. Raises InvalidInputError."""
+    if not wanted:
+        for folder in reversed(list_jobs(jobs_dir())):
+            with contextlib.suppress(SftError):
+                if is_supervised(folder) and folder.load_state().lifecycle != "queued":
+                    return folder
+    return find_job(jobs_dir(), wanted)
 
 
 def show(arguments: argparse.Namespace) -> int:
     """`sft-tui jobs show`."""
-    folder = find_job(jobs_dir(), arguments.id)
+    folder = _find(arguments.id)
     state = client.read_state(folder)
     if arguments.json:
         print_json({**state.model_dump(mode="json"), "folder": str(folder.path)})
@@ -73,18 +90,33 @@ def attach(arguments: argparse.Namespace) -> int:
     """`sft-tui jobs attach`."""
     if arguments.json:
         return wait(arguments)
-    return attach_to(arguments.id)
+    return attach_to(_find(arguments.id))
 
 
 def wait(arguments: argparse.Namespace) -> int:
     """`sft-tui jobs wait`: the exit code is the job's."""
-    folder, told = find_job(jobs_dir(), arguments.id), ""
+    folder = _find(arguments.id)
+    with _watching(folder):
+        return _wait(folder, arguments.json)
+
+
+@contextlib.contextmanager
+def _watching(folder: JobFolder) -> Iterator[None]:
+    """Ctrl-C ends the command, not the job: it says so. Raises StoppedError then."""
+    try:
+        yield
+    except (KeyboardInterrupt, StoppedError):
+        raise StoppedError(f"No longer watched: job {folder.id} goes on.") from None
+
+
+def _wait(folder: JobFolder, as_json: bool) -> int:
+    told = ""
     while not (state := client.read_state(folder)).finished:
         if state.lifecycle == "queued" and state.reason not in ("", told):
             told = state.reason
             warn(f"{state.id}: {told}")
         time.sleep(client.WATCH_SECONDS)
-    if arguments.json:
+    if as_json:
         print_json(state.model_dump(mode="json"))
     else:
         say(f"{state.id}: {state.headline()}")
@@ -93,7 +125,7 @@ def wait(arguments: argparse.Namespace) -> int:
 
 def stop(arguments: argparse.Namespace) -> int:
     """`sft-tui jobs stop`: returns when the job has ended."""
-    folder = find_job(jobs_dir(), arguments.id)
+    folder = _find(arguments.id)
     asked = client.stop(folder, at_once=arguments.now)
     state = _wait_with_countdown(folder)
     if arguments.json:
@@ -123,6 +155,9 @@ def _wait_with_countdown(folder: JobFolder) -> JobState:
 def rm(arguments: argparse.Namespace) -> int:
     """`sft-tui jobs rm`: what jobs recorded, and their logs; never what their steps made."""
     folders = _chosen(arguments)
+    if not folders and not arguments.json:
+        say("No job has ended: there is nothing to remove.")
+        return 0
     waited_for = find_waited_for(jobs_dir())
     for folder in folders:
         check_removable(folder, waited_for)
@@ -143,6 +178,8 @@ def rm(arguments: argparse.Namespace) -> int:
 
 
 def _chosen(arguments: argparse.Namespace) -> list[JobFolder]:
+    if arguments.finished and arguments.ids:
+        raise InvalidInputError("Either some jobs or --finished.", "--finished means every job that has ended.")
     if arguments.finished:
         waited_for = find_waited_for(jobs_dir())
         return [folder for folder in list_jobs(jobs_dir()) if _can_go(folder, waited_for)]
@@ -162,7 +199,7 @@ def _can_go(folder: JobFolder, waited_for: dict[str, str]) -> bool:
 
 def log(arguments: argparse.Namespace) -> int:
     """`sft-tui jobs log`."""
-    folder = find_job(jobs_dir(), arguments.id)
+    folder = _find(arguments.id)
     state = client.read_state(folder)
     step = arguments.step or (state.current_step.id if state.current_step else "")
     if not step:
@@ -180,12 +217,17 @@ def log(arguments: argparse.Namespace) -> int:
     tail = LogTail(path)
     if arguments.json:
         return _log_as_json(folder, step, tail)
+    with _watching(folder):
+        return _print_log(folder, tail, follow=arguments.follow)
+
+
+def _print_log(folder: JobFolder, tail: LogTail, *, follow: bool) -> int:
     while True:
         lines = tail.read_lines()
         for line in lines:
             say(line)
         if not lines:
-            if not arguments.follow or client.read_state(folder).finished:
+            if not follow or client.read_state(folder).finished:
                 if last := tail.read_rest():
                     say(last)
                 return 0

@@ -74,7 +74,9 @@ def parse_field_values(pairs: list[str]) -> dict[str, dict[str, Any]]:
     for pair in pairs:
         name, equals, text = pair.partition("=")
         section, dot, field = name.strip().partition(".")
-        if not (equals and dot):
+        if equals and not dot:
+            raise InvalidInputError(f"{name!r} has no section.", f"The sections are {', '.join(SECTIONS)}.")
+        if not equals:
             raise InvalidInputError(f"{pair!r} is not FIELD=VALUE.", "Write for example model.hf_dir=/models/llama.")
         if section not in SECTIONS or field not in section_model(section).model_fields:
             known = [f"{s}.{f}" for s in SECTIONS for f in section_model(s).model_fields]

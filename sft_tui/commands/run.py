@@ -104,9 +104,10 @@ def run_profile(arguments: argparse.Namespace) -> int:
         return 0 if arguments.detach else EXIT_CODES[state.outcome or "lost"]
     if arguments.detach:
         say(folder.id)
-        warn(f"The job runs on its own. sft-tui jobs attach {folder.id} shows it.")
+        begins = f"starts when {', '.join(arguments.after)} has succeeded" if arguments.after else "runs on its own"
+        warn(f"The job {begins}. sft-tui jobs attach {folder.id} shows it.")
         return 0
-    return attach(folder.id)
+    return attach(folder)
 
 
 def _resume(plan: Plan, arguments: argparse.Namespace) -> Plan:

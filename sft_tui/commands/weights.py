@@ -55,6 +55,9 @@ def convert_weight(arguments: argparse.Namespace) -> int:
 
     if arguments.config_path:
         raise InvalidInputError("--config_path goes with --reversed.", "config.json is taken from --input_path.")
+    if arguments.input_path.endswith(".ckpt") and Path(arguments.input_path).is_file():
+        hint = "--reversed makes a Hugging Face folder of it; otherwise name the folder to convert."
+        raise InvalidInputError(f"{arguments.input_path} is a .ckpt already.", hint)
     source, output = _source_folder(Path(arguments.input_path)), Path(arguments.output_path)
     family, dtype = arguments.model, arguments.dtype or "fp32"
     shown: dict[str, object] = {"output": str(output), "reused": True}
@@ -124,11 +127,14 @@ def _tell(
         return 0
     if not verified.ok:
         first = verified.differences[0]
-        raise SftError(
+        message = (
             f"{verified.output} differs from {source} in {len(verified.differences)} tensors; "
-            f"{first.name}: {first.what}.",
-            "Convert again; if it happens twice, the disk or the memory is not sound.",
+            f"{first.name}: {first.what}."
         )
+        if arguments.json:  # the one object is printed
+            warn(f"sft-tui: error: {message}")
+            return 1
+        raise SftError(message, "Convert again; if it happens twice, the disk or the memory is not sound.")
     if not arguments.json:
         time = short_duration(verified.seconds)
         say(f"verified: {verified.tensors} tensors are equal to the source after the cast, in {time}")

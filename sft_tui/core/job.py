@@ -119,8 +119,11 @@ class JobState(_Data):
 
     @property
     def outcome_text(self) -> str:
-        """How it ended, and why."""
-        return f"{self.outcome}: {self.reason}" if self.reason else str(self.outcome)
+        """How it ended, and why, after "the job"."""
+        verb = {"failed": "has failed", "stopped": "was stopped", "lost": "is lost"}.get(
+            self.outcome or "", "has ended"
+        )
+        return verb if not self.reason or self.outcome == "stopped" else f"{verb}: {self.reason}"
 
     def countdown(self, now: float) -> str:
         """While it is being stopped: how long until what still runs is killed; else an empty string."""
@@ -132,6 +135,8 @@ class JobState(_Data):
     def headline(self) -> str:
         """One line: lifecycle or outcome, and why."""
         word = self.outcome if self.finished and self.outcome else self.lifecycle
+        if self.reason.startswith(str(word)):  # stopped on request
+            return self.reason
         return f"{word}: {self.reason}" if self.reason else str(word)
 
 

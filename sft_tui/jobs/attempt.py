@@ -123,6 +123,8 @@ class Attempt:
         if code != 0:
             how = process.describe_exit(code)
             why = completion.first_error(self.step, self._folder.step_log(self.step.id), self._logs_before)
+            if code < 0 and not completion.tells_an_error(why):
+                why = ""  # the last word of who was killed: a progress bar, as a rule
             self._fail(code, f"{how}: {why}" if why else how)
         completion.note_other_workers(self.step, self._watch.facts)
         missing = completion.missing_output(self.step, self._watch.facts, self._before)

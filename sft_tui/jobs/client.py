@@ -93,10 +93,11 @@ def _refuse_if_busy(jobs_dir: Path, plan: Plan, after: tuple[str, ...]) -> None:
         if lives and folder.id in before_us:
             continue
         if lives and state.profile == plan.profile:
+            queued = state.lifecycle == "queued"
             raise InvalidInputError(
-                f"Profile {plan.profile} runs already as job {folder.id}.",
-                f"sft-tui jobs attach {folder.id} shows it; sft-tui jobs stop {folder.id} ends it;"
-                f" --after {folder.id} waits for its success.",
+                f"Profile {plan.profile} {'is queued' if queued else 'runs'} already as job {folder.id}.",
+                f"sft-tui jobs attach {folder.id} shows it; sft-tui jobs stop {folder.id} "
+                + ("takes it out of the queue." if queued else f"ends it; --after {folder.id} waits for its success."),
             )
         if left and (state.profile == plan.profile or shared):
             raise InvalidInputError(

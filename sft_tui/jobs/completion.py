@@ -281,9 +281,14 @@ def first_error(step: Step, log: Path, before: Signature) -> str:
                 last = first_error_line(line[:2000] for line in file) or last
         except OSError:
             continue
-        if re.search(r"error|exception|killed", last, re.IGNORECASE):
+        if tells_an_error(last):
             break
     return last[:500]
+
+
+def tells_an_error(line: str) -> bool:
+    """The line speaks of an error, and is not merely the last one of a log."""
+    return re.search(r"error|exception|killed", line, re.IGNORECASE) is not None
 
 
 def note_other_workers(step: Step, facts: dict[str, Any]) -> None:

@@ -77,8 +77,9 @@ def _wait_for_predecessor(folder: JobFolder, spec: JobSpec, wanted: str) -> Opti
     profile = wanted.partition("-")[2]
     same_profile = profile == spec.plan.profile
     candidates = [job for job in list_jobs(folder.path.parent) if job.id == wanted]
-    if candidates and not same_profile:
-        candidates += _repetitions(candidates[0], profile)
+    if candidates:
+        later = _repetitions(candidates[0], profile)
+        candidates += [job for job in later if not same_profile or job_number(job.id) < job_number(spec.id)]
     hint = f"sft-tui jobs stop {spec.id} takes it out of the queue."
     if not candidates:
         return Wait((), f"held: job {wanted}, which it waits for, is no longer there", hint, held=True)
@@ -95,7 +96,7 @@ def _wait_for_predecessor(folder: JobFolder, spec: JobSpec, wanted: str) -> Opti
         return Wait((newest.id,), f"waits for job {newest.id} to succeed")
     if not same_profile:
         hint = f"When sft-tui run {profile} succeeds, this job goes on by itself. {hint}"
-    return Wait((newest.id,), f"held: job {newest.id}, which it waits for, has {newest.outcome_text}", hint, held=True)
+    return Wait((newest.id,), f"held: job {newest.id}, which it waits for, {newest.outcome_text}", hint, held=True)
 
 
 def _repetitions(job: JobFolder, profile: str) -> list[JobFolder]:

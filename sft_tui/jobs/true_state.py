@@ -36,11 +36,13 @@ def is_supervised(folder: JobFolder) -> bool:
 
 def _lost(folder: JobFolder, state: JobState) -> JobState:
     step = next((s for s in state.steps if s.status == "running"), None)
-    hint = f"sft-tui run {state.profile} goes on after the last finished step."
+    hint = f"sft-tui run {state.profile} goes on with what is not done."
     if state.supervisor is not None and state.supervisor.boot_id != process.boot_id():
         reason = f"machine restarted at {_boot_time()}"
     else:
-        reason = f"its supervisor is gone; see {folder.supervisor_log}"
+        reason = "its supervisor is gone"
+        if folder.supervisor_log.is_file() and folder.supervisor_log.stat().st_size:
+            reason += f"; see {folder.supervisor_log}"
         left = left_running(folder, state)
         if left:
             what = f"step {step.id}" if step is not None else "a step"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -238,3 +240,43 @@ def test_after_a_stop_device_memory_is_looked_at(lab, monkeypatch, eventually, t
     assert lab.wait(folder).notes == (
         "after the stop no process of the step was left; the memory of NPU 2 is free again",
     )
+
+
+# --- the command line
+
+
+def test_the_last_word_of_a_step_that_was_killed_is_not_taken_for_the_reason(lab):
+    _, state = lab.run(lab.step("one", "echo 'INFO - 78.7 % |████   | 0:00:02'; kill -KILL $$"))
+    assert state.reason == "step one: killed by SIGKILL"
+
+
+def test_an_error_is_one_json_object_too(lab, sft):
+    result = sft("jobs", "show", "--json")
+    assert result.returncode == 2
+    assert json.loads(result.stdout)["error"] == "There are no jobs yet."
+
+
+def test_without_a_name_the_job_that_runs_is_meant_not_one_that_waits(lab, sft):
+    running = lab.submit(lab.step("one", "sleep 60"))
+    lab.step_runs(running, "one")
+    step = lab.step("one", "true").model_copy(update={"cwd": str(lab.home / "other")})
+    waiting = client.submit(lab.jobs_dir, lab.plan(step, profile="other"), after=(running.id,))
+    assert json.loads(sft("jobs", "show", "--json").stdout)["id"] == running.id
+    assert sft("jobs", "stop").returncode == 0
+    assert lab.wait(running).outcome == "stopped"
+    client.stop(waiting)
+
+
+def test_ctrl_c_ends_the_watching_not_the_job(lab, eventually):
+    waiting_job = lab.submit(lab.step("one", "sleep 60"))
+    lab.step_runs(waiting_job, "one")
+    step = lab.step("one", "true").model_copy(update={"cwd": str(lab.home / "other")})
+    follower = client.submit(lab.jobs_dir, lab.plan(step, profile="other"), after=(waiting_job.id,))
+    command = [sys.executable, "-m", "sft_tui", "jobs", "wait", follower.id]
+    waiting = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    assert "to succeed" in waiting.stderr.readline()  # it says for what it waits, and is watching by now
+    waiting.send_signal(signal.SIGINT)
+    assert f"job {follower.id} goes on" in waiting.communicate(timeout=20)[1]
+    assert not client.read_state(follower).finished
+    client.stop(follower)
+    client.stop(waiting_job)

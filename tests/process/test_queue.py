@@ -114,7 +114,8 @@ def test_a_job_without_success_holds_its_followers_until_it_is_run_again(lab, on
         lab.kill_supervisor(first, "train")
     held = eventually(lambda: (s := client.read_state(second)).held and s, "the follower is held")
     assert held.lifecycle == "queued"
-    assert held.reason.startswith(f"held: job {first.id}, which it waits for, has {end}")
+    verb = {"failed": "has failed", "stopped": "was stopped", "lost": "is lost"}[end]
+    assert held.reason.startswith(f"held: job {first.id}, which it waits for, {verb}")
     assert "sft-tui run a" in held.hint and f"sft-tui jobs stop {second.id}" in held.hint
     assert client.read_state(third).lifecycle == "queued"
     assert not (lab.home / "b" / "ran").exists()
@@ -155,7 +156,7 @@ def test_the_same_profile_may_be_queued_behind_itself_but_not_beside(lab, on_dev
     assert f"--after {first.id}" in refused.value.hint
     second = on_device("a", "echo x >> runs", after=(first.id,))
     waits(second)
-    with pytest.raises(InvalidInputError, match="runs already"):
+    with pytest.raises(InvalidInputError, match="is queued already"):
         on_device("a", "true", after=(first.id,))
     third = on_device("a", "echo x >> runs", after=(second.id,))
     (lab.home / "a" / "go").touch()

@@ -86,6 +86,7 @@ def test_a_part_of_an_id_is_not_enough(lab, sft):
     folder, _ = lab.run(lab.step("one", "true"))
     assert sft("jobs", "rm", "p", "--yes").returncode == 2
     assert sft("jobs", "rm", "--yes").returncode == 2
+    assert sft("jobs", "rm", "--finished", folder.id, "--yes").returncode == 2  # not: all of them
     assert ids(lab) == [folder.id]
 
 

@@ -7,7 +7,7 @@ from sft_tui.jobs import client
 from sft_tui.jobs.resume import ResumePoint
 from sft_tui.paths import jobs_dir
 from sft_tui.store.job_store import list_jobs
-from sft_tui.tui.app import SftApp
+from sft_tui.tui import bridge
 from sft_tui.tui.bridge import JobUpdated
 
 
@@ -236,8 +236,8 @@ async def test_an_interrupted_training_is_offered_again(open_wizard, sound, monk
     sound()
     submitted = []
     point = ResumePoint("train", 40, "/work/checkpoint/rank_0/sft.ckpt", 0.0, ("--resume_training", "True"))
-    monkeypatch.setattr("sft_tui.jobs.resume.find_resume_point", lambda plan: point)
-    monkeypatch.setattr(SftApp, "_submit", lambda self, plan, from_step: submitted.append(plan.step("train").resume))
+    monkeypatch.setattr(client, "find_resume_point", lambda plan: point)
+    monkeypatch.setattr(bridge, "submit", lambda plan, from_step: submitted.append(plan.step("train").resume))
     async with open_wizard() as wizard:
         await wizard.looked()
         await wizard.press("f7")
@@ -247,4 +247,5 @@ async def test_an_interrupted_training_is_offered_again(open_wizard, sound, monk
         assert "that of step 40." in " ".join(wizard.text.replace("│", " ").split())
         await wizard.press(key)
         await wizard.until(lambda: "resume there" not in wizard.text, "the answer")
-        assert submitted == ([] if resumes is None else [point.arguments if resumes else ()])
+        wanted = [] if resumes is None else [point.arguments if resumes else ()]
+        await wizard.until(lambda: submitted == wanted, "what was chosen")
