@@ -107,10 +107,11 @@ def summarise(arguments: argparse.Namespace) -> int:
     else:
         for line in summary.lines():
             say(line)
-    if arguments.require_gain and not summary.gained:
-        before, after = summary.perplexity_before, summary.perplexity_after
-        raise SftError(
-            f"Perplexity on held-out data did not fall: {before} before, {after} after.",
-            "Train longer or with a higher learning rate, and look at the loss.",
-        )
-    return 0
+    if not arguments.require_gain or summary.gained:
+        return 0
+    before, after = summary.perplexity_before, summary.perplexity_after
+    message = f"Perplexity on held-out data did not fall: {before} before, {after} after."
+    if arguments.json:  # the one object is printed
+        warn(f"sft-tui: error: {message}")
+        return 1
+    raise SftError(message, "Train longer or with a higher learning rate, and look at the loss.")
