@@ -93,7 +93,7 @@ def _refuse_if_busy(jobs_dir: Path, plan: Plan, after: tuple[str, ...]) -> None:
         if lives and folder.id in before_us:
             continue
         if lives and state.profile == plan.profile:
-            queued = state.lifecycle == "queued"
+            queued = bool(state.waits_for) or state.held  # one that is starting waits for nobody
             raise InvalidInputError(
                 f"Profile {plan.profile} {'is queued' if queued else 'runs'} already as job {folder.id}.",
                 f"sft-tui jobs attach {folder.id} shows it; sft-tui jobs stop {folder.id} "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -127,17 +128,22 @@ def reap_orphans(spare: int = 0) -> None:
             os.waitpid(ended.si_pid, os.WNOHANG)
 
 
+def _pause(seconds: float) -> None:
+    """By a time-out that counts from now: Python sleeps until a time on a clock, which fails where clocks are faked."""
+    select.select([], [], [], seconds)
+
+
 def end_descendants(grace: float) -> list[int]:
     """Ask everything below this process to end, then kill what is left after `grace` seconds; pids that resist."""
     reap_orphans()
     signal_descendants(signal.SIGTERM)
     deadline = time.monotonic() + grace
     while descendants() and time.monotonic() < deadline:
-        time.sleep(0.05)
+        _pause(0.05)
         reap_orphans()
     deadline = time.monotonic() + KILL_SECONDS
     while signal_descendants(signal.SIGKILL) and time.monotonic() < deadline:
-        time.sleep(0.02)
+        _pause(0.02)
         reap_orphans()
     reap_orphans()
     return [p.pid for p in descendants()]

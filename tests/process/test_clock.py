@@ -137,5 +137,6 @@ def test_a_stop_ends_after_its_grace_and_counts_down_truly_when_the_clock_is_set
     assert stop_by - (time.time() - DAY) <= 3
     assert all(int(seconds) <= 3 for seconds in re.findall(r"killed in (\S+) s", sft_tui("jobs", "show")))
     state = lab.wait(folder)
-    assert (state.outcome, state.step("one").exit_code) == ("stopped", -9)
+    told = state.reason + folder.supervisor_log.read_text()
+    assert (state.outcome, state.step("one").exit_code) == ("stopped", -9), told
     assert not NEGATIVE.search(sft_tui("jobs", "show"))
