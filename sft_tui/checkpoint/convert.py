@@ -10,19 +10,18 @@ from typing import Dict, List, Sequence, Tuple
 from sft_tui.checkpoint.ckpt_format import plan_tensor
 from sft_tui.checkpoint.key_map import find_family_name
 from sft_tui.checkpoint.manifest import (
-    FileStamp,
     Manifest,
     TensorRecord,
+    check_unchanged,
     is_made_from,
     load_manifest,
     manifest_path,
     stamp_files,
 )
-from sft_tui.checkpoint.source_model import OutputTensor, SourceModel, load_source_model, plan_output
+from sft_tui.checkpoint.source_model import OutputTensor, load_source_model, plan_output
 from sft_tui.checkpoint.value_work import ByteCount, Copy, copy_values, write_tensor_bytes
 from sft_tui.checkpoint.whole_output import PartialFile, check_output, open_partial, publish_together, remove_leftovers
 from sft_tui.core.progress import ProgressCallback, no_progress
-from sft_tui.errors import InvalidInputError
 from sft_tui.whole_file import not_written
 
 
@@ -54,8 +53,8 @@ def convert_weight(
     """Write the weights of `hf_dir` to `output`, and OUT.ckpt.json beside it. Memory is constant.
 
     `family` is a name or an alias, `dtype` fp32, fp16, bf16 or keep. Names, order and values as MindFormers'
-    convert_weight.py. An `output` that is
-    there stays until the new one is whole; a failure leaves nothing behind. Progress is in bytes written.
+    convert_weight.py. An `output` that is there stays until the new one is whole; a failure leaves nothing behind.
+    Progress is in bytes written.
     Raises InvalidInputError naming file and tensor, EnvironmentNotFitError when the disk or rights do not allow it.
     """
     started = time.monotonic()
@@ -69,7 +68,7 @@ def convert_weight(
     check_output(output, source.files, needed, force=force)
     with open_partial(output) as weights, open_partial(manifest_path(output)) as note:
         copied = copy_values(_place(tensors, weights), weights, ByteCount(needed, content, progress))
-        _check_unchanged(source, stamps)
+        check_unchanged(source.files, stamps)
         records = tuple(
             TensorRecord(tensor.name, tensor.dims, tensor.tensor_type, checksum)
             for tensor, checksum in zip(tensors, copied.checksums)
@@ -109,12 +108,6 @@ def _place(tensors: Sequence[OutputTensor], sink: PartialFile) -> List[Copy]:
         copies.append(Copy(tensor.name, tensor.cast, tuple(plan.content for plan in plans)))
         offset += tensor.file_bytes
     return copies
-
-
-def _check_unchanged(source: SourceModel, stamps: Tuple[FileStamp, ...]) -> None:
-    for file, stamp, now in zip(source.files, stamps, stamp_files(source.files)):
-        if stamp != now:
-            raise InvalidInputError(f"{file} was changed while it was converted.", "Convert again when it is complete.")
 
 
 def _remove(path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from sft_tui.checkpoint.hf_folder import (
     MANIFEST_NAME,
@@ -15,9 +15,8 @@ from sft_tui.checkpoint.hf_folder import (
     write_config,
     write_text,
 )
-from sft_tui.checkpoint.key_map import find_family_name
-from sft_tui.checkpoint.manifest import FileStamp, Manifest, TensorRecord, load_manifest, stamp_files
-from sft_tui.checkpoint.model_config import CONFIG_NAME, load_model_config
+from sft_tui.checkpoint.manifest import Manifest, TensorRecord, check_unchanged, load_manifest, stamp_files
+from sft_tui.checkpoint.model_config import CONFIG_NAME, load_config_of_family
 from sft_tui.checkpoint.reversed_model import ReversedModel, load_reversed_model, main_dtype
 from sft_tui.checkpoint.safetensors_shards import Shard, index_text, plan_shards
 from sft_tui.checkpoint.source_file import check_regular_file
@@ -72,23 +71,19 @@ def convert_reversed(
     model, config = _load(ckpt, config_dir, family, dtype)
     shards = plan_shards(model.tensors)
     needed = sum(shard.nbytes for shard in shards)
-    stamps = stamp_files([ckpt, config_dir / CONFIG_NAME])
+    sources = [ckpt, config_dir / CONFIG_NAME]
+    stamps = stamp_files(sources)
     remove_leftovers(output)
     check_output_folder(output, config_dir, needed, force=force)
     with open_partial_folder(output) as folder:
         count = ByteCount(needed, sum(tensor.cast.nbytes for tensor in model.tensors), progress)
-        records: List[TensorRecord] = []
-        warnings: List[str] = []
-        for shard in shards:
-            written, told = _write_shard(folder.path, shard, count)
-            records += written
-            warnings += told
+        records, warnings = _write_shards(folder.path, shards, count)
         if len(shards) > 1:
             write_text(folder.path / SAFETENSORS.index, index_text(shards))
         write_config(config_dir, folder.path, torch_dtype=main_dtype(model.tensors), untied=model.untied)
         copied, told = copy_companions(config_dir, folder.path)
         warnings += told
-        _check_unchanged(ckpt, config_dir, stamps)
+        check_unchanged(sources, stamps)
         manifest = Manifest(
             config.family, dtype, str(config_dir.resolve()), stamps, asdict(config), tuple(records), needed
         )
@@ -161,14 +156,18 @@ def find_config_dir(ckpt: Path, config_dir: Optional[Path]) -> Path:
 
 
 def _load(ckpt: Path, config_dir: Path, family: str, dtype: str) -> Tuple[ReversedModel, ModelConfig]:
-    name = find_family_name(family)
-    config = load_model_config(config_dir)
-    if config.family != name:
-        raise InvalidInputError(
-            f"{config_dir / CONFIG_NAME} is of family {config.family}, not {name}.",
-            f"Choose the family {config.family} (--model {config.family}).",
-        )
+    config = load_config_of_family(config_dir, family)
     return load_reversed_model(ckpt, config, dtype), config
+
+
+def _write_shards(folder: Path, shards: Sequence[Shard], count: ByteCount) -> Tuple[List[TensorRecord], List[str]]:
+    records: List[TensorRecord] = []
+    warnings: List[str] = []
+    for shard in shards:
+        written, told = _write_shard(folder, shard, count)
+        records += written
+        warnings += told
+    return records, warnings
 
 
 def _write_shard(folder: Path, shard: Shard, count: ByteCount) -> Tuple[List[TensorRecord], List[str]]:
@@ -188,10 +187,3 @@ def _write_shard(folder: Path, shard: Shard, count: ByteCount) -> Tuple[List[Ten
         for tensor, checksum in zip(shard.tensors, copied.checksums)
     ]
     return records, copied.warnings
-
-
-def _check_unchanged(ckpt: Path, config_dir: Path, stamps: Tuple[FileStamp, ...]) -> None:
-    files = [ckpt, config_dir / CONFIG_NAME]
-    for file, stamp, now in zip(files, stamps, stamp_files(files)):
-        if stamp != now:
-            raise InvalidInputError(f"{file} was changed while it was converted.", "Convert again when it is complete.")

@@ -67,6 +67,13 @@ def stamp_files(files: Sequence[Path]) -> Tuple[FileStamp, ...]:
     return tuple(stamps)
 
 
+def check_unchanged(files: Sequence[Path], stamps: Sequence[FileStamp]) -> None:
+    """Raises InvalidInputError for a file that is not as it was when it was stamped."""
+    for file, stamp, now in zip(files, stamps, stamp_files(files)):
+        if stamp != now:
+            raise InvalidInputError(f"{file} was changed while it was converted.", "Convert again when it is complete.")
+
+
 def load_manifest(output: Path) -> Optional[Dict[str, object]]:
     """The manifest beside `output` as it stands; None when there is none that can be read."""
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional
 
-from sft_tui.checkpoint.key_map import FAMILIES, family_of
+from sft_tui.checkpoint.key_map import FAMILIES, family_of, find_family_name
 from sft_tui.checkpoint.source_file import load_json_object
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.errors import InvalidInputError
@@ -22,6 +22,17 @@ def load_model_config(folder: Path) -> ModelConfig:
     """The config of a checkpoint folder; raises InvalidInputError with everything that is wrong with it."""
     path = folder / CONFIG_NAME
     return parse_model_config(load_json_object(path), str(path))
+
+
+def load_config_of_family(folder: Path, family: str) -> ModelConfig:
+    """The config, if it is of that family (a name or an alias). Raises InvalidInputError otherwise."""
+    config, wanted = load_model_config(folder), find_family_name(family)
+    if config.family != wanted:
+        raise InvalidInputError(
+            f"{folder / CONFIG_NAME} is of family {config.family}, not {wanted}.",
+            f"Choose the family {config.family} (--model {config.family}).",
+        )
+    return config
 
 
 def parse_model_config(data: Mapping[str, object], where: str) -> ModelConfig:

@@ -9,7 +9,7 @@ from typing import List, Sequence, Tuple
 
 from sft_tui.checkpoint.ckpt_format import encoded_size
 from sft_tui.checkpoint.key_map import find_family, find_family_name
-from sft_tui.checkpoint.model_config import CONFIG_NAME, dimensions_of, load_model_config
+from sft_tui.checkpoint.model_config import CONFIG_NAME, dimensions_of, load_config_of_family
 from sft_tui.checkpoint.precision import ITEM_BYTES, SOURCE_TYPES, target_type
 from sft_tui.checkpoint.source_file import check_folder
 from sft_tui.checkpoint.tensor_entry import TensorEntry
@@ -66,14 +66,9 @@ def load_source_model(hf_dir: Path, family: str) -> SourceModel:
 
     Raises InvalidInputError naming file and tensor, also for a config of another family.
     """
-    name = find_family_name(family)
+    find_family_name(family)  # a word that nobody knows is told before any file is looked at
     check_folder(hf_dir)
-    config = load_model_config(hf_dir)
-    if config.family != name:
-        raise InvalidInputError(
-            f"{hf_dir / CONFIG_NAME} is of family {config.family}, not {name}.",
-            f"Choose the family {config.family} (--model {config.family}).",
-        )
+    config = load_config_of_family(hf_dir, family)
     entries = load_tensor_entries(hf_dir)
     tensors = map_model(config, entries)
     if tensors.complaints:

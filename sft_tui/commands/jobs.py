@@ -17,7 +17,7 @@ from sft_tui.errors import InvalidInputError, SftError, StoppedError
 from sft_tui.jobs import client
 from sft_tui.jobs.log_tail import LogTail
 from sft_tui.jobs.removal import check_removable, disk_usage, find_waited_for, remove_jobs
-from sft_tui.jobs.true_state import is_supervised
+from sft_tui.jobs.true_state import is_supervised, read_state
 from sft_tui.paths import jobs_dir
 from sft_tui.store.job_store import JobFolder, find_job, list_jobs
 
@@ -30,7 +30,7 @@ def list_all(arguments: argparse.Namespace) -> int:
     damaged: dict[str, str] = {}
     for folder in list_jobs(jobs_dir()):
         try:
-            states.append(client.read_state(folder))
+            states.append(read_state(folder))
         except SftError as error:
             damaged[folder.id] = error.message
     if arguments.json:
@@ -65,7 +65,7 @@ def _find(wanted: str) -> JobFolder:
 def show(arguments: argparse.Namespace) -> int:
     """`sft-tui jobs show`."""
     folder = _find(arguments.id)
-    state = client.read_state(folder)
+    state = read_state(folder)
     if arguments.json:
         print_json({**state.model_dump(mode="json"), "folder": str(folder.path)})
         return 0
@@ -111,7 +111,7 @@ def _watching(folder: JobFolder) -> Iterator[None]:
 
 def _wait(folder: JobFolder, as_json: bool) -> int:
     told = ""
-    while not (state := client.read_state(folder)).finished:
+    while not (state := read_state(folder)).finished:
         if state.lifecycle == "queued" and state.reason not in ("", told):
             told = state.reason
             warn(f"{state.id}: {told}")
@@ -143,7 +143,7 @@ def _wait_with_countdown(folder: JobFolder) -> JobState:
     """Wait for the end of a job that is being stopped, and say how long that may take."""
     told = ""
     with StatusLine() as line:
-        while not (state := client.read_state(folder)).finished:
+        while not (state := read_state(folder)).finished:
             countdown = state.countdown(time.time())
             if countdown and (countdown != told if line.is_live else not told):
                 told = countdown
@@ -200,7 +200,7 @@ def _can_go(folder: JobFolder, waited_for: dict[str, str]) -> bool:
 def log(arguments: argparse.Namespace) -> int:
     """`sft-tui jobs log`."""
     folder = _find(arguments.id)
-    state = client.read_state(folder)
+    state = read_state(folder)
     step = arguments.step or (state.current_step.id if state.current_step else "")
     if not step:
         done = [s.id for s in state.steps if folder.step_log(s.id).is_file()]
@@ -227,7 +227,7 @@ def _print_log(folder: JobFolder, tail: LogTail, *, follow: bool) -> int:
         for line in lines:
             say(line)
         if not lines:
-            if not follow or client.read_state(folder).finished:
+            if not follow or read_state(folder).finished:
                 if last := tail.read_rest():
                     say(last)
                 return 0

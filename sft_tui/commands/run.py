@@ -16,6 +16,7 @@ from sft_tui.core.plan import Plan
 from sft_tui.core.problem import Problem
 from sft_tui.jobs import client
 from sft_tui.jobs.completion import current_steps
+from sft_tui.jobs.true_state import read_state
 from sft_tui.paths import jobs_dir
 from sft_tui.preflight import examine
 from sft_tui.store.atomic import write_atomic
@@ -99,7 +100,7 @@ def run_profile(arguments: argparse.Namespace) -> int:
         after=tuple(arguments.after),
     )
     if arguments.json:
-        state = client.read_state(folder) if arguments.detach else client.wait(folder)
+        state = read_state(folder) if arguments.detach else client.wait(folder)
         print_json(state.model_dump(mode="json"))
         return 0 if arguments.detach else EXIT_CODES[state.outcome or "lost"]
     if arguments.detach:

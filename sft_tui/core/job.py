@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, Optional
 
 from pydantic import BaseModel, ConfigDict
 
-from sft_tui.core.plan import Plan
+from sft_tui.core.plan import STOP_GRACE_SECONDS, Plan
 
 JOB_SCHEMA_VERSION: Final = 1
 
@@ -19,7 +19,6 @@ EventKind = Literal[
     "progress", "stop_asked", "kill_sent", "stop_checked", "job_finished",
 ]  # fmt: skip
 
-STOP_GRACE_SECONDS: Final = 30.0
 EXIT_CODES: dict[Outcome, int] = {"succeeded": 0, "failed": 1, "stopped": 3, "lost": 1}
 
 

@@ -11,6 +11,7 @@ from sft_tui.core.secret_names import looks_secret
 
 OutputKind = Literal["json", "conversation", "ckpt", "mindrecord", "checkpoint_folder", "perplexity", "weights_loaded"]
 PLAN_SCHEMA_VERSION: Final = 1
+STOP_GRACE_SECONDS: Final = 30
 
 
 class _Data(BaseModel):
@@ -73,7 +74,7 @@ class Plan(_Data):
     schema_version: Literal[1] = PLAN_SCHEMA_VERSION
     profile: str
     rehearsal: bool = False
-    stop_grace_seconds: float = 30.0  # between asking a step to end and killing it
+    stop_grace_seconds: float = STOP_GRACE_SECONDS  # between asking a step to end and killing it
     steps: tuple[Step, ...]
     files: tuple[PlannedFile, ...] = ()
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, Optional
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from sft_tui.core.plan import STOP_GRACE_SECONDS
 from sft_tui.core.problem import Problem
 
 SCHEMA_VERSION: Final = 1
@@ -110,7 +111,7 @@ class Training(_Section):
         0, ge=0, title="Checkpoint steps", description="Steps between two checkpoints. 0: four over the run."
     )
     stop_grace_seconds: int = Field(
-        30,
+        STOP_GRACE_SECONDS,
         ge=0,
         le=86_400,
         title="Stop grace",

@@ -18,8 +18,7 @@ from sft_tui.jobs.leftovers import end_left_running, left_running, look_again
 from sft_tui.jobs.queue import gate, open_private
 from sft_tui.jobs.requests import KILL_NOW, STOP
 from sft_tui.jobs.resume import ResumePoint, find_resume_point
-from sft_tui.jobs.true_state import is_supervised
-from sft_tui.jobs.true_state import read_state as read_state
+from sft_tui.jobs.true_state import is_supervised, read_state
 from sft_tui.store.job_store import JobFolder, create_job, find_job, list_jobs
 
 WATCH_SECONDS = 0.25

@@ -90,16 +90,15 @@ def build_training_yaml(
         "processor": _processor(facts.tokenizer_model),
         "metric": {"type": "PerplexityMetric"},
         "do_eval": False,
+        "callbacks": [],
     }
     # MindFormers reads the training sections even where it only evaluates
     config.update(_optimization(profile, traits, cpu))
     config.update(_datasets(profile, run_mode, mindrecord))
-    config["callbacks"] = _callbacks(save_steps(profile, facts)) if run_mode == "finetune" else []
-    if run_mode == "finetune" and graceful_exit and saves_on_request(facts):
-        config["use_graceful_exit"] = True
-        # with save_ckpt it would load its own file at the start of every later run; CheckpointMonitor saves as well
-        exit_callback = {"type": "OnRequestExit", "save_ckpt": False, "save_mindir": False}
-        config["callbacks"].append({**exit_callback, "config_file": graceful_exit})
+    if run_mode == "finetune":
+        saves = bool(graceful_exit) and saves_on_request(facts)
+        config.update({"use_graceful_exit": True} if saves else {})  # versions before 1.5 do not know the key
+        config["callbacks"] = _callbacks(save_steps(profile, facts), graceful_exit if saves else "")
     return str(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
 
@@ -253,8 +252,8 @@ def _datasets(profile: Profile, run_mode: RunMode, mindrecord: str) -> dict[str,
     }
 
 
-def _callbacks(every: int) -> list[dict[str, Any]]:
-    return [
+def _callbacks(every: int, graceful_exit: str) -> list[dict[str, Any]]:
+    callbacks: list[dict[str, Any]] = [
         {"type": "MFLossMonitor"},
         {
             "type": "CheckpointMonitor",
@@ -267,3 +266,9 @@ def _callbacks(every: int) -> list[dict[str, Any]]:
             "save_network_params": True,
         },
     ]
+    if graceful_exit:
+        # with save_ckpt it would load its own file at the start of every later run; CheckpointMonitor saves as well
+        callbacks.append(
+            {"type": "OnRequestExit", "save_ckpt": False, "save_mindir": False, "config_file": graceful_exit}
+        )
+    return callbacks

@@ -147,6 +147,10 @@ class SftApp(App[None], inherit_bindings=False):
         if self._step is not None:
             self.action_go(WIZARD_STEPS[WIZARD_STEPS.index(self._step) + by].id)
 
+    def action_help_quit(self) -> None:
+        """What ctrl+c is for elsewhere."""
+        self.say("ctrl+q quits; a job that runs goes on." if self.session.job_runs else "ctrl+q quits.")
+
     def action_help(self) -> None:
         """Show every key."""
         from sft_tui.tui.screens.help import Help

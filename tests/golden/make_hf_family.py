@@ -13,20 +13,9 @@ import pathlib
 import struct
 
 import numpy as np
+from make_hf_llama import DTYPE, to_bytes  # beside this file
 
 HIDDEN, LAYERS, HEADS, KV, INTERMEDIATE, VOCAB, POSITIONS = 64, 2, 4, 2, 172, 256, 96
-DTYPE = {"fp16": ("F16", 2, "float16"), "bf16": ("BF16", 2, "bfloat16"), "fp32": ("F32", 4, "float32")}
-
-
-def to_bytes(array, dtype):
-    if dtype == "fp16":
-        return array.astype("<f2").tobytes()
-    if dtype == "fp32":
-        return array.astype("<f4").tobytes()
-    bits = array.astype("<f4").view("<u4")
-    rounded = bits + 0x7FFF + ((bits >> 16) & 1)  # round to nearest even
-    return (rounded >> 16).astype("<u2").tobytes()
-
 
 def qwen2(a):
     kv = HIDDEN // HEADS * KV

@@ -123,23 +123,37 @@ class Lab:
         eventually(lambda: not process.is_alive(state.supervisor), "the supervisor is dead")
         return state
 
+    @staticmethod
+    def read_proc(pid: int, name: str) -> bytes:
+        """A file of a process in /proc; empty once it is gone."""
+        try:
+            return Path(f"/proc/{pid}/{name}").read_bytes()
+        except OSError:
+            return b""
+
+    @staticmethod
+    def living() -> list[int]:
+        """All processes that are neither gone nor zombies."""
+        return [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit() and is_running(int(p.name))]
+
+    @classmethod
+    def marked(cls, *folders: JobFolder) -> set[int]:
+        """Living processes of the jobs' steps, looked up without the product."""
+        marks = {f"{process.JOB_MARK}={process.mark_of(folder.path)}".encode() for folder in folders}
+        return {pid for pid in cls.living() if marks & set(cls.read_proc(pid, "environ").split(b"\0"))}
+
 
 def is_running(pid: int) -> bool:
     return process.identify(pid) is not None
 
 
 def _clean_up(jobs_dir: Path) -> None:
-    marks = {f"{process.JOB_MARK}={process.mark_of(folder.path)}".encode() for folder in list_jobs(jobs_dir)}
     for folder in list_jobs(jobs_dir):
         with contextlib.suppress(SftError):  # a state that a test damaged
             process.signal_process(folder.load_state().supervisor, signal.SIGKILL)
-    for entry in Path("/proc").iterdir():
-        try:
-            environment = set((entry / "environ").read_bytes().split(b"\0")) if entry.name.isdigit() else set()
-        except OSError:
-            continue
-        if marks & environment:
-            os.kill(int(entry.name), signal.SIGKILL)
+    for pid in Lab.marked(*list_jobs(jobs_dir)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture

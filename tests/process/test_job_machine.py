@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import signal
 import time
-from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -25,7 +24,7 @@ ENDS = {"quick": {"succeeded"}, "bad": {"failed"}, "long": set(), "deaf": set()}
 class JobMachine(RuleBasedStateMachine):
     """Drives real supervisors and keeps its own account of what must be true of them."""
 
-    root = None  # a folder, set by the test
+    root = marked = None  # a folder, and what looks for processes of jobs; set by the test
     jobs = Bundle("jobs")
 
     def __init__(self):
@@ -129,31 +128,18 @@ class JobMachine(RuleBasedStateMachine):
         return client.read_state(self.folder(job))
 
     def teardown(self):
-        marks = {f"{process.JOB_MARK}={process.mark_of(self.folder(job).path)}".encode() for job in self.account}
         for job in self.account:
             client.stop(self.folder(job), at_once=True)
         for job in self.account:
             self.account[job][2].add("stop")
             self.expect_end(job)
-        left = [p for p in _marked_processes() if p[1] in marks]
+        left = self.marked(*map(self.folder, self.account))
         assert not left, f"processes that should not be: {left}"
         shutil.rmtree(self.home, ignore_errors=True)
 
 
-def _marked_processes():
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and process.identify(int(entry.name)) is not None:
-            try:
-                variables = (entry / "environ").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            for variable in variables:
-                if variable.startswith(process.JOB_MARK.encode()):
-                    yield int(entry.name), variable
-
-
-def test_any_order_of_what_one_can_do_with_jobs(tmp_path):
-    JobMachine.root = tmp_path
+def test_any_order_of_what_one_can_do_with_jobs(lab):
+    JobMachine.root, JobMachine.marked = lab.home / "machine", staticmethod(lab.marked)
     run_state_machine_as_test(
         JobMachine,
         settings=settings(

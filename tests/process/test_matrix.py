@@ -36,32 +36,6 @@ MOMENTS = {
 }
 BY_THE_SUBMITTER = ("*/.state.json.*", '"supervisor": null')
 WITH_A_STEP = ("during-a-step", "while-writing-state")
-# a leader with a helper in its group and a worker in a session of its own, as msrun has them
-LEADER = """
-import os, signal, sys, time
-signal.signal(signal.SIGINT, signal.SIG_DFL)
-with open("runs", "a") as file:
-    file.write(os.path.basename(os.environ["SFT_TUI_JOB"]) + " one\\n")
-def start(name, session):
-    pid = os.fork()
-    if pid == 0:
-        if session:
-            os.setsid()
-        with open(name + ".new", "w") as file:
-            file.write(str(os.getpid()))
-        os.rename(name + ".new", name)
-        while True:
-            time.sleep(60)
-    return pid
-helpers = {start("worker", True): "worker", start("member", False): "member"}
-while not os.path.exists("go"):
-    pid, status = os.waitpid(-1, os.WNOHANG)
-    if pid:
-        sys.exit(f"RuntimeError: {helpers[pid]} was ended by {signal.Signals(os.WTERMSIG(status)).name}")
-    time.sleep(0.01)
-with open("one.out", "w") as file:
-    file.write("done")
-"""
 SECOND = 'echo "${SFT_TUI_JOB##*/} two" >> runs; echo done > two.out'
 
 
@@ -74,7 +48,7 @@ class Cell:
         monkeypatch.setenv("SLOW_DISK", str(self.order))
         monkeypatch.setenv("PYTHONPATH", str(HERE / "slow_disk"))
         steps = (
-            self.step("one", (sys.executable, "-I", "-S", "-c", LEADER)),
+            self.step("one", (sys.executable, "-I", "-S", str(HERE / "step_leader.py"))),
             self.step("two", ("sh", "-c", SECOND)),
         )
         file = PlannedFile(path=str(lab.work / "planned.yaml"), text="a: 1\n")
@@ -142,12 +116,10 @@ class Cell:
         return client.read_state(self.folder)
 
     def marked(self):
-        """Living processes of the job's steps, looked up without the product."""
-        mark = f"{process.JOB_MARK}={process.mark_of(self.folder.path)}".encode()
-        return {pid for pid in living() if mark in read_proc(pid, "environ").split(b"\0")}
+        return self.lab.marked(self.folder)
 
     def supervisors(self):
-        return {pid for pid in living() if self.is_supervisor(read_proc(pid, "cmdline").split(b"\0"))}
+        return {pid for pid in self.lab.living() if self.is_supervisor(self.lab.read_proc(pid, "cmdline").split(b"\0"))}
 
     def is_supervisor(self, words):
         return b"_supervise" in words and any(word.startswith(str(self.lab.jobs_dir).encode()) for word in words)
@@ -173,7 +145,7 @@ class Cell:
         whole = {self.lab.pid_in("member"), pid} if target == "group" else {pid}
         (os.killpg if target == "group" else os.kill)(pid, number)
         arrived = is_stopped if number == signal.SIGSTOP else has_taken
-        self.eventually(lambda: all(arrived(p, number) for p in whole), f"{number.name} has come to {target}")
+        self.eventually(lambda: all(arrived(self.lab, p, number) for p in whole), f"{number.name} has come to {target}")
 
     def refused(self):
         """Nothing runs twice: while the job or something of it lives, nobody can start another."""
@@ -207,30 +179,15 @@ def obey_signals():
         signal.signal(signal.Signals[name], signal.SIG_DFL)
 
 
-def living():
-    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and alive(int(entry.name))]
+def is_stopped(lab, pid, _number):
+    return lab.read_proc(pid, "stat").rpartition(b")")[2].split()[:1] == [b"T"]
 
 
-def alive(pid):
-    return process.identify(pid) is not None
-
-
-def read_proc(pid, name):
-    try:
-        return Path(f"/proc/{pid}/{name}").read_bytes()
-    except OSError:
-        return b""
-
-
-def is_stopped(pid, _number):
-    return read_proc(pid, "stat").rpartition(b")")[2].split()[:1] == [b"T"]
-
-
-def has_taken(pid, number):
+def has_taken(lab, pid, number):
     """It has died, or the signal no longer waits for it."""
-    if not alive(pid):
+    if process.identify(pid) is None:
         return True
-    fields = dict(line.partition(b":")[::2] for line in read_proc(pid, "status").splitlines())
+    fields = dict(line.partition(b":")[::2] for line in lab.read_proc(pid, "status").splitlines())
     waiting = int(fields.get(b"ShdPnd", b"0"), 16) | int(fields.get(b"SigPnd", b"0"), 16)
     return number != signal.SIGKILL and not waiting & 1 << (number - 1)
 
@@ -339,7 +296,7 @@ def after_the_ui(cell, supervisor, pid, number, moment):
     cell.release()
     assert_succeeded(cell)
     if number == signal.SIGSTOP:
-        assert is_stopped(pid, number)  # the job did not wait for it
+        assert is_stopped(cell.lab, pid, number)  # the job did not wait for it
         os.kill(pid, signal.SIGCONT)
         assert cell.ui.wait(timeout=20) == 0
         assert "job succeeded" in cell.ui_text()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from textual.app import ComposeResult
 from textual.content import Content
 
@@ -39,4 +41,9 @@ def _lines(session: Session) -> list[str]:
     lines = [f"run {profile.training.run_name}", *summary.lines(), ""]
     if profile.rehearsal:
         lines += ["This was a rehearsal on a toy model: the way is real, the answers mean nothing.", ""]
+    export = shlex.join(
+        ["sft-tui", "convert-weight", "--reversed", "--model", profile.model.family, "--input_path", summary.checkpoint,
+         "--config_path", profile.model.hf_dir, "--output_path", f"{paths.run_dir}/hf"]
+    )  # fmt: skip
+    lines += ["To serve it elsewhere, as a Hugging Face folder:", export, ""]
     return [*lines, f"folder  {paths.run_dir}", f"YAML    {paths.config('train')}", f"summary {paths.summary}"]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
 import subprocess
 import sys
 from pathlib import Path
-from typing import Callable, Dict, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import pytest
+
+from sft_tui.checkpoint.ckpt_reader import load_ckpt_entries
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 Tensors = Dict[str, Tuple[str, Sequence[int], bytes]]
@@ -20,22 +23,50 @@ def golden() -> Path:
     return GOLDEN
 
 
-@pytest.fixture(scope="session")
-def make_hf(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """make_hf("--dtype", "bf16", ...) gives a folder that make_hf_llama.py wrote; the same one for the same arguments.
-
-    A test that changes it asks for `hf_dir`.
-    """
+def _maker(script: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Runs a script of tests/golden once for the same words; a test that changes the folder makes a copy."""
     made: Dict[Tuple[str, ...], Path] = {}
 
     def make(*arguments: str) -> Path:
         if arguments not in made:
             made[arguments] = tmp_path_factory.mktemp("hf")
-            command = [sys.executable, str(GOLDEN / "make_hf_llama.py"), str(made[arguments]), *arguments]
-            subprocess.run(command, check=True)
+            subprocess.run([sys.executable, str(GOLDEN / script), str(made[arguments]), *arguments], check=True)
         return made[arguments]
 
     return make
+
+
+@pytest.fixture(scope="session")
+def make_hf(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """make_hf("--dtype", "bf16", ...) gives a folder that make_hf_llama.py wrote; to change it, ask for `hf_dir`."""
+    return _maker("make_hf_llama.py", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def make_hf_family(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """make_hf_family("gpt2", "--prefix") gives a folder that make_hf_family.py wrote."""
+    return _maker("make_hf_family.py", tmp_path_factory)
+
+
+@pytest.fixture
+def described() -> Callable[[Path], List[Dict[str, object]]]:
+    """described(ckpt) gives the parameters of a `.ckpt` as the golden files list them."""
+
+    def describe(path: Path) -> List[Dict[str, object]]:
+        data = path.read_bytes()
+        return [
+            {
+                "name": entry.name,
+                "dims": list(entry.dims),
+                "tensor_type": entry.tensor_type,
+                "sha256": hashlib.sha256(
+                    b"".join(data[part.offset : part.offset + part.nbytes] for part in entry.segments)
+                ).hexdigest(),
+            }
+            for entry in load_ckpt_entries(path)
+        ]
+
+    return describe
 
 
 @pytest.fixture
@@ -96,21 +127,6 @@ def edit_json() -> Callable[..., None]:
         path.write_text(json.dumps({key: value for key, value in data.items() if value is not None}))
 
     return edit
-
-
-@pytest.fixture(scope="session")
-def make_hf_family(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """make_hf_family("gpt2", "--prefix") gives a folder that make_hf_family.py wrote, once for the same words."""
-    made: Dict[Tuple[str, ...], Path] = {}
-
-    def make(*arguments: str) -> Path:
-        if arguments not in made:
-            made[arguments] = tmp_path_factory.mktemp("family")
-            command = [sys.executable, str(GOLDEN / "make_hf_family.py"), str(made[arguments]), *arguments]
-            subprocess.run(command, check=True)
-        return made[arguments]
-
-    return make
 
 
 @pytest.fixture

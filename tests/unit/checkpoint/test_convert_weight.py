@@ -28,28 +28,13 @@ CASES = ["mha_fp16_2shards", "gqa_bf16", "tied_fp32_3shards"]
 DTYPES = ["fp32", "fp16", "bf16"]
 
 
-def described(path: Path) -> list[dict[str, object]]:
-    data = path.read_bytes()
-    return [
-        {
-            "name": entry.name,
-            "dims": list(entry.dims),
-            "tensor_type": entry.tensor_type,
-            "sha256": hashlib.sha256(
-                b"".join(data[part.offset : part.offset + part.nbytes] for part in entry.segments)
-            ).hexdigest(),
-        }
-        for entry in load_ckpt_entries(path)
-    ]
-
-
 def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", CASES)
-def test_the_result_is_bit_equal_to_the_reference_converter(golden, make_hf, tmp_path, case, dtype):
+def test_the_result_is_bit_equal_to_the_reference_converter(golden, make_hf, tmp_path, case, dtype, described):
     reference = json.loads((golden / "checkpoints" / f"expected_{case}.json").read_text())
     folder = make_hf(*reference["make_hf_llama_arguments"])
     output = tmp_path / "new" / "out.ckpt"
@@ -63,7 +48,7 @@ def test_the_result_is_bit_equal_to_the_reference_converter(golden, make_hf, tmp
 
 
 @pytest.mark.parametrize(("source", "tensor_type"), [("fp16", "Float16"), ("bf16", "BFloat16"), ("fp32", "Float32")])
-def test_keep_copies_the_bytes_of_the_source(make_hf, tmp_path, source, tensor_type):
+def test_keep_copies_the_bytes_of_the_source(make_hf, tmp_path, source, tensor_type, described):
     folder = make_hf("--dtype", source)
     output = tmp_path / "out.ckpt"
     convert_weight(folder, output, family="llama", dtype="keep")
@@ -76,7 +61,7 @@ def test_keep_copies_the_bytes_of_the_source(make_hf, tmp_path, source, tensor_t
     ]
 
 
-def test_the_manifest_tells_what_was_made_of_what(hf_dir, tmp_path):
+def test_the_manifest_tells_what_was_made_of_what(hf_dir, tmp_path, described):
     output = tmp_path / "out.ckpt"
     convert_weight(hf_dir, output, family="llama", dtype="bf16")
     manifest = json.loads(manifest_path(output).read_text())
@@ -348,7 +333,7 @@ def test_unknown_words_are_refused(hf_dir, tmp_path, arguments, words):
         convert_weight(hf_dir, tmp_path / "out.ckpt", **{"family": "llama", **arguments})
 
 
-def test_tensors_cut_into_values_and_pieces_hold_the_same(hf_dir, tmp_path, monkeypatch):
+def test_tensors_cut_into_values_and_pieces_hold_the_same(hf_dir, tmp_path, monkeypatch, described):
     whole, cut = tmp_path / "whole.ckpt", tmp_path / "cut.ckpt"
     convert_weight(hf_dir, whole, family="llama", dtype="fp32")
     monkeypatch.setattr(ckpt_format, "SLICE_BYTES", 10_004)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from pathlib import Path
 
 import pytest
 
-from sft_tui.checkpoint.ckpt_reader import load_ckpt_entries
 from sft_tui.checkpoint.convert import convert_weight, same_work
 from sft_tui.checkpoint.inspect import inspect_checkpoint
 from sft_tui.checkpoint.key_map import FAMILIES, find_family_name
@@ -16,21 +13,6 @@ from sft_tui.checkpoint.verify import verify_weight
 from sft_tui.errors import InvalidInputError
 
 CASES = ["qwen2_gqa_fp16", "qwen2_tied_bf16", "gpt2_fp32", "gpt2_fp16"]
-
-
-def described(path: Path) -> list[dict[str, object]]:
-    data = path.read_bytes()
-    return [
-        {
-            "name": entry.name,
-            "dims": list(entry.dims),
-            "tensor_type": entry.tensor_type,
-            "sha256": hashlib.sha256(
-                b"".join(data[part.offset : part.offset + part.nbytes] for part in entry.segments)
-            ).hexdigest(),
-        }
-        for entry in load_ckpt_entries(path)
-    ]
 
 
 def test_every_family_has_a_golden_file(golden):
@@ -45,7 +27,7 @@ def test_every_family_has_a_golden_file(golden):
 @pytest.mark.parametrize("kind", ["safetensors", "bin", "two bins"])
 @pytest.mark.parametrize("case", CASES)
 def test_the_result_is_bit_equal_to_the_reference_converter(
-    golden, make_hf_family, as_bin, tmp_path, case, kind, dtype
+    golden, make_hf_family, as_bin, tmp_path, case, kind, dtype, described
 ):
     reference = json.loads((golden / "checkpoints" / f"expected_{case}.json").read_text())
     folder = make_hf_family(*reference["make_hf_family_arguments"])
