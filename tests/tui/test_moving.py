@@ -117,3 +117,12 @@ async def test_a_small_terminal_breaks_nothing(open_wizard, sound, size):
         await wizard.press("f12", "escape", "f10", "escape")
         assert wizard.app.return_code is None
         assert wizard.app.is_running
+
+
+async def test_ctrl_c_says_how_to_quit(open_wizard, profile):
+    profile()
+    async with open_wizard() as wizard:
+        await wizard.press("f9")  # in a field ctrl+c copies
+        await wizard.until(lambda: wizard.step == "results", "the results")
+        await wizard.press("ctrl+c")
+        await wizard.until(lambda: "ctrl+q quits" in wizard.notes, "how to quit")
