@@ -34,7 +34,7 @@ def list_all(arguments: argparse.Namespace) -> int:
         except SftError as error:
             damaged[folder.id] = error.message
     if arguments.json:
-        # 1,000 jobs: pydantic writes them three times as fast as it makes dictionaries of them
+        # the text at once: no dictionaries of 1,000 jobs in between
         jobs = ",\n".join(state.model_dump_json() for state in states)
         print_json_text(f'{{"jobs": [{jobs}], "damaged": {json.dumps(damaged)}}}')
         return 0
