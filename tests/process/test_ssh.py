@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shlex
@@ -110,12 +111,21 @@ class SshServer:
     def sessions(self):
         """The processes of sshd that serve a connection."""
         below = psutil.Process(self.process.pid).children(recursive=True)
-        return [p for p in below if p.name().startswith("sshd")]
+        found = []
+        for process in below:
+            with contextlib.suppress(psutil.NoSuchProcess):  # it may end while it is looked at
+                if process.name().startswith("sshd"):
+                    found.append(process)
+        return found
+
+    def break_sessions(self):
+        for session in self.sessions():
+            with contextlib.suppress(psutil.NoSuchProcess):  # the one before may have taken it along
+                session.kill()
 
     def stop(self):
         if self.process is not None:
-            for session in self.sessions():
-                session.kill()
+            self.break_sessions()
             self.process.kill()
             self.process.wait()
 
@@ -150,8 +160,10 @@ def test_a_connection_that_breaks_is_not_noticed_and_a_new_one_sees_the_same(lab
     before = lab.step_runs(folder, "one")
     [ui] = [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == lab.run_command(plan)]
 
-    for victim in ssh.sessions() if broken == "session" else [psutil.Process(first.pid)]:
-        victim.send_signal(signal.SIGKILL)
+    if broken == "session":
+        ssh.break_sessions()
+    else:
+        first.kill()
     first.wait(timeout=20)
     eventually(lambda: not ssh.sessions(), "the connection is gone")
     assert client.read_state(folder) == before

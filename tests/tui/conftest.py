@@ -47,6 +47,13 @@ class Driver:
         return " ".join(" ".join(lines).split())
 
     @property
+    def dialog(self):
+        """What stands in the box of a question, in one line, without what is seen beside it."""
+        box = self.app.screen.query_one(".dialog-box").content_region
+        lines = self.text.splitlines()[box.y : box.bottom]
+        return " ".join(" ".join(line[box.x : box.right] for line in lines).split())
+
+    @property
     def step(self):
         """The wizard step in view."""
         return self.app.wizard_screen.step.id

@@ -43,7 +43,7 @@ async def test_stopping_asks_first(open_wizard, profile, submit):
         await _on_monitor(wizard)
         await wizard.press("ctrl+k")
         await wizard.until(lambda: "Stop the job?" in wizard.text, "the question")
-        assert "another step starts over." in " ".join(wizard.text.replace("│", " ").split()), "all of it"
+        assert "another step starts over." in wizard.dialog, "all of it"
         await wizard.press("n")
         await wizard.until(lambda: "Stop the job?" not in wizard.text, "no")
         assert wizard.app.session.job_runs
@@ -244,7 +244,7 @@ async def test_an_interrupted_training_is_offered_again(open_wizard, sound, monk
         await wizard.until(lambda: "it can go on from its checkpoint of step 40" in wizard.words, "the review says so")
         await wizard.press("ctrl+r")
         await wizard.until(lambda: "r resume there b begin again escape cancel" in wizard.words, "the question")
-        assert "that of step 40." in " ".join(wizard.text.replace("│", " ").split())
+        assert "checkpoint is that of step 40." in wizard.dialog
         await wizard.press(key)
         await wizard.until(lambda: "resume there" not in wizard.text, "the answer")
         wanted = [] if resumes is None else [point.arguments if resumes else ()]
