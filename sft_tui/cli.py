@@ -126,17 +126,49 @@ def _add_preprocess(commands: _Commands) -> None:
     group = _Group(commands)
     parser = group.add("preprocess", "convert:preprocess", "write conversations as MindRecord", json=True)
     _flag(parser, "dataset_type", choices=("qa", "wiki"), default="qa", help="default: %(default)s")
-    _flag(parser, "input_glob", required=True, help="conversation files, or text files for wiki")
-    _flag(parser, "model_file", required=True, help="SentencePiece tokenizer.model")
-    _flag(parser, "seq_length", type=int, default=4096, help="tokens per sample (default: %(default)s)")
+    _flag(parser, "input_glob", required=True, help="files with records, or text files for wiki")
     _flag(parser, "output_file", required=True, help="MindRecord file to write")
-    _flag(parser, "template", default="vicuna_v1.1", help="FastChat template (default: %(default)s)")
     _flag(parser, "file_partition", type=int, default=1, help="number of files (default: %(default)s)")
+    _flag(
+        parser, "purpose", choices=("train", "eval"), default="train",
+        help="rows of seq_length + 1 tokens for training, of seq_length for evaluation (default: %(default)s)",
+    )  # fmt: skip
+    _flag(parser, "eval_split", type=float, default=0.0, metavar="SHARE", help="hold out this share for evaluation")
+    _flag(parser, "eval_output_file", default="", help="MindRecord for it (default: OUTPUT_eval)")
+    _flag(parser, "seed", type=int, default=0, help="decides what is held out (default: %(default)s)")
+    _add_encoding(parser)
+    _add_rejects(parser)
     _flag(parser, "force", action="store_true", help="write again what was written from the same files")
     audit = group.add("audit", "convert:audit", "tell what training will see of a data set", json=True)
-    audit.add_argument("path", help="MindRecord or conversation file")
-    _flag(audit, "model_file", required=True, help="SentencePiece tokenizer.model")
-    _flag(audit, "seq_length", type=int, default=4096, help="tokens per sample (default: %(default)s)")
+    audit.add_argument("path", help="MindRecord, or file with records")
+    _add_encoding(audit)
+    _flag(audit, "record", type=int, default=0, metavar="N", help="show record N as the model sees it")
+    _flag(audit, "strict", action="store_true", help="exit 2 where preprocess would refuse")
+
+
+def _add_encoding(parser: argparse.ArgumentParser) -> None:
+    """How records become tokens, and how much of them may be lost."""
+    _flag(parser, "model_file", required=True, help="tokenizer.model (SentencePiece) or tokenizer.json")
+    _flag(parser, "seq_length", type=int, default=4096, help="tokens per sample (default: %(default)s)")
+    _flag(parser, "template", default="vicuna_v1.1", help="FastChat template (default: %(default)s)")
+    _flag(parser, "columns", default="", metavar="A=B,...", help="fields of the file: instruction=prompt,output=answer")
+    _flag(
+        parser, "max_masked", type=float, default=0.05, metavar="SHARE",
+        help="refuse when more of the rows teach nothing (default: %(default)s)",
+    )  # fmt: skip
+    _flag(parser, "vocab_size", type=int, default=0, metavar="N", help="refuse token ids that the model has not")
+
+
+def _add_rejects(parser: argparse.ArgumentParser) -> None:
+    """What happens to records that cannot be used."""
+    _flag(
+        parser, "on_error", choices=("fail", "skip"), default="fail",
+        help="stop at the first bad record, or list it in OUTPUT.rejected.jsonl and go on (default: %(default)s)",
+    )  # fmt: skip
+    _flag(
+        parser, "max_rejected", type=float, default=0.01, metavar="SHARE",
+        help="fail when more are skipped (default: %(default)s)",
+    )  # fmt: skip
 
 
 def _add_plan_and_run(commands: _Commands) -> None:

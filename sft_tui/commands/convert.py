@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sft_tui.commands.report import ProgressReport, print_json, say, warn
 from sft_tui.core.terminal_text import short_duration
 from sft_tui.errors import InvalidInputError, SftError
+
+if TYPE_CHECKING:
+    from sft_tui.dataset.preprocess import PreprocessResult
 
 DEFAULT_EVAL_FRACTION = 0.05
 
@@ -40,58 +44,62 @@ def convert_alpaca(arguments: argparse.Namespace) -> int:
 
 def preprocess(arguments: argparse.Namespace) -> int:
     """`sft-tui preprocess`: runs under the training interpreter."""
-    from sft_tui.dataset import mindrecord
+    from sft_tui.dataset.limits import Limits
+    from sft_tui.dataset.preprocess import preprocess as run_preprocess
+    from sft_tui.dataset.request import Request
+    from sft_tui.dataset.sources import parse_columns
 
+    request = Request(
+        input_glob=arguments.input_glob,
+        model_file=Path(arguments.model_file),
+        output_file=Path(arguments.output_file),
+        dataset_type=arguments.dataset_type,
+        seq_length=arguments.seq_length,
+        template=arguments.template,
+        file_partition=arguments.file_partition,
+        purpose=arguments.purpose,
+        columns=tuple(parse_columns(arguments.columns).items()),
+        eval_split=arguments.eval_split,
+        eval_output_file=Path(arguments.eval_output_file) if arguments.eval_output_file else None,
+        seed=arguments.seed,
+        on_error=arguments.on_error,
+        max_rejected=arguments.max_rejected,
+        limits=Limits(max_masked=arguments.max_masked, vocab_size=arguments.vocab_size),
+    )
     with ProgressReport("preprocess") as report:
-        result = mindrecord.preprocess(
-            dataset_type=arguments.dataset_type,
-            input_glob=arguments.input_glob,
-            model_file=Path(arguments.model_file),
-            seq_length=arguments.seq_length,
-            output_file=Path(arguments.output_file),
-            template=arguments.template,
-            file_partition=arguments.file_partition,
-            reuse=not arguments.force,
-            progress=report,
-        )
+        results = run_preprocess(request, reuse=not arguments.force, progress=report)
     if arguments.json:
-        print_json(result.to_json())
+        first, *held_out = (result.to_json() for result in results)
+        print_json({**first, "held_out": held_out[0] if held_out else None})
         return 0
-    done = "already there" if result.skipped else f"in {short_duration(result.seconds)}"
-    say(f"{result.files[0]}: {result.rows} rows {done}, {result.pad_share:.0%} padding")
-    if result.cut:
-        warn(
-            f"warning: {result.cut} of {result.rows} samples are longer than {arguments.seq_length} tokens and were cut"
-        )
-    if result.masked:
-        warn(
-            f"warning: {result.masked} samples teach nothing: no token of the answer is left. sft-tui audit names them"
-        )
+    for result in results:
+        _say_preprocessed(result)
     return 0
+
+
+def _say_preprocessed(result: PreprocessResult) -> None:
+    counts = result.manifest
+    done = "already there" if result.skipped else f"in {short_duration(result.seconds)}"
+    purpose = "evaluation" if counts.work.purpose == "eval" else "training"
+    say(
+        f"{result.files[0]}: {counts.rows} rows of {counts.row_length} tokens for {purpose} {done}, "
+        f"{counts.trained_tokens} tokens to learn from, {counts.pad_share:.0%} padding"
+    )
+    if result.warning:
+        warn(f"warning: {result.warning}")
+    elif counts.cut:
+        warn(f"note: {counts.cut} of {counts.rows} rows were cut")
+    if counts.masked:
+        warn(f"warning: {counts.masked} rows teach nothing: no token of the answer is left. sft-tui audit names them")
+    if counts.rejected:
+        warn(f"warning: {counts.rejected} records could not be used and were skipped")
 
 
 def audit(arguments: argparse.Namespace) -> int:
     """`sft-tui audit`."""
-    from sft_tui.dataset.audit import audit as run_audit
+    from sft_tui.commands.audit import print_audit, print_record
 
-    with ProgressReport("audit") as report:
-        result = run_audit(Path(arguments.path), Path(arguments.model_file), arguments.seq_length, progress=report)
-    if arguments.json:
-        print_json(result.to_json())
-        return 0
-    say(
-        f"{result.path}: {result.rows} rows, {result.trained_tokens} tokens to learn from,"
-        f" {result.pad_share:.0%} padding"
-    )
-    say(f"tokens per row: half up to {result.tokens_p50}, 95 % up to {result.tokens_p95}, longest {result.tokens_max}")
-    if result.cut is not None:
-        say(f"cut at {result.seq_length} tokens: {result.cut} rows" + _examples(result.cut_examples))
-    say(f"nothing to learn in: {result.masked} rows" + _examples(result.masked_examples))
-    return 0
-
-
-def _examples(findings: tuple[object, ...]) -> str:
-    return f" (ids {', '.join(str(getattr(f, 'id', '')) for f in findings)})" if findings else ""
+    return print_record(arguments) if arguments.record else print_audit(arguments)
 
 
 def summarise(arguments: argparse.Namespace) -> int:

@@ -78,9 +78,14 @@ class Weights(_Section):
 class Dataset(_Section):
     """The instruction data."""
 
-    train_path: Text = Field("", title="Alpaca file", description="JSON list of instruction, input, output.")
+    train_path: Text = Field(
+        "", title="Data file", description="Alpaca, ShareGPT or messages; JSON, JSON Lines, CSV or Parquet."
+    )
     eval_path: Text = Field(
-        "", title="Held-out file", description="Never trained on. Empty: a share of the alpaca file is held out."
+        "", title="Held-out file", description="Never trained on. Empty: a share of the data file is held out."
+    )
+    columns: Text = Field(
+        "", title="Columns", description="Fields of the file: instruction=prompt,output=answer. Empty: found out."
     )
     eval_fraction: float = Field(
         0.05,
@@ -92,6 +97,12 @@ class Dataset(_Section):
     template: Text = Field("vicuna_v1.1", title="Prompt template", description="A conversation template of FastChat.")
     seq_length: int = Field(
         2048, ge=16, le=1_048_576, title="Sequence length", description="Tokens per sample; longer samples are cut."
+    )
+    on_error: Literal["fail", "skip"] = Field(
+        "fail", title="Bad records", description="fail: stop at the first. skip: list them beside the data, go on."
+    )
+    max_masked: float = Field(
+        0.05, ge=0.0, le=1.0, title="Masked at most", description="Share of samples that may teach nothing, 0 to 1."
     )
 
 
@@ -251,6 +262,6 @@ def missing_fields(profile: Profile) -> list[Problem]:
     required = (
         ("environment.work_dir", profile.environment.work_dir, "Name a folder on a disk with room for the model."),
         ("model.hf_dir", profile.model.hf_dir, "Choose the folder that holds config.json."),
-        ("dataset.train_path", profile.dataset.train_path, "Choose an alpaca JSON file."),
+        ("dataset.train_path", profile.dataset.train_path, "Choose a file of instructions and answers."),
     )
     return [Problem(field, "Not chosen yet.", hint) for field, value, hint in required if not value]

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
 from sft_tui.errors import InvalidInputError
 from sft_tui.whole_file import open_whole_file
 
-SCHEMA_VERSION = 1
+if TYPE_CHECKING:
+    from sft_tui.dataset.audit_report import AuditReport
+    from sft_tui.dataset.request import Request
+
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -25,24 +30,45 @@ class FileStamp:
 
 @dataclass(frozen=True)
 class Work:
-    """All that decides what is in a MindRecord."""
+    """All that decides what is in a MindRecord, and whether it is accepted.
+
+    `part` is "train" or "held_out" where an input is split by `eval_split` and `seed`, else "all".
+    """
 
     dataset_type: str
     template: str
     seq_length: int
+    purpose: str
     file_partition: int
+    columns: Tuple[Tuple[str, str], ...]
+    part: str
+    eval_split: float
+    seed: int
+    on_error: str
+    max_rejected: float
+    max_masked: float
+    vocab_size: int
     model_file: FileStamp
+    model_sha256: str
     inputs: Tuple[FileStamp, ...]
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """The content of OUT.mindrecord.json. `pad_share` is the share of padding among all tokens, 0 to 1."""
+    """The content of OUT.mindrecord.json.
+
+    `row_length` is in tokens; `tokens` before cutting; `pad_share` the share of padding among all tokens, 0 to 1;
+    `rejected` counts records that could not be used, and were skipped.
+    """
 
     work: Work
     rows: int
+    row_length: int
     cut: int
     masked: int
+    rejected: int
+    tokens: int
+    trained_tokens: int
     pad_share: float
     files: Tuple[FileStamp, ...]
     schema_version: int = SCHEMA_VERSION
@@ -74,41 +100,33 @@ def find_inputs(input_glob: str) -> List[Path]:
     return found
 
 
-def describe_work(
-    *, dataset_type: str, input_glob: str, model_file: Path, seq_length: int, template: str, file_partition: int
-) -> Work:
-    """The work that these parameters mean now; raises InvalidInputError for files that are not there."""
-    inputs = find_inputs(input_glob)
+def describe_work(request: Request) -> Tuple[Work, ...]:
+    """The work that a request means now, for each of its outputs; raises InvalidInputError for files not there."""
+    inputs = find_inputs(request.input_glob)
     try:
-        stamps = tuple(stamp_file(path) for path in inputs)
-        return Work(dataset_type, template, seq_length, file_partition, stamp_file(model_file), stamps)
+        work = Work(
+            dataset_type=request.dataset_type,
+            template=request.template,
+            seq_length=request.seq_length,
+            purpose=request.purpose,
+            file_partition=request.file_partition,
+            columns=request.columns,
+            part="all",
+            eval_split=request.eval_split,
+            seed=request.seed,
+            on_error=request.on_error,
+            max_rejected=request.max_rejected,
+            max_masked=request.limits.max_masked,
+            vocab_size=request.limits.vocab_size,
+            model_file=stamp_file(request.model_file),
+            model_sha256=hashlib.sha256(request.model_file.read_bytes()).hexdigest(),
+            inputs=tuple(stamp_file(path) for path in inputs),
+        )
     except OSError as error:
         raise InvalidInputError(f"{error.filename} could not be read: {error.strerror}.", "Check the path.") from error
-
-
-def same_work(
-    output_file: Path,
-    *,
-    dataset_type: str,
-    input_glob: str,
-    model_file: Path,
-    seq_length: int,
-    template: str,
-    file_partition: int = 1,
-) -> bool:
-    """Whether `output_file` is whole and was made from these very files with these parameters.
-
-    Raises InvalidInputError for inputs that are not there.
-    """
-    work = describe_work(
-        dataset_type=dataset_type,
-        input_glob=input_glob,
-        model_file=model_file,
-        seq_length=seq_length,
-        template=template,
-        file_partition=file_partition,
-    )
-    return load_same(output_file, work) is not None
+    if not request.eval_split:
+        return (work,)
+    return (replace(work, part="train"), replace(work, part="held_out", purpose="eval"))
 
 
 def load_same(output_file: Path, work: Work) -> Optional[Manifest]:
@@ -125,6 +143,27 @@ def save_manifest(output_file: Path, manifest: Manifest) -> None:
         json.dump(asdict(manifest), stream, ensure_ascii=False, indent=2)
 
 
+def audit_path(output_file: Path) -> Path:
+    """Where the audit of a MindRecord stands."""
+    return output_file.with_name(f"{output_file.name}.audit.json")
+
+
+def save_audit(output_file: Path, report: AuditReport) -> None:
+    """Write the audit of `output_file`; raises EnvironmentNotFitError."""
+    with open_whole_file(audit_path(output_file)) as stream:
+        json.dump(report.to_json(), stream, ensure_ascii=False, indent=1)
+
+
+def load_audit(output_file: Path) -> Optional[AuditReport]:
+    """The audit of `output_file`; None when there is none, or none that this version can read."""
+    from sft_tui.dataset.audit_report import parse_audit
+
+    try:
+        return parse_audit(json.loads(audit_path(output_file).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
 def load_manifest(output_file: Path) -> Optional[Manifest]:
     """The manifest of `output_file`; None when there is none, or none that this version can read."""
     try:
@@ -134,6 +173,7 @@ def load_manifest(output_file: Path) -> Optional[Manifest]:
         work = dict(data["work"])
         work["model_file"] = FileStamp(**work["model_file"])
         work["inputs"] = _stamps(work["inputs"])
+        work["columns"] = tuple((str(ours), str(theirs)) for ours, theirs in work["columns"])
         data.update(work=Work(**work), files=_stamps(data["files"]))
         return Manifest(**data)
     except (OSError, ValueError, TypeError, KeyError):

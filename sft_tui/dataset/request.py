@@ -1,68 +1,134 @@
-"""Checks what `preprocess` is asked to do, before any long work begins."""
+"""What `preprocess` is asked to do, checked before any long work begins."""
 
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Optional, Tuple
 
-from sft_tui.dataset.conversation import read_conversations
-from sft_tui.dataset.encode import check_seq_length
-from sft_tui.dataset.manifest import Work
-from sft_tui.dataset.prompt import build_prompt, load_template
+from sft_tui.dataset.encode import DEFAULT_TEMPLATE, check_seq_length, check_template
+from sft_tui.dataset.limits import Limits
+from sft_tui.dataset.rejects import DEFAULT_MAX_REJECTED, OnError
+from sft_tui.dataset.tokenizer import Tokenizer
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
 
 DATASET_TYPES = ("qa", "wiki")
+PURPOSES = ("train", "eval")
 # mindspore.mindrecord.FileWriter refuses these in a file name, and more than 1000 shards.
 _FORBIDDEN = "\\:*?\"<>|`&';"
 _MAX_PARTITIONS = 1000
 # A MindRecord file begins with its header and two pages, however few rows it has (measured: 50.3 MB).
 _FILE_BYTES = 51 * 1024 * 1024
-_BYTES_OF_TEXT_PER_TOKEN = 3
 
 
-def check_request(dataset_type: str, seq_length: int, output_file: Path, template: str, file_partition: int) -> None:
-    """Raise InvalidInputError for parameters that cannot be served."""
-    if dataset_type not in DATASET_TYPES:
-        raise InvalidInputError(f"Dataset type `{dataset_type}` is unknown.", f"Known: {', '.join(DATASET_TYPES)}.")
-    check_seq_length(seq_length)
-    if not 1 <= file_partition <= _MAX_PARTITIONS:
-        raise InvalidInputError(
-            f"file_partition is {file_partition}; it must lie between 1 and {_MAX_PARTITIONS}.", "Mostly 1 is right."
-        )
-    bad = sorted(set(output_file.name) & set(_FORBIDDEN))
-    if bad or output_file.name != output_file.name.strip():
-        raise InvalidInputError(
-            f"MindRecord does not accept the file name {output_file.name!r}.", "Use letters, digits, `_`, `-` and `.`."
-        )
-    if dataset_type == "qa":
-        load_template(template)
+@dataclass(frozen=True)
+class Request:
+    """Parameters of `preprocess`.
 
-
-def count_conversations(work: Work) -> int:
-    """Read all the inputs once and count: what is wrong with a record is told before the long work begins.
-
-    Raises InvalidInputError that names the file and the record, and when there is no record at all.
+    `purpose`: MindFormers trains on rows of seq_length + 1 tokens and evaluates on rows of seq_length. With
+    `eval_split` that share of the records goes to `eval_output_file` instead, as rows for evaluation; which, is decided
+    by `seed` and by what a record says: the same record always falls on the same side, and so does its double.
+    `columns` maps our fields to those of the file. `max_rejected` is the share of records that may be skipped.
     """
-    count = 0
-    for stamp in work.inputs:
-        path = Path(stamp.path)
-        for conversation in read_conversations(path):
-            build_prompt(conversation, work.template, source=path)
-            count += 1
-    if not count:
-        raise InvalidInputError(f"{work.inputs[0].path} holds no conversation.", "Give a file with at least one.")
-    return count
+
+    input_glob: str
+    model_file: Path
+    output_file: Path
+    dataset_type: str = "qa"
+    seq_length: int = 4096
+    template: str = DEFAULT_TEMPLATE
+    file_partition: int = 1
+    purpose: str = "train"
+    columns: Tuple[Tuple[str, str], ...] = ()
+    eval_split: float = 0.0
+    eval_output_file: Optional[Path] = None
+    seed: int = 0
+    on_error: OnError = "fail"
+    max_rejected: float = DEFAULT_MAX_REJECTED
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def row_length(self) -> int:
+        """Tokens of a row in `output_file`."""
+        return self.seq_length + (self.purpose == "train")
+
+    @property
+    def eval_output(self) -> Optional[Path]:
+        """Where held-out records go, None when none are held out."""
+        if not self.eval_split:
+            return None
+        return self.eval_output_file or self.output_file.with_name(
+            f"{self.output_file.stem}_eval{self.output_file.suffix}"
+        )
+
+    @property
+    def outputs(self) -> Tuple[Path, ...]:
+        """The one or two MindRecords that will be written."""
+        return (self.output_file,) if self.eval_output is None else (self.output_file, self.eval_output)
 
 
-def check_space(work: Work, output_file: Path, rows: int, vocab_size: int) -> None:
-    """Raise EnvironmentNotFitError when the new MindRecord will not fit on the disk beside the old one."""
-    # MindRecord stores a row's integers in the smallest width that holds them all.
+def check_request(request: Request) -> None:
+    """Raise InvalidInputError for parameters that cannot be served."""
+    if request.dataset_type not in DATASET_TYPES:
+        known = ", ".join(DATASET_TYPES)
+        raise InvalidInputError(f"Dataset type `{request.dataset_type}` is unknown.", f"Known: {known}.")
+    if request.purpose not in PURPOSES:
+        raise InvalidInputError(f"Purpose `{request.purpose}` is unknown.", f"Known: {', '.join(PURPOSES)}.")
+    check_seq_length(request.seq_length)
+    if not 1 <= request.file_partition <= _MAX_PARTITIONS:
+        raise InvalidInputError(
+            f"file_partition is {request.file_partition}; it must lie between 1 and {_MAX_PARTITIONS}.",
+            "Mostly 1 is right.",
+        )
+    for output in request.outputs:
+        _check_name(output)
+    _check_split(request)
+
+
+def _check_name(output: Path) -> None:
+    if set(output.name) & set(_FORBIDDEN) or output.name != output.name.strip():
+        raise InvalidInputError(
+            f"MindRecord does not accept the file name {output.name!r}.", "Use letters, digits, `_`, `-` and `.`."
+        )
+
+
+def _check_split(request: Request) -> None:
+    for name, share in (
+        ("eval_split", request.eval_split),
+        ("max_masked", request.limits.max_masked),
+    ):
+        if not 0.0 <= share <= 1.0:
+            raise InvalidInputError(f"{name} is {share}; it must lie between 0 and 1.", "For example 0.05.")
+    if request.eval_output_file is not None and not request.eval_split:
+        raise InvalidInputError(
+            "A file for held-out records was given, but no share to put there.", "Say how many: --eval_split 0.05."
+        )
+    if not request.eval_split:
+        return
+    if request.eval_split == 1.0:
+        raise InvalidInputError("eval_split is 1: nothing would be left to train on.", "For example 0.05.")
+    if request.dataset_type != "qa" or request.purpose != "train":
+        raise InvalidInputError(
+            "Only records for training (qa) can be split.", "Leave out --eval_split, or use --purpose train."
+        )
+    if len({output.resolve() for output in request.outputs}) == 1:
+        raise InvalidInputError(
+            f"{request.output_file} is named for training and for evaluation.", "Choose two different output files."
+        )
+
+
+def check_tokenizer(request: Request, tokenizer: Tokenizer) -> None:
+    """Raise InvalidInputError unless the template can be written with this tokenizer."""
+    if request.dataset_type == "qa":
+        check_template(request.template, tokenizer)
+
+
+def check_space(output_file: Path, rows: float, row_length: int, vocab_size: int, file_partition: int) -> None:
+    """Raise EnvironmentNotFitError when a new MindRecord of so many rows will not fit on the disk beside the old."""
+    # MindRecord stores a row's integers in the smallest width that holds them all; there are ids and labels.
     width = 2 if vocab_size <= 2**15 else 4
-    if work.dataset_type == "qa":
-        numbers = rows * (work.seq_length + 1) * 2
-    else:
-        numbers = sum(stamp.size for stamp in work.inputs) // _BYTES_OF_TEXT_PER_TOKEN
-    needed = int(numbers * width * 1.1) + _FILE_BYTES * work.file_partition
+    needed = int(rows * row_length * 2 * width * 1.1) + _FILE_BYTES * file_partition
     free = shutil.disk_usage(output_file.parent).free
     if free < needed:
         raise EnvironmentNotFitError(

@@ -1,35 +1,116 @@
-"""A look at the first records as training will see them, before any file is written."""
+"""A look at single records as training will see them, before any file is written."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Dict, List, Optional, Tuple
 
-from sft_tui.dataset.conversation import build_conversation
-from sft_tui.dataset.encode import encode_conversations
-from sft_tui.dataset.records import read_alpaca
-from sft_tui.dataset.tokenizer import load_tokenizer
+from sft_tui.dataset.audit_report import AuditReport, Tally
+from sft_tui.dataset.bad_record import BadRecord
+from sft_tui.dataset.conversation import Conversation
+from sft_tui.dataset.encode import DEFAULT_TEMPLATE, IGNORE_TOKEN_ID, REASONS, EncodedRow, Encoder, check_template
+from sft_tui.dataset.pipeline import Encoding, encode_few
+from sft_tui.dataset.sources import read_records
+from sft_tui.dataset.tokenizer import Tokenizer, load_tokenizer
+from sft_tui.errors import InvalidInputError
 
 SAMPLE_RECORDS = 200
+# a row that nothing is cut from
+_UNCUT = 2**24
 
 
 @dataclass(frozen=True)
-class SampleReport:
-    """Of `rows` records looked at, how many are cut, and how many have nothing left to learn."""
+class Span:
+    """A stretch of text that is learned or not; `beyond`: it does not fit into the row."""
 
-    rows: int
-    cut: int
-    masked: int
+    text: str
+    trained: bool
+    beyond: bool
 
 
-def encode_sample(path: Path, model_file: Path, template: str, seq_length: int) -> SampleReport:
-    """Encode the first records of an alpaca file. Raises InvalidInputError."""
+@dataclass(frozen=True)
+class RecordView:
+    """One record as the model sees it. `tokens` before cutting; `masked_reason` is a sentence, or ""."""
+
+    number: int
+    id: str
+    tokens: int
+    row_length: int
+    trained_tokens: int
+    masked_reason: str
+    spans: Tuple[Span, ...]
+
+    def to_json(self) -> Dict[str, object]:
+        """The view as a JSON object."""
+        return asdict(self)
+
+
+def audit_sample(
+    path: Path, model_file: Path, template: str, seq_length: int, columns: Tuple[Tuple[str, str], ...] = ()
+) -> AuditReport:
+    """Audit the first SAMPLE_RECORDS of a file, in this process. Raises InvalidInputError."""
+    check_template(template, load_tokenizer(model_file))
+    tally = Tally(seq_length + 1)
+    records = list(islice(read_records(path, dict(columns)), SAMPLE_RECORDS))
+    batch = encode_few(Encoding((str(path),), str(model_file), template, tally.row_length), str(path), records)
+    if batch.bad and not len(batch):
+        raise batch.bad[0].error()
+    tally.add_batch(batch, ~batch.held_out)
+    tally.rejected = len(batch.bad)
+    return tally.report(str(path), "conversations", seq_length)
+
+
+def view_record(
+    path: Path,
+    model_file: Path,
+    number: int,
+    *,
+    seq_length: int,
+    template: str = DEFAULT_TEMPLATE,
+    columns: Tuple[Tuple[str, str], ...] = (),
+) -> RecordView:
+    """Record `number` (from 1) of a file as training would see it. Raises InvalidInputError."""
     tokenizer = load_tokenizer(model_file)
-    conversations = map(build_conversation, islice(read_alpaca(path), SAMPLE_RECORDS))
-    rows = cut = masked = 0
-    for row in encode_conversations(conversations, tokenizer, template, seq_length, source=path):
-        rows += 1
-        cut += row.cut
-        masked += row.masked
-    return SampleReport(rows, cut, masked)
+    check_template(template, tokenizer)
+    record = next(islice(read_records(path, dict(columns)), number - 1, None), None) if number > 0 else None
+    if record is None:
+        raise InvalidInputError(f"{path} has no record {number}.", "Numbers count from 1.")
+    cut, whole = (_encode(record, tokenizer, template, length, path) for length in (seq_length + 1, _UNCUT))
+    return RecordView(
+        number,
+        whole.id,
+        whole.tokens,
+        seq_length + 1,
+        cut.trained_tokens,
+        REASONS.get(cut.masked_reason, ""),
+        tuple(_spans(whole, cut, tokenizer)),
+    )
+
+
+def _encode(record: object, tokenizer: Tokenizer, template: str, length: int, path: Path) -> EncodedRow:
+    if isinstance(record, Conversation):
+        [record] = Encoder(tokenizer, template, length).encode([record], str(path))
+    if isinstance(record, BadRecord):
+        raise record.error()
+    assert isinstance(record, EncodedRow)
+    return record
+
+
+def _spans(whole: EncodedRow, cut: EncodedRow, tokenizer: Tokenizer) -> List[Span]:
+    """Cut where learning begins or ends, and where the row ends; each piece is what decoding up to there adds."""
+    ids = whole.input_ids.tolist()
+    learned = (cut.labels != IGNORE_TOKEN_ID).tolist()
+    kinds = [(place < len(learned) and learned[place], place >= len(learned)) for place in range(len(ids))]
+    spans: List[Span] = []
+    shown, begin = "", 0
+    last: Optional[Tuple[bool, bool]] = None
+    for place, kind in enumerate([*kinds, None]):
+        if kind != last and place:
+            text = tokenizer.decode(ids[:place])
+            trained, beyond = kinds[begin]
+            spans.append(Span(text[len(shown) :], trained, beyond))
+            shown, begin = text, place
+        last = kind
+    return spans

@@ -7,7 +7,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Iterator, List, Tuple
 
-from sft_tui.dataset.encode import check_seq_length
 from sft_tui.dataset.tokenizer import Tokenizer
 from sft_tui.errors import InvalidInputError
 
@@ -75,15 +74,13 @@ def read_paragraphs(path: Path) -> Iterator[str]:
             yield paragraph
 
 
-def encode_wiki(path: Path, tokenizer: Tokenizer, seq_length: int) -> Iterator[npt.NDArray[np.int32]]:
-    """Yield rows of seq_length + 1 int32 ids: every paragraph between bos and eos, one after the other.
+def encode_wiki(path: Path, tokenizer: Tokenizer, length: int) -> Iterator[npt.NDArray[np.int32]]:
+    """Yield rows of `length` int32 ids: every paragraph between bos and eos, one after the other.
 
     What does not fill a last row is left out, as in MindFormers llama_preprocess.
     """
     import numpy as np
 
-    check_seq_length(seq_length)
-    length = seq_length + 1
     waiting: List[int] = []
     source = read_paragraphs(path)
     while True:

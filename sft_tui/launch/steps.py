@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from sft_tui.core.facts import Facts
 from sft_tui.core.plan import Output, Plan, PlannedFile, Step
-from sft_tui.core.profile import Profile
+from sft_tui.core.profile import Dataset, Profile
 from sft_tui.launch.msrun import build_msrun, worker_log
 from sft_tui.launch.training_config import RunMode, build_training_yaml, is_distributed, saves_on_request
 
@@ -136,9 +136,7 @@ class _PlanBuilder:
 
     def convert_alpaca(self) -> Step:
         data, output = self.profile.dataset, self.paths.conversation("train")
-        argv: tuple[str, ...] = (
-            *self.facts.own_command, "convert-alpaca", "--data_path", data.train_path, "--output_path", output,
-        )  # fmt: skip
+        argv = self._convert(data.train_path, output)
         outputs = [output]
         if not data.eval_path and self.facts.eval_records:
             outputs.append(self.paths.conversation("eval"))
@@ -148,23 +146,30 @@ class _PlanBuilder:
             tuple(Output(path=path, kind="conversation") for path in outputs),
         )  # fmt: skip
 
+    def _convert(self, path: str, output: str) -> tuple[str, ...]:
+        data = self.profile.dataset
+        argv = (*self.facts.own_command, "convert-alpaca", "--data_path", path, "--output_path", output)
+        if data.columns:
+            argv = (*argv, "--columns", data.columns)
+        return (*argv, "--on_error", data.on_error) if data.on_error != "fail" else argv
+
     def convert_alpaca_eval(self) -> Step:
         path, output = self.profile.dataset.eval_path, self.paths.conversation("eval")
-        argv = (*self.facts.own_command, "convert-alpaca", "--data_path", path, "--output_path", output)
+        argv = self._convert(path, output)
         outputs = (Output(path=output, kind="conversation"),)
         step = self._step("convert-alpaca-eval", "Convert held-out alpaca data", argv, (path,), outputs)
         return self._unless_no_evaluation(step)
 
     def preprocess(self, part: str) -> Step:
-        # MindFormers' training reads seq_length + 1 tokens, its evaluation exactly seq_length;
-        # preprocess writes one more than it is told
-        length = self.profile.dataset.seq_length - (1 if part == "eval" else 0)
-        conversation, output = self.paths.conversation(part), self.paths.mindrecord(part)
+        data, conversation, output = self.profile.dataset, self.paths.conversation(part), self.paths.mindrecord(part)
         argv = (
             *self.facts.training_command, "preprocess", "--dataset_type", "qa", "--input_glob", conversation,
-            "--model_file", self.facts.tokenizer_model, "--seq_length", str(length),
-            "--output_file", output, "--template", self.profile.dataset.template, "--force",
+            "--model_file", self.facts.tokenizer_model, "--seq_length", str(data.seq_length), "--purpose", part,
+            "--output_file", output, "--template", data.template, "--vocab_size", str(self.facts.model.vocab_size),
+            "--force",
         )  # fmt: skip
+        if data.max_masked != Dataset().max_masked:
+            argv = (*argv, "--max_masked", str(data.max_masked))
         title = "Write training MindRecord" if part == "train" else "Write held-out MindRecord"
         step = self._step(
             f"preprocess-{part}", title, argv, (conversation, self.facts.tokenizer_model),

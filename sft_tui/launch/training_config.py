@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import yaml
 
+from sft_tui.core.estimate import Schedule, build_schedule
 from sft_tui.core.facts import Facts, StackTraits
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.profile import Profile
@@ -20,10 +21,20 @@ CHECKPOINT_PREFIX = "sft"
 CPU_TRAIN_CELL = "train_one_step.CpuTrainOneStepCell"
 
 
+def training_schedule(profile: Profile, facts: Facts) -> Schedule:
+    """What the run does with the records: every worker is a rank of its own, incomplete batches are dropped."""
+    training = profile.training
+    return build_schedule(
+        facts.train_records,
+        batch_size=training.batch_size,
+        data_parallel=profile.nodes.worker_num,
+        epochs=training.epochs,
+    )
+
+
 def training_steps(profile: Profile, facts: Facts) -> int:
-    """Optimizer steps of the whole run; incomplete batches are dropped."""
-    per_epoch = facts.train_records // (profile.training.batch_size * profile.nodes.worker_num)
-    return per_epoch * profile.training.epochs
+    """Optimizer steps of the whole run."""
+    return training_schedule(profile, facts).steps
 
 
 def save_steps(profile: Profile, facts: Facts) -> int:

@@ -1,33 +1,83 @@
-"""Dataset: alpaca files, held-out data, template and sequence length."""
+"""Dataset: data files, held-out data, template and sequence length; how long the records are, and one of them."""
 
 from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
 
 from sft_tui.core.terminal_text import short_size
 from sft_tui.tui.screens.form import FormScreen
 from sft_tui.tui.session import Session
+
+_BAR_WIDTH = 22
 
 
 class DatasetScreen(FormScreen):
     """The data to learn from."""
 
     STEP = "dataset"
-    ABOUT = "Alpaca records become conversations, then MindRecord. ctrl+t prepares the data now."
+    ABOUT = "Records become conversations, then MindRecord. ctrl+t prepares the data now, ctrl+g shows a record."
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+g", "record", "Record")]
 
     def found_lines(self, session: Session) -> list[str]:
-        """Records, and what is wrong with them."""
+        """Records, what is wrong with them, and what a row will hold."""
         assert session.findings is not None
         findings = session.findings
         lines = ["Found"]
         for name, report in (("training", findings.train), ("held out", findings.evaluation)):
             if report is not None:
-                lines.append(
-                    f"{name:9} {report.path}: {report.count} records"
-                    f" ({report.with_input} with input), {short_size(report.size)}"
-                )
+                lines.append(f"{name:9} {report.path}: {report.count} records, {short_size(report.size)}")
+                lines.append(f"          {report.description}")
                 if report.empty_outputs:
                     lines.append(f"          {report.empty_outputs} have an empty output: nothing is learned from them")
                 lines += [f"! {p.message} {p.hint}" for p in report.problems]
         facts = findings.facts
         if facts is not None:
             lines.append(f"train on {facts.train_records} records, hold out {facts.eval_records}")
+            length = facts.seq_length
+            lines.append(f"rows of {length + 1} tokens for training, of {length} for evaluation (MindFormers' rule)")
+        return lines + self._length_lines(session)
+
+    def _length_lines(self, session: Session) -> list[str]:
+        assert session.findings is not None
+        findings = session.findings
+        report = findings.audit or findings.sample
+        if report is None:
+            return []
+        from sft_tui.dataset.audit_text import histogram_lines, suggestion_lines
+
+        whole = "all of the last run" if findings.audit else f"the first {report.rows}"
+        lines = ["", f"Lengths of {whole}: {report.cut} cut, {report.masked} teach nothing"]
+        lines += histogram_lines(report, _BAR_WIDTH) + suggestion_lines(report)
+        if report.duplicates:
+            lines.append(f"{report.duplicates} say what one before them says")
         return lines
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A record can be shown once there are data and a tokenizer."""
+        if action == "record":
+            return self.session.findings is not None and self.session.findings.sample is not None
+        return super().check_action(action, parameters)
+
+    def action_record(self) -> None:
+        """Show the first record as the model sees it."""
+        from sft_tui.tui.screens.record import RecordScreen
+
+        session = self.session
+        if session.findings is None or session.findings.facts is None or session.findings.train is None:
+            return
+        from sft_tui.dataset.sample import view_record
+
+        data = session.findings.profile.dataset
+        load = partial(
+            view_record,
+            Path(data.train_path),
+            Path(session.findings.facts.tokenizer_model),
+            seq_length=data.seq_length,
+            template=data.template,
+            columns=parse_columns(data.columns),
+        )
+        self.app.push_screen(RecordScreen(load))

@@ -31,10 +31,12 @@ def test_one_worker_on_cpu(make_profile, make_facts):
         "--eval_output_path /w/data/eval_conversation.json --eval_fraction 0.05",
         "preprocess-train": "/env/bin/python /pkg/sft_tui preprocess --dataset_type qa "
         "--input_glob /w/data/train_conversation.json --model_file /models/llama/tokenizer.model "
-        "--seq_length 128 --output_file /w/data/train.mindrecord --template vicuna_v1.1 --force",
+        "--seq_length 128 --purpose train --output_file /w/data/train.mindrecord --template vicuna_v1.1 "
+        "--vocab_size 1024 --force",
         "preprocess-eval": "/env/bin/python /pkg/sft_tui preprocess --dataset_type qa "
         "--input_glob /w/data/eval_conversation.json --model_file /models/llama/tokenizer.model "
-        "--seq_length 127 --output_file /w/data/eval.mindrecord --template vicuna_v1.1 --force",
+        "--seq_length 128 --purpose eval --output_file /w/data/eval.mindrecord --template vicuna_v1.1 "
+        "--vocab_size 1024 --force",
         "evaluate-before": "/env/bin/python /pkg/sft_tui/launch/runner.py --config /w/runs/run1/evaluate-before.yaml "
         "--run_mode eval --register_path /pkg/sft_tui/launch/cpu",
         "train": "/env/bin/python /pkg/sft_tui/launch/runner.py --config /w/runs/run1/train.yaml "

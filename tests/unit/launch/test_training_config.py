@@ -117,7 +117,7 @@ def test_nothing_in_the_yaml_is_an_alias_or_a_python_object(make_profile, make_f
     [
         ({}, 95, 24),
         ({"training__batch_size": 4}, 23, 6),
-        ({"training__batch_size": 4, "nodes__worker_num": 2, "training__epochs": 3}, 33, 9),
+        ({"training__batch_size": 4, "nodes__worker_num": 2, "training__epochs": 3}, 36, 9),
         ({"training__save_checkpoint_steps": 10}, 95, 10),
         ({"training__batch_size": 100}, 0, 1),
     ],

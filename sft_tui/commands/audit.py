@@ -1,0 +1,88 @@
+"""audit: what a model would learn of a dataset, in numbers, bars, and one record as the model sees it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sft_tui.commands.report import ProgressReport, print_json, say
+
+if TYPE_CHECKING:
+    from sft_tui.dataset.sample import RecordView
+
+# how trained text is shown on a terminal, and elsewhere
+_ON, _OFF = "\x1b[7m", "\x1b[27m"
+_MARKS = ("[[", "]]")
+
+
+def print_audit(arguments: argparse.Namespace) -> int:
+    """Numbers and bars; with --json the report."""
+    from sft_tui.dataset.audit import audit
+    from sft_tui.dataset.audit_text import audit_lines
+    from sft_tui.dataset.limits import Limits, check_limits, cut_warning
+    from sft_tui.dataset.sources import parse_columns
+
+    limits = Limits(max_masked=arguments.max_masked, vocab_size=arguments.vocab_size)
+    with ProgressReport("audit") as report:
+        result = audit(
+            Path(arguments.path),
+            Path(arguments.model_file),
+            arguments.seq_length,
+            template=arguments.template,
+            columns=tuple(parse_columns(arguments.columns).items()),
+            progress=report,
+        )
+    if arguments.json:
+        print_json(result.to_json())
+    else:
+        for line in audit_lines(result):
+            say(line)
+        warning = cut_warning(result, limits)
+        if warning:
+            say(f"warning: {warning}")
+    if arguments.strict:
+        check_limits(result, limits)
+    return 0
+
+
+def print_record(arguments: argparse.Namespace) -> int:
+    """One record as the model sees it."""
+    from sft_tui.dataset.sample import view_record
+    from sft_tui.dataset.sources import parse_columns
+
+    view = view_record(
+        Path(arguments.path),
+        Path(arguments.model_file),
+        arguments.record,
+        seq_length=arguments.seq_length,
+        template=arguments.template,
+        columns=tuple(parse_columns(arguments.columns).items()),
+    )
+    if arguments.json:
+        print_json(view.to_json())
+        return 0
+    live = sys.stdout.isatty()
+    for text in _record_lines(view, _ON if live else _MARKS[0], _OFF if live else _MARKS[1]):
+        print(text)
+    say("")
+    how = "in reverse" if live else "between [[ and ]]"
+    say(
+        f"record {view.number} (id {view.id}): {view.tokens} tokens, {view.trained_tokens} learned ({how})"
+        + (f"; {view.tokens - view.row_length} beyond the row are cut" if view.tokens > view.row_length else "")
+        + (f"; teaches nothing: {view.masked_reason}" if view.masked_reason else "")
+    )
+    return 0
+
+
+def _record_lines(view: RecordView, on: str, off: str) -> list[str]:
+    from sft_tui.core.terminal_text import neutralise
+
+    parts = []
+    for span in view.spans:
+        if span.beyond and not any(part.startswith("\n-- cut") for part in parts):
+            parts.append("\n-- cut here: the model does not see what follows --\n")
+        lines = [neutralise(line) for line in span.text.split("\n")]
+        parts.append("\n".join(f"{on}{line}{off}" if span.trained and line else line for line in lines))
+    return "".join(parts).split("\n")

@@ -1,0 +1,259 @@
+"""Turns conversations or plain text into a MindRecord, audited, with all cores."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Tuple
+
+from sft_tui.core.progress import Progress, ProgressCallback, no_progress
+from sft_tui.dataset.audit_report import AuditReport, Tally
+from sft_tui.dataset.limits import check_limits, cut_warning
+from sft_tui.dataset.manifest import Manifest, Work, describe_work, load_same, save_audit, save_manifest
+from sft_tui.dataset.mindrecord import RowWriter, import_mindrecord
+from sft_tui.dataset.pipeline import EncodedBatch, Encoding, Pipeline
+from sft_tui.dataset.publish import output_names, partial_folder, publish, stamp_outputs
+from sft_tui.dataset.rejects import Rejects
+from sft_tui.dataset.request import Request, check_request, check_space, check_tokenizer
+from sft_tui.dataset.tokenizer import Tokenizer, load_tokenizer
+from sft_tui.dataset.wiki import encode_wiki
+from sft_tui.errors import InvalidInputError
+from sft_tui.whole_file import check_output_path
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+_WIKI_ROWS = 128
+
+
+@dataclass(frozen=True)
+class PreprocessResult:
+    """What is in one MindRecord. `files` are its files, one per partition.
+
+    `skipped`: it was there already, made from the same files. `warning` is a sentence or "".
+    """
+
+    files: Tuple[Path, ...]
+    manifest: Manifest
+    seconds: float
+    skipped: bool
+    warning: str = ""
+
+    def to_json(self) -> Dict[str, object]:
+        """The result as a JSON object."""
+        counts = asdict(self.manifest)
+        work, files = counts.pop("work"), counts.pop("files")
+        return {
+            **counts,
+            "purpose": work["purpose"],
+            "files": [str(path) for path in self.files],
+            "bytes": sum(file["size"] for file in files),
+            "seconds": self.seconds,
+            "skipped": self.skipped,
+            "warning": self.warning,
+        }
+
+
+def preprocess(
+    request: Request, *, reuse: bool = True, progress: ProgressCallback = no_progress
+) -> Tuple[PreprocessResult, ...]:
+    """Tokenize records ("qa") or plain text ("wiki") into a MindRecord, or two when some are held out.
+
+    Columns: `input_ids` and, for qa, `labels`, int32 [-1] (MindFormers llama_preprocess). `reuse`: when the same
+    work is done already, nothing is done. `progress` hears of records. An output from before is kept until the new one
+    is whole. Raises InvalidInputError for bad input, and when too much of it teaches nothing; EnvironmentNotFitError
+    when MindSpore is missing, or the output cannot be written.
+    """
+    started = time.monotonic()
+    check_request(request)
+    works = describe_work(request)
+    found = [load_same(output, work) for output, work in zip(request.outputs, works)] if reuse else [None]
+    if all(found):
+        return tuple(_result(manifest, path, started) for path, manifest in zip(request.outputs, found) if manifest)
+    tokenizer = load_tokenizer(request.model_file)
+    check_tokenizer(request, tokenizer)
+    for output in request.outputs:
+        check_output_path(output)
+    with ExitStack() as stack:
+        rejects = stack.enter_context(Rejects(request.output_file, request.on_error, request.max_rejected))
+        # before MindSpore is imported: the processes of the pipeline start without it, and work while it loads
+        pipeline = stack.enter_context(Pipeline(_encoding(request, works[0]))) if request.dataset_type == "qa" else None
+        import_mindrecord()
+        parts = _open_parts(request, works, stack)
+        run = _Run(request, tokenizer, parts, rejects, progress)
+        if pipeline is not None:
+            run.write_records(pipeline)
+        else:
+            run.write_text(works[0])
+        reports = [part.finish(request) for part in parts]
+        rejects.check(sum(report.rows for report in reports) + rejects.count)
+        for report in reports:
+            check_limits(report, request.limits)
+        for part in parts:
+            part.writer.commit()
+        return tuple(part.publish(report, request, started) for part, report in zip(parts, reports))
+
+
+def _encoding(request: Request, work: Work) -> Encoding:
+    return Encoding(
+        inputs=tuple(stamp.path for stamp in work.inputs),
+        model_file=str(request.model_file),
+        template=request.template,
+        length=request.row_length,
+        columns=request.columns,
+        eval_length=request.seq_length,
+        eval_share=request.eval_split,
+        seed=request.seed,
+    )
+
+
+class _Part:
+    """One MindRecord on its way."""
+
+    def __init__(self, request: Request, output: Path, folder: Path, work: Work) -> None:
+        self.output, self.folder, self.work = output, folder, work
+        self.tally = Tally(request.seq_length + (work.purpose == "train"))
+        columns = ("input_ids", "labels") if request.dataset_type == "qa" else ("input_ids",)
+        self.writer = RowWriter(folder / output.name, request.file_partition, columns, request.dataset_type)
+
+    def finish(self, request: Request) -> AuditReport:
+        """The audit of what was written; it is left beside the output, also when that is refused."""
+        kind = "conversations" if request.dataset_type == "qa" else "wiki"
+        if not self.tally.rows:
+            raise _no_rows(self.work, self.tally.row_length)
+        report = self.tally.report(self.work.inputs[0].path, kind, request.seq_length)
+        save_audit(self.output, report)
+        return report
+
+    def publish(self, report: AuditReport, request: Request, started: float) -> PreprocessResult:
+        """Put the files in their place, with a manifest."""
+        publish(self.folder, self.output, request.file_partition)
+        manifest = Manifest(
+            work=self.work,
+            rows=report.rows,
+            cut=report.cut or 0,
+            masked=report.masked,
+            pad_share=report.pad_share,
+            tokens=report.tokens,
+            trained_tokens=report.trained_tokens,
+            rejected=report.rejected,
+            row_length=report.row_length,
+            files=stamp_outputs(self.output, request.file_partition),
+        )
+        save_manifest(self.output, manifest)
+        return _result(manifest, self.output, started, cut_warning(report, request.limits) or "", skipped=False)
+
+
+def _open_parts(request: Request, works: Tuple[Work, ...], stack: ExitStack) -> List[_Part]:
+    pairs = zip(request.outputs, works)
+    return [_Part(request, output, stack.enter_context(partial_folder(output)), work) for output, work in pairs]
+
+
+class _Run:
+    """Hands the rows to the parts, and tells how far it is."""
+
+    def __init__(
+        self, request: Request, tokenizer: Tokenizer, parts: List[_Part], rejects: Rejects, progress: ProgressCallback
+    ) -> None:
+        self._request, self._tokenizer, self._parts = request, tokenizer, parts
+        self._rejects, self._progress = rejects, progress
+
+    def write_records(self, pipeline: Pipeline) -> None:
+        """Write what comes out of the pipeline."""
+        for number, batch in enumerate(pipeline):
+            for bad in batch.bad:
+                self._rejects.take(bad)
+            self._parts[0].tally.rejected += len(batch.bad)
+            for part, chosen in zip(self._parts, (~batch.held_out, batch.held_out)):
+                part.tally.add_batch(batch, chosen)
+                length, pad = part.tally.row_length, self._tokenizer.pad_id
+                part.writer.write(padded_rows(batch, chosen, length, pad))
+            done = sum(part.tally.rows for part in self._parts) + self._rejects.count
+            total = done * batch.bytes_total / max(1, batch.bytes_read)
+            if number == 0:
+                self._check_space(total)
+            self._tell(done, max(done, round(total)))
+        self._tell(sum(part.tally.rows for part in self._parts) + self._rejects.count)
+
+    def write_text(self, work: Work) -> None:
+        """Write rows of plain text: every token is learned."""
+        [part] = self._parts
+        rows: List[npt.NDArray[np.int32]] = []
+
+        def flush() -> None:
+            part.writer.write([{"input_ids": ids} for ids in rows])
+            rows.clear()
+            self._tell(part.tally.rows)
+
+        for ids in _wiki_rows(work, self._tokenizer, part.tally.row_length):
+            part.tally.add_row(len(ids), len(ids), int(ids.max()))
+            rows.append(ids)
+            if len(rows) == _WIKI_ROWS:
+                flush()
+        if rows:
+            flush()
+
+    def _check_space(self, rows: float) -> None:
+        request = self._request
+        for part in self._parts:
+            length = part.tally.row_length
+            check_space(part.output, rows, length, self._tokenizer.vocab_size, request.file_partition)
+
+    def _tell(self, done: int, total: Optional[int] = None) -> None:
+        tallies = [part.tally for part in self._parts]
+        cut, masked = sum(tally.cut for tally in tallies), sum(tally.masked for tally in tallies)
+        counts = [f"{cut} cut"] * bool(cut) + [f"{masked} teach nothing"] * bool(masked)
+        counts += [f"{self._rejects.count} rejected"] * bool(self._rejects.count)
+        unit = "records" if self._request.dataset_type == "qa" else "rows"
+        self._progress(Progress(done, done if total is None else total, unit, ", ".join(counts)))
+
+
+def padded_rows(
+    batch: EncodedBatch, chosen: npt.NDArray[np.bool_], length: int, pad_id: int
+) -> List[Dict[str, npt.NDArray[np.int32]]]:
+    """The chosen rows of a batch, filled up to `length`: ids with the padding token, labels with IGNORE_TOKEN_ID."""
+    import numpy as np
+
+    from sft_tui.dataset.encode import IGNORE_TOKEN_ID
+
+    lengths = batch.lengths[chosen]
+    of_row = np.repeat(chosen, batch.lengths)
+    filled = np.arange(length) < lengths[:, np.newaxis]
+    columns = {}
+    for name, values, empty in (
+        ("input_ids", batch.input_ids, pad_id),
+        ("labels", batch.labels, IGNORE_TOKEN_ID),
+    ):
+        column = np.full((len(lengths), length), empty, dtype=np.int32)
+        column[filled] = values[of_row]
+        columns[name] = column
+    return [{"input_ids": ids, "labels": labels} for ids, labels in zip(columns["input_ids"], columns["labels"])]
+
+
+def _wiki_rows(work: Work, tokenizer: Tokenizer, length: int) -> Iterator[npt.NDArray[np.int32]]:
+    for stamp in work.inputs:
+        yield from encode_wiki(Path(stamp.path), tokenizer, length)
+
+
+def _no_rows(work: Work, length: int) -> InvalidInputError:
+    first = work.inputs[0].path
+    if work.dataset_type == "wiki":
+        return InvalidInputError(
+            f"{first} does not fill a single row of {length} tokens.", "Give more text, or a smaller seq_length."
+        )
+    if work.eval_split:
+        return InvalidInputError(
+            f"{first} has too few records: none was chosen for {work.purpose}.", "Use more records or another share."
+        )
+    return InvalidInputError(f"{first} holds no record.", "Give a file with at least one.")
+
+
+def _result(
+    manifest: Manifest, output_file: Path, started: float, warning: str = "", *, skipped: bool = True
+) -> PreprocessResult:
+    names = output_names(output_file.name, manifest.work.file_partition)
+    files = tuple(output_file.with_name(name) for name in names)
+    return PreprocessResult(files, manifest, time.monotonic() - started, skipped, warning)
