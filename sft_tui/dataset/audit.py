@@ -64,7 +64,8 @@ class AuditReport:
 class _Tally:
     """Gathers rows; memory is four bytes a row."""
 
-    def __init__(self) -> None:
+    def __init__(self, length: int) -> None:
+        self.length = length
         self.lengths = array("i")
         self.stored = 0
         self.used = 0
@@ -77,13 +78,13 @@ class _Tally:
     def add(self, row: EncodedRow) -> None:
         """Count one row that is about to be written."""
         self.lengths.append(row.tokens)
-        self.stored += len(row.input_ids)
-        self.used += min(row.tokens, len(row.input_ids))
+        self.stored += self.length
+        self.used += len(row.input_ids)
         self.trained += row.trained_tokens
         if row.cut:
             self.cut += 1
             if len(self.cut_examples) < MAX_EXAMPLES:
-                reason = f"{row.tokens} tokens are more than {len(row.input_ids)}"
+                reason = f"{row.tokens} tokens are more than {self.length}"
                 self.cut_examples.append(Finding(row.id, reason, row.tokens))
         if row.masked:
             self.mask(row.masked_reason, Finding(row.id, REASONS[row.masked_reason], row.tokens))
@@ -135,7 +136,7 @@ def audit(
     tokenizer = load_tokenizer(model_file)
     if is_mindrecord(path):
         return _audit_mindrecord(path, tokenizer, seq_length, progress)
-    tally = _Tally()
+    tally = _Tally(seq_length + 1)
     conversations = read_conversations(path, progress)
     for row in encode_conversations(conversations, tokenizer, template, seq_length, source=path):
         tally.add(row)
@@ -149,7 +150,7 @@ def is_mindrecord(path: Path) -> bool:
 
 
 def _audit_mindrecord(path: Path, tokenizer: Tokenizer, seq_length: int, progress: ProgressCallback) -> AuditReport:
-    tally = _Tally()
+    tally = _Tally(seq_length + 1)
     for number, row in enumerate(read_rows(path), 1):
         if "input_ids" not in row:
             raise InvalidInputError(

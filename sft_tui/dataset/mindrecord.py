@@ -173,7 +173,8 @@ def _qa_rows(work: Work, tokenizer: Tokenizer, tally: _Tally) -> Iterator[Dict[s
         conversations = read_conversations(Path(stamp.path))
         for row in encode_conversations(conversations, tokenizer, work.template, work.seq_length):
             tally.count(row)
-            yield {"input_ids": row.input_ids, "labels": row.labels}
+            input_ids, labels = row.padded(work.seq_length + 1, tokenizer.pad_id)
+            yield {"input_ids": input_ids, "labels": labels}
 
 
 def _wiki_rows(work: Work, tokenizer: Tokenizer, tally: _Tally) -> Iterator[Dict[str, npt.NDArray[np.int32]]]:

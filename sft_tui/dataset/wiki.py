@@ -84,6 +84,7 @@ def encode_wiki(path: Path, tokenizer: Tokenizer, seq_length: int) -> Iterator[n
 
     check_seq_length(seq_length)
     length = seq_length + 1
+    bos = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
     waiting: List[int] = []
     source = read_paragraphs(path)
     while True:
@@ -91,7 +92,7 @@ def encode_wiki(path: Path, tokenizer: Tokenizer, seq_length: int) -> Iterator[n
         if not batch:
             return
         for body in tokenizer.encode_many(batch):
-            waiting += [tokenizer.bos_id, *body, tokenizer.eos_id]
+            waiting += [*bos, *body, tokenizer.eos_id]
         full = len(waiting) - len(waiting) % length
         for start in range(0, full, length):
             yield np.array(waiting[start : start + length], dtype=np.int32)
