@@ -1,100 +1,124 @@
-"""Writes a conversation as the one text that a model is trained on."""
+"""Writes a conversation as the one text that a model is trained on, and says which parts of it are learned."""
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, List, Optional
+from typing import List, Optional, Tuple
 
 from sft_tui.dataset.conversation import Conversation
+from sft_tui.dataset.templates import DEFAULT_TEMPLATE, Layout, load_layout
 from sft_tui.errors import InvalidInputError
 
-if TYPE_CHECKING:
-    from fastchat.conversation import Conversation as FastChatConversation
-
-DEFAULT_TEMPLATE = "vicuna_v1.1"
+_SURROGATE_HINT = "It holds half of a pair like \\ud83d; remove it, or write the whole character."
 
 
 @dataclass(frozen=True)
-class Round:
-    """One question and its answer. `question` includes the words that open the answer.
+class Dialog:
+    """What is said, in order: question, answer, question, ...; `left_out`: a first turn of the assistant was dropped.
 
-    `parts` is what is left when the text is cut at those words: 2 when all is well, 1 when there is no answer,
-    more when the words stand in the text as well.
+    `system` is the text of the system turn, None when there is none.
     """
+
+    system: Optional[str]
+    texts: Tuple[str, ...]
+    left_out: bool = False
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The text of a conversation, and the stretches of it (from, to, in characters) that a model has to write."""
 
     text: str
-    question: str
-    parts: int
+    answers: Tuple[Tuple[int, int], ...]
 
 
-@cache
-def load_template(name: str) -> FastChatConversation:
-    """FastChat's template of that name, without its example messages. Do not change what is returned.
+def read_dialog(conversation: Conversation, layout: Layout) -> Dialog:
+    """Check that a template can write these turns. A first turn of the assistant is left out, as MindFormers does.
 
-    Raises InvalidInputError for an unknown name, and for a style without the two separators ("role: text", one
-    after the question, one after the answer) from which MindFormers llama_preprocess tells question from answer.
+    Raises InvalidInputError, which does not name the record, when speakers do not take turns, there is no question,
+    the template has no place for a system turn, or a text is not Unicode.
     """
-    from fastchat.conversation import SeparatorStyle, conv_templates, get_conv_template
+    turns = conversation.turns
+    system: Optional[str] = None
+    if turns and turns[0].speaker == "system":
+        if layout.system is None:
+            raise InvalidInputError(
+                f"template `{layout.name}` has no place for a system turn.",
+                "Choose another template, or remove the turn.",
+            )
+        system, turns = turns[0].text, turns[1:]
+    left_out = bool(turns) and turns[0].speaker == "gpt"
+    dialog = Dialog(system, alternate(conversation, start=len(conversation.turns) - len(turns) + left_out), left_out)
+    if not dialog.texts:
+        raise InvalidInputError("it has no turn from `human`.", "Remove the record.")
+    if not layout.strip:
+        return dialog
+    return Dialog(system and system.strip(), tuple(text.strip() for text in dialog.texts), left_out)
 
-    usable = sorted(
-        key for key, item in conv_templates.items() if item.sep_style == SeparatorStyle.ADD_COLON_TWO and item.sep2
-    )
-    if name not in conv_templates:
-        close = difflib.get_close_matches(name, list(conv_templates), n=5, cutoff=0.5)
-        hint = f"Close to it: {', '.join(close)}." if close else f"Usable: {', '.join(usable)}."
-        raise InvalidInputError(f"FastChat knows no template `{name}`.", hint)
-    if name not in usable:
-        raise InvalidInputError(
-            f"Template `{name}` does not separate question and answer by two separators.",
-            f"Usable: {', '.join(usable)}.",
-        )
-    template = get_conv_template(name)
-    template.messages = []
-    return template
 
-
-def build_prompt(conversation: Conversation, template: str = DEFAULT_TEMPLATE, *, source: Optional[Path] = None) -> str:
-    """The whole conversation as one text, rounds ended by the template's second separator.
-
-    A first turn that is not from "human" is left out (MindFormers llama_preprocess). Raises InvalidInputError when
-    the speakers do not take turns, or when an unknown one speaks; `source` is the file it names.
-    """
-    shared: Any = load_template(template)
-    filled = shared.copy()
-    roles = {"human": filled.roles[0], "gpt": filled.roles[1]}
-    turns = list(conversation.turns)
-    if turns and roles.get(turns[0].speaker) != filled.roles[0]:
-        turns = turns[1:]
-    if not turns:
-        raise InvalidInputError(_where(conversation, source) + " has no turn from `human`.", "Remove the record.")
-    for index, turn in enumerate(turns):
+def alternate(conversation: Conversation, start: int) -> Tuple[str, ...]:
+    """The texts from turn `start` on. Raises InvalidInputError unless `human` and `gpt` take turns."""
+    texts: List[str] = []
+    for index, turn in enumerate(conversation.turns[start:]):
         expected = ("human", "gpt")[index % 2]
         if turn.speaker != expected:
             raise InvalidInputError(
-                f"{_where(conversation, source)}: a turn is from `{turn.speaker}` where `{expected}` was expected.",
+                f"a turn is from `{turn.speaker}` where `{expected}` was expected.",
                 "Turns must alternate between `human` and `gpt`, beginning with `human`.",
             )
-        filled.append_message(roles[turn.speaker], turn.text)
-    prompt: str = filled.get_prompt()
-    return prompt
+        texts.append(turn.text)
+    for turn in conversation.turns:
+        if not turn.text.isascii():
+            try:
+                turn.text.encode("utf-8")
+            except UnicodeEncodeError as error:
+                message = f"character {error.start + 1} of a text is no character."
+                raise InvalidInputError(message, _SURROGATE_HINT) from error
+    return tuple(texts)
 
 
-def split_rounds(prompt: str, template: str = DEFAULT_TEMPLATE) -> List[Round]:
-    """Cut a prompt into its rounds, and find in each where the answer begins. Ends at the first empty round."""
-    shared: Any = load_template(template)
-    opening = f"{shared.sep}{shared.roles[1]}: "
-    rounds: List[Round] = []
-    for text in prompt.split(shared.sep2):
-        if not text:
-            break
-        parts = text.split(opening)
-        rounds.append(Round(text, parts[0] + opening, len(parts)))
-    return rounds
+def write_prompt(dialog: Dialog, layout: Layout, trained_end: int) -> Prompt:
+    """Write a conversation. An answer is what the model has to write once it is its turn: a space where the template
+    puts one, the text, and the first `trained_end` characters of what the template ends it with.
+
+    The rest of what ends the last answer is left out: it only opens another round.
+    """
+    text = layout.head
+    if dialog.system is not None and layout.system is not None:
+        text = dialog.system.join(layout.system)
+    parts = [text]
+    size = len(text)
+    answers: List[Tuple[int, int]] = []
+    end, rest = layout.end[:trained_end], layout.end[trained_end:]
+    for index, said in enumerate(dialog.texts):
+        if index % 2 == 0:
+            added = (rest + layout.between if index else "") + said + layout.middle
+        else:
+            added = layout.lead + said + end
+            answers.append((size, size + len(added)))
+        parts.append(added)
+        size += len(added)
+    return Prompt("".join(parts), tuple(answers))
 
 
-def _where(conversation: Conversation, source: Optional[Path]) -> str:
-    file = f"{source}: " if source else ""
-    return f"{file}record {conversation.number} (id {conversation.id})"
+def build_prompt(conversation: Conversation, template: str = DEFAULT_TEMPLATE, *, source: Optional[Path] = None) -> str:
+    """The whole conversation as one text. Raises InvalidInputError when the template cannot write it; `source` is the
+    file that it names.
+    """
+    from sft_tui.dataset import reference
+
+    layout = load_layout(template)
+    try:
+        if template == DEFAULT_TEMPLATE:
+            return reference.build_prompt(conversation)
+        return write_prompt(read_dialog(conversation, layout), layout, len(layout.end)).text
+    except InvalidInputError as error:
+        file = f"{source}: " if source else ""
+        where = f"{file}record {conversation.number} (id {conversation.id})"
+        raise InvalidInputError(f"{where}: {error.message}", error.hint) from error
+
+
+def load_template(name: str) -> Layout:
+    """The template of that name; raises InvalidInputError for an unknown one, and for one that is refused."""
+    return load_layout(name)

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional, Tuple
 
-from sft_tui.dataset.encode import DEFAULT_TEMPLATE, check_seq_length, check_template
+from sft_tui.dataset.encode import DEFAULT_TEMPLATE, check_seq_length
 from sft_tui.dataset.limits import Limits
 from sft_tui.dataset.rejects import DEFAULT_MAX_REJECTED, OnError
+from sft_tui.dataset.templates import check_template
 from sft_tui.dataset.tokenizer import Tokenizer
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
 

@@ -10,9 +10,10 @@ from typing import Dict, List, Optional, Tuple
 from sft_tui.dataset.audit_report import AuditReport, Tally
 from sft_tui.dataset.bad_record import BadRecord
 from sft_tui.dataset.conversation import Conversation
-from sft_tui.dataset.encode import DEFAULT_TEMPLATE, IGNORE_TOKEN_ID, REASONS, EncodedRow, Encoder, check_template
+from sft_tui.dataset.encode import DEFAULT_TEMPLATE, IGNORE_TOKEN_ID, REASONS, EncodedRow, Encoder
 from sft_tui.dataset.pipeline import Encoding, encode_few
 from sft_tui.dataset.sources import read_records
+from sft_tui.dataset.templates import check_template
 from sft_tui.dataset.tokenizer import Tokenizer, load_tokenizer
 from sft_tui.errors import InvalidInputError
 

@@ -81,6 +81,7 @@ def encode_wiki(path: Path, tokenizer: Tokenizer, length: int) -> Iterator[npt.N
     """
     import numpy as np
 
+    bos = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
     waiting: List[int] = []
     source = read_paragraphs(path)
     while True:
@@ -88,7 +89,7 @@ def encode_wiki(path: Path, tokenizer: Tokenizer, length: int) -> Iterator[npt.N
         if not batch:
             return
         for body in tokenizer.encode_many(batch):
-            waiting += [tokenizer.bos_id, *body, tokenizer.eos_id]
+            waiting += [*bos, *body, tokenizer.eos_id]
         full = len(waiting) - len(waiting) % length
         for start in range(0, full, length):
             yield np.array(waiting[start : start + length], dtype=np.int32)

@@ -1,0 +1,141 @@
+"""Encodes text with a Hugging Face tokenizer.json, by the `tokenizers` library. Nothing is unpickled: JSON only."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
+
+_HINT = "Give the tokenizer.json that belongs to the checkpoint."
+
+
+class HfTokenizer:
+    """The byte-level BPE of Llama 3, Qwen and others.
+
+    `special_tokens` are what tokenizer.json marks as special; the library makes one id of each wherever it stands in
+    a text. Padding is the pad token, else the unknown token, else eos.
+    """
+
+    def __init__(self, path: Path, tokenizer: Any, special_tokens: Dict[str, int], threads: int = 1) -> None:  # noqa: ANN401
+        self.path = path
+        self._tokenizer = tokenizer
+        self._threads = threads
+        self.special_tokens = special_tokens
+        self.vocab_size: int = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 1
+        settings = _Settings(path, self._tokenizer)
+        eos = settings.find("eos")
+        if eos is None:
+            raise InvalidInputError(
+                f"Nothing beside {path} names the eos token.",
+                "tokenizer_config.json, special_tokens_map.json or generation_config.json has to be there too.",
+            )
+        self.eos_id: int = eos
+        self.bos_id = settings.find("bos")
+        self.unk_id = settings.find("unk")
+        pad = settings.find("pad")
+        self.pad_id: int = next(number for number in (pad, self.unk_id, eos) if number is not None)
+        first = tokenizer.encode("x").ids[:1]
+        adds = settings.flag("add_bos_token")
+        self.adds_bos = self.bos_id is not None and (first == [self.bos_id] if adds is None else adds)
+        # What it adds around a text was looked at above; it also moves offsets past leading spaces.
+        tokenizer.post_processor = None
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+
+    def encode(self, text: str) -> List[int]:
+        """The ids of one text, without bos and eos of its own."""
+        return self.encode_many([text])[0]
+
+    def encode_many(self, texts: Sequence[str]) -> List[List[int]]:
+        """The ids of each text, without bos and eos of its own."""
+        return [list(item.ids) for item in self._encode(texts)]
+
+    def encode_with_offsets(self, texts: Sequence[str]) -> List[Tuple[List[int], List[int]]]:
+        """The ids of each text, and for each id the place in the text where it begins (in characters)."""
+        return [(item.ids, [begin for begin, _ in item.offsets]) for item in self._encode(texts)]
+
+    def _encode(self, texts: Sequence[str]) -> Sequence[Any]:
+        if self._threads == 1:
+            # The library has no say over threads but by an environment variable; one by one it uses one.
+            return [self._tokenizer.encode(text, add_special_tokens=False) for text in texts]
+        batch: Sequence[Any] = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return batch
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids; special tokens are written out."""
+        text: str = self._tokenizer.decode([int(number) for number in ids], skip_special_tokens=False)
+        return text
+
+
+def load_hf_tokenizer(path: Path, threads: int) -> HfTokenizer:
+    """Load a tokenizer.json; raises InvalidInputError for another file, EnvironmentNotFitError without the library."""
+    data = _read_json(path)
+    if not isinstance(data.get("model"), dict):
+        raise InvalidInputError(f"{path} is JSON, but no tokenizer: it has no `model`.", _HINT)
+    try:
+        library = importlib.import_module("tokenizers")
+    except ImportError as error:
+        raise EnvironmentNotFitError(
+            f"Reading {path.name} needs the library `tokenizers`: {error}.", "pip install 'sft-tui[hf]'"
+        ) from error
+    try:
+        tokenizer = library.Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing narrower
+        raise InvalidInputError(f"{path} is JSON, but no tokenizer: {error}.", _HINT) from error
+    added = data.get("added_tokens")
+    special = {
+        item["content"]: item["id"]
+        for item in (added if isinstance(added, list) else [])
+        if isinstance(item, dict) and item.get("special") and item.get("content")
+    }
+    return HfTokenizer(path, tokenizer, special, threads)
+
+
+class _Settings:
+    """Which tokens begin and end a text: from the JSON files beside tokenizer.json, the first that says it."""
+
+    def __init__(self, path: Path, tokenizer: Any) -> None:  # noqa: ANN401
+        self._tokenizer = tokenizer
+        self._config = _read_beside(path, "tokenizer_config.json")
+        self._map = _read_beside(path, "special_tokens_map.json")
+        self._generation = _read_beside(path, "generation_config.json")
+
+    def find(self, name: str) -> Optional[int]:
+        """The id of the "bos", "eos", "pad" or "unk" token, None when no file names one that exists."""
+        for source in (self._config, self._map):
+            token = source.get(f"{name}_token")
+            content = token.get("content") if isinstance(token, dict) else token
+            number = self._tokenizer.token_to_id(content) if isinstance(content, str) else None
+            if number is not None:
+                return int(number)
+        if name == "bos" and "bos_token" in self._config:
+            return None  # null: Qwen, whose generation_config.json names one all the same
+        number = self._generation.get(f"{name}_token_id")
+        first = number[0] if isinstance(number, list) and number else number
+        return first if isinstance(first, int) and self._tokenizer.id_to_token(first) is not None else None
+
+    def flag(self, name: str) -> Optional[bool]:
+        """A yes or no of tokenizer_config.json, None when it is not there."""
+        value = self._config.get(name)
+        return value if isinstance(value, bool) else None
+
+
+def _read_beside(path: Path, name: str) -> Dict[str, Any]:
+    beside = path.with_name(name)
+    return _read_json(beside) if beside.is_file() else {}
+
+
+def _read_json(path: Path) -> Dict[str, Any]:
+    """A JSON object; raises InvalidInputError for anything else."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidInputError(f"{path} could not be read: {error.strerror or error}.", _HINT) from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError(f"{path} is not valid JSON: {error}.", _HINT) from error
+    if not isinstance(data, dict):
+        raise InvalidInputError(f"{path} is JSON, but no object.", _HINT)
+    return data

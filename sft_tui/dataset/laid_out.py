@@ -1,0 +1,89 @@
+"""Encodes conversations by the layout of their template, for every template and tokenizer but the reference's."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from functools import lru_cache
+from typing import Iterator, List, Sequence, Tuple
+
+from sft_tui.dataset.conversation import Conversation
+from sft_tui.dataset.encoded_row import IGNORE_TOKEN_ID, EncodedRow
+from sft_tui.dataset.prompt import Dialog, Prompt, read_dialog, write_prompt
+from sft_tui.dataset.templates import load_layout
+from sft_tui.dataset.tokenizer import Tokenizer
+
+Written = Tuple[Dialog, Prompt]
+
+
+class LayoutEncoder:
+    """Writes, tokenizes and labels. A token belongs to an answer when it begins in it: one that begins in the words
+    before an answer and goes over into it does not, one that begins in the answer's end does.
+
+    Special tokens are for the template to write. Where one stands in a text of the conversation, the tokenizer takes
+    it for the real one; such a row is masked, and its reason tells. bos is put first where the tokenizer does so.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, template: str, trained_end: int, length: int) -> None:
+        self._tokenizer = tokenizer
+        self._layout = load_layout(template)
+        self._trained_end = trained_end
+        self._length = length
+        special = {text: number for text, number in tokenizer.special_tokens.items() if number != tokenizer.unk_id}
+        self._special_ids = frozenset(special.values())
+        longest_first = sorted(special, key=len, reverse=True)
+        self._special = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
+        self._count_special = lru_cache(maxsize=None)(self._count_written)
+
+    def write(self, conversation: Conversation) -> Written:
+        """The text of a conversation; raises InvalidInputError that does not name the record."""
+        dialog = read_dialog(conversation, self._layout)
+        return dialog, write_prompt(dialog, self._layout, self._trained_end)
+
+    def encode_batch(self, batch: Sequence[Tuple[Conversation, Written]]) -> Iterator[EncodedRow]:
+        """A row for each conversation, in order."""
+        encoded = self._tokenizer.encode_with_offsets([prompt.text for _, (_, prompt) in batch])
+        for (conversation, (dialog, prompt)), (ids, begins) in zip(batch, encoded):
+            yield self._assemble(conversation, dialog, prompt, ids, begins)
+
+    def _assemble(
+        self, conversation: Conversation, dialog: Dialog, prompt: Prompt, ids: List[int], begins: List[int]
+    ) -> EncodedRow:
+        import numpy as np
+
+        labels = [IGNORE_TOKEN_ID] * len(ids)
+        injected = self._is_injected(dialog, ids)
+        whole = all(dialog.texts[1::2])
+        for begin, end in prompt.answers if whole and not injected else ():
+            first, last = bisect_left(begins, begin), bisect_left(begins, end)
+            labels[first:last] = ids[first:last]
+        tokenizer = self._tokenizer
+        if tokenizer.adds_bos and tokenizer.bos_id is not None and ids[:1] != [tokenizer.bos_id]:
+            ids, labels = [tokenizer.bos_id, *ids], [IGNORE_TOKEN_ID, *labels]
+        tokens = len(ids)
+        kept = np.array(labels[: self._length], dtype=np.int32)
+        trained = int((kept != IGNORE_TOKEN_ID).sum())
+        reason = ""
+        if not trained:
+            reason = "special_in_text" if injected else "cut_off" if whole else "empty_answer"
+            reason = reason if prompt.answers or injected else "no_answer"
+        return EncodedRow(
+            conversation.number,
+            conversation.id,
+            np.array(ids[: self._length], dtype=np.int32),
+            kept,
+            tokens,
+            trained,
+            tokens > self._length,
+            reason,
+            dialog.left_out,
+        )
+
+    def _is_injected(self, dialog: Dialog, ids: List[int]) -> bool:
+        """Whether a text of the conversation brought special tokens in: there are more than the template writes."""
+        found = sum(map(self._special_ids.__contains__, ids))
+        return found != self._count_special(len(dialog.texts), dialog.system is not None)
+
+    def _count_written(self, turns: int, system: bool) -> int:
+        plain = Dialog("a" if system else None, ("a",) * turns)
+        return len(self._special.findall(write_prompt(plain, self._layout, self._trained_end).text))
