@@ -24,7 +24,7 @@ from sft_tui.paths import jobs_dir, visible_npus
 from sft_tui.stack.compatibility import KNOWN, fits
 from sft_tui.store.job_store import list_jobs
 
-NEEDED_IN_TRAINING = ("sentencepiece", "fschat", "ijson", "numpy")
+NEEDED_IN_TRAINING = ("sentencepiece", "fschat", "numpy")
 CHECKPOINTS_KEPT = 3
 MUCH_CUT = 0.1  # share of samples
 

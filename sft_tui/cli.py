@@ -112,14 +112,40 @@ def _add_converters(commands: _Commands) -> None:
         help="replace a file; with --reversed what we wrote",
     )
     either.add_argument("--reuse", action="store_true", help="replace it only if it was made of other files or dtype")
-    alpaca = group.add("convert-alpaca", "convert:convert_alpaca", "convert alpaca data to conversations", json=True)
-    _flag(alpaca, "data_path", required=True, help="alpaca JSON file")
-    _flag(alpaca, "output_path", required=True, help="conversation file to write")
-    _flag(alpaca, "eval_output_path", default="", help="conversation file for held-out records")
-    _flag(alpaca, "eval_fraction", type=float, default=None, help="share to hold out (default: 0.05)")
+    _add_convert_alpaca(group)
     summary = group.add("summary", "convert:summarise", "tell what a training run brought", json=True)
     summary.add_argument("run_dir", help="folder of the run: WORK_DIR/runs/NAME")
     summary.add_argument("--require-gain", action="store_true", help="exit 1 unless held-out perplexity fell")
+
+
+def _add_convert_alpaca(group: _Group) -> None:
+    text = "convert alpaca, ShareGPT or OpenAI records (JSON, JSON Lines, Parquet, CSV) to conversations"
+    parser = group.add("convert-alpaca", "convert:convert_alpaca", text, json=True)
+    _flag(parser, "data_path", required=True, help="file with the records")
+    _flag(parser, "output_path", required=True, help="conversation file to write")
+    _flag(
+        parser, "columns", default="", metavar="OURS=NAME,...",
+        help="names in the file, such as instruction=prompt,output=answer (also input, system, history, "
+        "conversations); default: our own names, else well-known ones",
+    )  # fmt: skip
+    _flag(
+        parser, "on_error", choices=("fail", "skip"), default="fail",
+        help="at a record that cannot be used: stop, or leave it out and list it in OUTPUT.rejected.jsonl "
+        "(default: %(default)s)",
+    )  # fmt: skip
+    _flag(
+        parser, "max_rejected", type=float, default=0.01, metavar="SHARE",
+        help="with skip: fail when more than this share is left out (default: %(default)s)",
+    )  # fmt: skip
+    _flag(parser, "eval_output_path", default="", help="conversation file for held-out records")
+    parser.add_argument(
+        "--eval_fraction", "--eval-fraction", "--eval_split", "--eval-split", type=float, default=None, metavar="SHARE",
+        help="share to hold out, evenly spread over the file and the same at every run (default: 0.05)",
+    )  # fmt: skip
+    _flag(
+        parser, "seed", type=int, default=0,
+        help="0: hold out the middle one of each stretch of records; another number: one chosen by it",
+    )  # fmt: skip
 
 
 def _add_preprocess(commands: _Commands) -> None:

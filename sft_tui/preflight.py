@@ -95,7 +95,7 @@ def examine(profile: Profile) -> Findings:
 
 def _records(profile: Profile, train: AlpacaReport, evaluation: Optional[AlpacaReport]) -> tuple[int, int]:
     """Records to train on and to hold out; the share is cut as convert-alpaca cuts it."""
-    from sft_tui.dataset.conversation import count_held_out
+    from sft_tui.dataset.held_out import count_held_out
 
     if evaluation is not None:
         return train.count, evaluation.count

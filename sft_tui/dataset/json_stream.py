@@ -1,144 +1,214 @@
-"""Reads the items of a JSON list one at a time, whatever the size of the file, and says what is wrong with it."""
+"""Reads JSON lists and JSON Lines one item at a time, whatever the size of the file, and says where it is wrong."""
 
 from __future__ import annotations
 
 import codecs
 import json
+import re
 from pathlib import Path
-from typing import BinaryIO, Iterator, Tuple
+from typing import BinaryIO, Iterator, Tuple, Union
 
 from sft_tui.core.progress import Progress, ProgressCallback, no_progress
+from sft_tui.dataset.data_file import (
+    CHUNK_BYTES,
+    HINT,
+    MAX_RECORD_BYTES,
+    after_record,
+    not_utf8,
+    too_large,
+    unreadable,
+)
+from sft_tui.dataset.data_file import LFS_POINTER as LFS_POINTER  # the tokenizer looks for it here
 from sft_tui.errors import InvalidInputError
 
-LFS_POINTER = b"version https://git-lfs"
-_HEAD_BYTES = 64 * 1024
-_BUFFER_BYTES = 256 * 1024
-# Above this size the line of a syntax error is not looked up: that needs the whole file in memory.
-_LOCATE_BYTES = 256 * 1024 * 1024
-_LIST_HINT = "The file must hold one JSON list of objects: [{...}, {...}]."
+_SPACE = re.compile(r"[ \t\n\r]*")
+# Python's parser gives up within so many characters of the place where a text was cut, but for strings.
+_NEAR_THE_CUT = 16
 
 
-class _CountedReader:
-    """Hands out the bytes of a file and tells how many are gone."""
+def _number(digits: str) -> Union[int, float]:
+    # Python refuses, or takes long over, integers of thousands of digits. No field of ours is a number.
+    return int(digits) if len(digits) <= 20 else float(digits)
 
-    def __init__(self, stream: BinaryIO, total: int, progress: ProgressCallback) -> None:
-        self._stream = stream
-        self._total = total
-        self._progress = progress
 
-    def read(self, size: int = -1) -> bytes:
-        """The next bytes."""
-        chunk = self._stream.read(size)
-        self._progress(Progress(self._stream.tell(), self._total, "bytes"))
-        return chunk
+_DECODER = json.JSONDecoder(parse_int=_number)
 
 
 def stream_items(path: Path, progress: ProgressCallback = no_progress) -> Iterator[Tuple[int, object]]:
     """Yield (number, item) of the JSON list in `path`; numbers count from 1. Memory does not grow with the file.
 
-    `progress` hears of bytes. Raises InvalidInputError for a file that is not there, is empty, is not UTF-8 JSON,
-    holds something else than a list, or breaks off; items before the broken place have been yielded by then.
+    `progress` hears of bytes. Of a key that an object has twice the last one counts, as in Python's json. Raises
+    InvalidInputError, with the place, for what is not a JSON list in UTF-8 or has an item larger than 32 MB; items
+    before the broken place have been yielded by then.
     """
-    size = check_is_list(path)
-    import ijson
-
-    number = 0
     try:
         with path.open("rb") as stream:
-            if stream.read(3) != codecs.BOM_UTF8:
-                stream.seek(0)
-            reader = _CountedReader(stream, size, progress)
-            for item in ijson.items(reader, "item", buf_size=_BUFFER_BYTES, use_float=True):
-                number += 1
-                yield number, item
-    except (ijson.JSONError, UnicodeDecodeError) as error:
-        raise _syntax_error(path, size, number, str(error)) from error
+            yield from _List(path, stream, progress).items()
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
-def check_is_list(path: Path) -> int:
-    """Look at the beginning of `path`; return its size in bytes, or raise InvalidInputError unless a list begins."""
+def stream_lines(path: Path, progress: ProgressCallback = no_progress) -> Iterator[Tuple[int, object]]:
+    """Yield (number, item) of a file of JSON Lines; empty lines do not count. All else as in `stream_items`."""
+    number = line_number = offset = told = 0
     try:
         size = path.stat().st_size
         with path.open("rb") as stream:
-            head = stream.read(_HEAD_BYTES)
+            for line in iter(lambda: stream.readline(MAX_RECORD_BYTES + 1), b""):
+                line_number += 1
+                if len(line) > MAX_RECORD_BYTES:
+                    raise too_large(path, number + 1)
+                skipped = len(codecs.BOM_UTF8) if not offset and line.startswith(codecs.BOM_UTF8) else 0
+                if line[skipped:].strip(b" \t\r\n"):
+                    item = _parse_line(path, line[skipped:], offset + skipped, line_number, number)
+                    number += 1
+                    yield number, item
+                offset += len(line)
+                if offset - told >= CHUNK_BYTES or offset == size:
+                    told = offset
+                    progress(Progress(offset, size, "bytes"))
     except OSError as error:
-        raise _unreadable(path, error) from error
-    text = head[len(codecs.BOM_UTF8) :] if head.startswith(codecs.BOM_UTF8) else head
-    text = text.lstrip(b" \t\r\n")
-    if not text and size <= _HEAD_BYTES:
-        raise InvalidInputError(f"{path} is empty.", _LIST_HINT)
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise InvalidInputError(f"{path} is UTF-16, not UTF-8.", "Save it as UTF-8.")
-    if text.startswith(LFS_POINTER):
-        raise InvalidInputError(
-            f"{path} is a Git LFS pointer, not the data itself.", "Fetch the file with `git lfs pull`."
-        )
-    if text.startswith(b"{"):
-        raise _object_error(path)
-    if not text.startswith(b"["):
-        raise _syntax_error(path, size, 0, "neither a list nor an object begins here")
-    return size
+        raise unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: OSError) -> InvalidInputError:
-    if isinstance(error, FileNotFoundError):
-        return InvalidInputError(f"{path} does not exist.", "Check the path.")
-    if isinstance(error, IsADirectoryError):
-        return InvalidInputError(f"{path} is a folder, not a file.", "Give the JSON file itself.")
-    return InvalidInputError(f"{path} could not be read: {error.strerror or error}.", "Check your rights on the file.")
-
-
-def _object_error(path: Path) -> InvalidInputError:
-    """`path` begins with an object: one object per line, or one for the whole file."""
-    with path.open("rb") as stream:
-        first = stream.readline(_BUFFER_BYTES * 16)
-        more = stream.read(_HEAD_BYTES).strip()
+def _parse_line(path: Path, line: bytes, offset: int, line_number: int, before: int) -> object:
+    """The value on one line, which begins at byte `offset` and has `before` records before it."""
     try:
-        json.loads(first.decode("utf-8-sig"))
-    except ValueError:
-        more = b""
-    if more.startswith(b"{"):
-        return InvalidInputError(
-            f"{path} holds JSON lines (one object on each line), not a JSON list.",
-            f"{_LIST_HINT} `jq -s . FILE` makes a list of it.",
-        )
-    return InvalidInputError(f"{path} holds one JSON object at its top level, not a list.", _LIST_HINT)
+        text = line.decode("utf-8").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise not_utf8(path, offset + error.start, before) from error
+    try:
+        return _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        byte = offset + len(text[: error.pos].encode())
+        reason = f"line {line_number}, column {error.pos + 1} (byte {byte}): {error.msg}"
+        raise _not_json(path, before, reason, "Each line must hold one whole JSON object.") from error
+    except RecursionError as error:
+        reason = f"line {line_number} (byte {offset}): brackets are nested too deeply"
+        raise _not_json(path, before, reason) from error
 
 
-def _syntax_error(path: Path, size: int, number: int, reason: str) -> InvalidInputError:
-    """The file is no JSON: say where, as exactly as can be found out."""
-    after = f" after record {number}" if number else ""
-    offset = _first_byte_not_utf8(path)
-    if offset is not None:
-        return InvalidInputError(
-            f"{path} is not valid UTF-8: byte {offset}{after}.",
-            "Save it as UTF-8; for a GBK file: iconv -f gbk -t utf-8 IN > OUT.",
-        )
-    where = reason.splitlines()[0] if reason else "the text breaks off"
-    if size <= _LOCATE_BYTES:
-        try:
-            json.loads(path.read_text(encoding="utf-8-sig"))
-        except json.JSONDecodeError as error:
-            where = f"line {error.lineno}, column {error.colno}: {error.msg}"
-        except RecursionError:
-            where = "brackets are nested too deeply"
-    return InvalidInputError(f"{path} is not valid JSON{after}: {where}.", _LIST_HINT)
+class _List:
+    """A window over the text of a JSON list, moved along from item to item."""
 
+    def __init__(self, path: Path, stream: BinaryIO, progress: ProgressCallback) -> None:
+        self._path = path
+        self._stream = stream
+        self._progress = progress
+        self._size = path.stat().st_size
+        self._decode = codecs.getincrementaldecoder("utf-8")()
+        self._text = ""
+        self._at = 0  # where in the text the next thing begins
+        self._start = 0  # what byte of the file the text begins with
+        self._read = 0  # bytes read so far
+        self._line = 1  # line that the text begins in, and how many characters of it went before
+        self._column = 0
+        self._ended = False
+        self._number = 0
 
-def _first_byte_not_utf8(path: Path) -> int | None:
-    """Offset of the first byte that is not UTF-8, None when all are."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    done = 0
-    with path.open("rb") as stream:
+    def items(self) -> Iterator[Tuple[int, object]]:
+        """Yield (number, item) to the end of the list, and see that nothing follows."""
+        if self._stream.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8:
+            self._start = self._read = len(codecs.BOM_UTF8)
+        else:
+            self._stream.seek(0)
+        if self._next() != "[":
+            raise self._error(self._at, "neither a list nor an object begins here")
+        self._at += 1
+        if self._next() == "]":
+            self._at += 1
+        else:
+            mark = ","
+            while mark == ",":
+                self._next()
+                item = self._value()
+                self._number += 1
+                yield self._number, item
+                mark = self._next()
+                if mark not in (",", "]"):
+                    raise self._error(self._at, "Expecting ',' delimiter")
+                self._at += 1
+        if self._next():
+            raise self._error(self._at, "Extra data after the list")
+
+    def _next(self) -> str:
+        """Go over white space; the character there, "" at the end of the file."""
         while True:
-            chunk = stream.read(_BUFFER_BYTES)
-            held = len(decoder.getstate()[0])
+            found = _SPACE.match(self._text, self._at)
+            self._at = found.end() if found else self._at
+            if self._at < len(self._text):
+                return self._text[self._at]
+            if not self._fill():
+                return ""
+
+    def _value(self) -> object:
+        """The value that begins here, reading on until it is whole."""
+        while True:
             try:
-                decoder.decode(chunk, final=not chunk)
-            except UnicodeDecodeError as error:
-                return done - held + error.start
-            if not chunk:
-                return None
-            done += len(chunk)
+                value, end = _DECODER.raw_decode(self._text, self._at)
+            except json.JSONDecodeError as error:
+                is_cut = error.msg.startswith("Unterminated") or error.pos >= len(self._text) - _NEAR_THE_CUT
+                if self._ended or not is_cut:
+                    raise self._error(error.pos, error.msg) from error
+            except RecursionError as error:
+                raise self._error(self._at, "brackets are nested too deeply") from error
+            else:
+                if end < len(self._text) or self._ended:
+                    self._at = end
+                    return value
+            self._let_go()
+            held = self._read - self._start
+            if held > MAX_RECORD_BYTES:
+                raise too_large(self._path, self._number + 1)
+            # Twice as much each time, so that a large item is not parsed over and over.
+            self._fill(max(CHUNK_BYTES, min(held, MAX_RECORD_BYTES + CHUNK_BYTES - held)))
+
+    def _let_go(self) -> None:
+        """Drop the text that is done with."""
+        if self._at:
+            gone = self._text[: self._at]
+            self._start += len(gone.encode())
+            lines = gone.count("\n")
+            self._line += lines
+            self._column = len(gone) - gone.rfind("\n") - 1 if lines else self._column + len(gone)
+            self._text = self._text[self._at :]
+            self._at = 0
+
+    def _fill(self, size: int = CHUNK_BYTES) -> bool:
+        """Drop what is done with and read on. False at the end of the file."""
+        self._let_go()
+        if self._ended:
+            return False
+        chunk = self._stream.read(size)
+        held = len(self._decode.getstate()[0])
+        try:
+            self._text += self._decode.decode(chunk, final=not chunk)
+        except UnicodeDecodeError as error:
+            raise not_utf8(self._path, self._read - held + error.start, self._number) from error
+        self._read += len(chunk)
+        self._ended = not chunk
+        self._progress(Progress(self._read, self._size, "bytes"))
+        return bool(chunk)
+
+    def _error(self, position: int, reason: str) -> InvalidInputError:
+        before = self._text[:position]
+        lines = before.count("\n")
+        column = len(before) - before.rfind("\n") if lines else self._column + len(before) + 1
+        byte = self._start + len(before.encode())
+        where = f"line {self._line + lines}, column {column} (byte {byte}): {reason}"
+        if self._ended and _breaks_off(self._text, position, reason):
+            where += f"; the file breaks off at byte {self._read}"
+        return _not_json(self._path, self._number, where)
+
+
+def _breaks_off(text: str, position: int, reason: str) -> bool:
+    """Whether the text is right up to its end, by the error of Python's parser."""
+    rest = text[position:].rstrip()
+    if not rest or reason.startswith("Unterminated"):
+        return True
+    is_escape = "escape" in reason and len(rest) < len("\\u0000")
+    return is_escape or any(word.startswith(rest) for word in ("true", "false", "null", "NaN", "-Infinity"))
+
+
+def _not_json(path: Path, before: int, reason: str, hint: str = HINT) -> InvalidInputError:
+    return InvalidInputError(f"{path} is not valid JSON{after_record(before)}: {reason}.", hint)

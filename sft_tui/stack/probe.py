@@ -14,7 +14,7 @@ from sft_tui.core.facts import EnvironmentFacts
 from sft_tui.paths import find_executable
 from sft_tui.stack.compatibility import find_traits
 
-PACKAGES = ("mindspore", "mindformers", "numpy", "sentencepiece", "fschat", "ijson", "transformers")
+PACKAGES = ("mindspore", "mindformers", "numpy", "sentencepiece", "fschat", "transformers")
 PROBE_SECONDS = 30
 
 # reads distribution metadata only: importing MindSpore takes seconds and may touch the devices

@@ -25,7 +25,6 @@ def fake_stack(tmp_path_factory):
         for name, version in {
             "sentencepiece": "0.2",
             "fschat": "0.2",
-            "ijson": "3",
             "numpy": "1.26",
             **versions,
         }.items():

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from sft_tui.core.progress import Progress
-from sft_tui.dataset.records import AlpacaRecord, inspect_alpaca, read_alpaca
+from sft_tui.dataset.alpaca import AlpacaRecord
+from sft_tui.dataset.records import inspect_alpaca, read_alpaca
 from sft_tui.errors import InvalidInputError
 
 GOOD = {"instruction": "Say hello.", "input": "", "output": "Hello!"}
@@ -73,17 +74,20 @@ def test_memory_does_not_grow_with_the_file(write_json):
         (b'[{"instruction": "a", "output": "b"}] trailing', ["not valid JSON", "line 1, column 39"]),
         (b'{"instruction": "a", "output": "b"}', ["one JSON object", "not a list"]),
         (b'{"instruction": "a",\n "output": "b"}', ["one JSON object", "not a list"]),
-        (b'{"instruction": "a", "output": "b"}\n{"instruction": "c", "output": "d"}\n', ["JSON lines"]),
         (b'[{"instruction": "\xb0\xa1", "output": "b"}]', ["not valid UTF-8", "byte 18"]),
         (codecs.BOM_UTF16_LE + "[]".encode("utf-16-le"), ["UTF-16"]),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", ["Git LFS pointer", "git lfs pull"]),
         (b'["text"]', ["record 1", "a string", "not an object"]),
         (b"[[]]", ["record 1", "a list", "not an object"]),
         (b"[null]", ["record 1", "null", "not an object"]),
-        (b'[{"instruction": "a", "input": "b"}]', ["record 1", "no field `output`", "`instruction`, `input`"]),
-        (b'[{"output": "a", "prompt": "b"}]', ["record 1", "no field `instruction`", "`output`, `prompt`"]),
+        (
+            b'[{"instruction": "a", "input": "b"}]',
+            ["no record has a field `output`", "`instruction`, `input`", "--columns"],
+        ),
+        (b'[{"output": "a", "text": "b"}]', ["no record has a field `instruction`", "`output`, `text`"]),
         (b"[{}]", ["record 1", "no field `instruction`", "none"]),
-        (b'[{"id": "1", "conversations": []}]', ["record 1", "ShareGPT"]),
+        (b'[{"instruction": "a", "output": "b"}, {"id": "1", "conversations": []}]', ["record 2", "ShareGPT"]),
+        (b'[{"id": "1", "conversations": [{"from": "gpt", "value": "a"}]}]', ["record 1", "not an alpaca record"]),
         (b'[{"instruction": "", "output": "b"}]', ["record 1", "`instruction` is empty"]),
         (b'[{"instruction": 1, "output": "b"}]', ["record 1", "`instruction` is a number"]),
         (b'[{"instruction": "a", "output": null}]', ["record 1", "`output` is null"]),
