@@ -14,8 +14,12 @@ from sft_tui.checkpoint.inspect import CheckpointReport
 from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.problem import Problem
 from sft_tui.core.profile import PATH_FIELDS, Profile
+from sft_tui.dataset.audit_report import COVERED, AuditReport
+from sft_tui.dataset.limits import WARN_CUT, reason_text
 from sft_tui.dataset.records import AlpacaReport
-from sft_tui.dataset.tokenizer import inspect_tokenizer
+from sft_tui.dataset.sources import parse_columns
+from sft_tui.dataset.templates import check_template
+from sft_tui.dataset.tokenizer import inspect_tokenizer, load_tokenizer
 from sft_tui.errors import SftError
 from sft_tui.jobs.true_state import is_supervised
 from sft_tui.launch.steps import needed_devices, work_paths
@@ -26,7 +30,6 @@ from sft_tui.store.job_store import list_jobs
 
 NEEDED_IN_TRAINING = ("sentencepiece", "fschat", "numpy")
 CHECKPOINTS_KEPT = 3
-MUCH_CUT = 0.1  # share of samples
 
 
 def check_paths(profile: Profile) -> list[Problem]:
@@ -185,27 +188,52 @@ def needed_bytes(profile: Profile, checkpoint: CheckpointReport, train: AlpacaRe
     return weights + data + kept
 
 
-def check_samples(profile: Profile, tokenizer: Path) -> list[Problem]:
+def read_columns(profile: Profile) -> tuple[dict[str, str], list[Problem]]:
+    """Which fields of the data file hold what, as the profile says."""
+    try:
+        return parse_columns(profile.dataset.columns), []
+    except SftError as error:
+        return {}, [Problem("dataset.columns", error.message, error.hint)]
+
+
+def check_samples(
+    profile: Profile, tokenizer: Path, columns: dict[str, str]
+) -> tuple[Optional[AuditReport], list[Problem]]:
     """The template is known, and answers are not cut away, seen on the first records."""
-    from sft_tui.dataset.prompt import load_template
-    from sft_tui.dataset.sample import encode_sample
+    from sft_tui.dataset.sample import audit_sample
 
     dataset = profile.dataset
     try:
-        load_template(dataset.template)
+        check_template(dataset.template, load_tokenizer(tokenizer))
     except SftError as error:
-        return [Problem("dataset.template", error.message, error.hint)]
+        return None, [Problem("dataset.template", error.message, error.hint)]
+    path = Path(dataset.train_path)
     try:
-        sample = encode_sample(Path(dataset.train_path), tokenizer, dataset.template, dataset.seq_length)
+        sample = audit_sample(path, tokenizer, dataset.template, dataset.seq_length, tuple(columns.items()))
     except SftError as error:
-        return [Problem("dataset.train_path", error.message, error.hint)]
-    if sample.rows and sample.masked == sample.rows:
+        return None, [Problem("dataset.train_path", error.message, error.hint)]
+    return sample, _lost_samples(sample, dataset.max_masked)
+
+
+def _lost_samples(sample: AuditReport, max_masked: float) -> list[Problem]:
+    if sample.masked == sample.rows:
         message = f"Nothing is left to learn: all {sample.rows} records looked at are cut before their answer begins."
+        if sample.masked_reasons.get("cut_off", 0) < sample.masked:
+            worst = max(sample.masked_reasons, key=lambda name: sample.masked_reasons[name])
+            message = f"Nothing is to be learned of the {sample.rows} records looked at: {reason_text(worst)}."
+            return [Problem("dataset.train_path", message, "Look at one of them: Dataset (F4), ctrl+g.")]
         return [Problem("dataset.seq_length", message, "Use a longer sequence length.")]
-    if sample.cut > MUCH_CUT * sample.rows:
+    problems = []
+    if sample.masked > max_masked * sample.rows:
+        message = f"{sample.masked} of the first {sample.rows} records teach nothing; more than {max_masked:.0%} fail."
+        hint = "Look at the records, or allow more of them (Masked at most)."
+        problems.append(Problem("dataset.max_masked", message, hint, "warning"))
+    if sample.cut and sample.cut > WARN_CUT * sample.rows:
         message = f"{sample.cut} of the first {sample.rows} records are longer and will be cut."
-        return [Problem("dataset.seq_length", message, "Use a longer sequence length, or accept it.", "warning")]
-    return []
+        covering = next(item.seq_length for item in sample.suggestions if item.covered == max(COVERED))
+        hint = f"Use {covering} to keep them whole, or accept it."
+        problems.append(Problem("dataset.seq_length", message, hint, "warning"))
+    return problems
 
 
 def check_training(profile: Profile, facts: Facts) -> list[Problem]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional
 
@@ -16,13 +16,16 @@ from sft_tui.checks import (
     check_tokenizer,
     check_training,
     check_work_dir,
+    read_columns,
 )
 from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.plan import Plan
 from sft_tui.core.problem import Problem
 from sft_tui.core.profile import Profile, missing_fields
+from sft_tui.dataset.audit_report import AuditReport
+from sft_tui.dataset.manifest import load_audit
 from sft_tui.dataset.records import AlpacaReport, inspect_alpaca
-from sft_tui.launch.steps import build_plan
+from sft_tui.launch.steps import build_plan, work_paths
 from sft_tui.paths import PACKAGE_DIR, command_under, own_command, visible_npus
 from sft_tui.stack.compatibility import find_route
 from sft_tui.stack.probe import probe_environment
@@ -40,6 +43,8 @@ class Findings:
     tokenizer_vocab: int = 0
     facts: Optional[Facts] = None
     plan: Optional[Plan] = None
+    sample: Optional[AuditReport] = None  # of the first records, as they would be encoded
+    audit: Optional[AuditReport] = None  # of the last MindRecord for training that this profile made
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -52,8 +57,9 @@ def examine(profile: Profile) -> Findings:
     environment = probe_environment(profile.environment.python, profile.environment.mindformers_home)
     hf_dir = profile.model.hf_dir
     checkpoint = inspect_checkpoint(Path(hf_dir)) if hf_dir else CheckpointReport(Path())
-    train = _inspect_data(profile.dataset.train_path, "dataset.train_path")
-    evaluation = _inspect_data(profile.dataset.eval_path, "dataset.eval_path")
+    columns, column_problems = read_columns(profile)
+    train = _inspect_data(profile.dataset.train_path, "dataset.train_path", columns)
+    evaluation = _inspect_data(profile.dataset.eval_path, "dataset.eval_path", columns)
     tokenizer = find_tokenizer(profile)
     # without a model folder a missing tokenizer in it is no news
     known = tokenizer if profile.model.tokenizer_model or checkpoint.files else None
@@ -64,15 +70,18 @@ def examine(profile: Profile) -> Findings:
         *check_environment(profile, environment),
         *(p for p in checkpoint.problems if not (tokenizer and p.field == "model.tokenizer_model")),
         *tokenizer_problems,
-        *(train.problems if train else ()),
-        *(evaluation.problems if evaluation else ()),
+        *column_problems,
+        *_data_problems(profile, train),
+        *_data_problems(profile, evaluation),
         *check_work_dir(profile, checkpoint, train),
         *check_nodes(profile, environment),
     ]
     fits_model = checkpoint.config and profile.dataset.seq_length <= checkpoint.config.max_position_embeddings
-    if tokenizer and vocab and fits_model and train and train.count and not train.problems:
-        problems += check_samples(profile, tokenizer)
-    findings = Findings(tuple(problems), environment, checkpoint, train, evaluation, vocab)
+    sample = None
+    if tokenizer and vocab and fits_model and train and train.count:
+        sample, sample_problems = check_samples(profile, tokenizer, columns)
+        problems += sample_problems
+    findings = Findings(tuple(problems), environment, checkpoint, train, evaluation, vocab, sample=sample)
     if checkpoint.config is None or environment.traits is None or train is None:
         return findings
     train_records, eval_records = _records(profile, train, evaluation)
@@ -90,7 +99,18 @@ def examine(profile: Profile) -> Findings:
     )
     problems += check_training(profile, facts)
     plan = None if any(p.severity == "error" for p in problems) else build_plan(profile, facts)
-    return Findings(tuple(problems), environment, checkpoint, train, evaluation, vocab, facts, plan)
+    audit = load_audit(Path(work_paths(profile).mindrecord("train")))
+    return replace(findings, problems=tuple(problems), facts=facts, plan=plan, audit=audit)
+
+
+def _data_problems(profile: Profile, report: Optional[AlpacaReport]) -> tuple[Problem, ...]:
+    """What is wrong with a data file; single records are only worth a warning where they will be skipped."""
+    if report is None or not report.count or profile.dataset.on_error == "fail":
+        return report.problems if report else ()
+    hint = "They will be listed beside the converted file and left out."
+    total = report.count + report.problem_count
+    text = f"{report.problem_count} of {total} records cannot be used. {report.problems[0].message}"
+    return (Problem(report.problems[0].field, text, hint, "warning"),) if report.problems else ()
 
 
 def _records(profile: Profile, train: AlpacaReport, evaluation: Optional[AlpacaReport]) -> tuple[int, int]:
@@ -105,20 +125,22 @@ def _records(profile: Profile, train: AlpacaReport, evaluation: Optional[AlpacaR
     return train.count - held_out, held_out
 
 
-def _inspect_data(path: str, field: str) -> Optional[AlpacaReport]:
+def _inspect_data(path: str, field: str, columns: dict[str, str]) -> Optional[AlpacaReport]:
     if not path:
         return None
     try:
         status = Path(path).stat()
     except (OSError, ValueError):
         return inspect_alpaca(Path(path), field)
-    return _inspect_unchanged(path, field, status.st_size, status.st_mtime_ns)
+    return _inspect_unchanged(path, field, tuple(columns.items()), status.st_size, status.st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=8)
-def _inspect_unchanged(path: str, field: str, _size: int, _mtime_ns: int) -> AlpacaReport:
+def _inspect_unchanged(
+    path: str, field: str, columns: tuple[tuple[str, str], ...], _size: int, _mtime_ns: int
+) -> AlpacaReport:
     """Reading a large file again after every key in the wizard would take a core."""
-    return inspect_alpaca(Path(path), field)
+    return inspect_alpaca(Path(path), field, columns=dict(columns))
 
 
 def find_tokenizer(profile: Profile) -> Optional[Path]:

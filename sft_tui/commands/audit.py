@@ -79,7 +79,7 @@ def print_record(arguments: argparse.Namespace) -> int:
 def _record_lines(view: RecordView, on: str, off: str) -> list[str]:
     from sft_tui.core.terminal_text import neutralise
 
-    parts = []
+    parts: list[str] = []
     for span in view.spans:
         if span.beyond and not any(part.startswith("\n-- cut") for part in parts):
             parts.append("\n-- cut here: the model does not see what follows --\n")

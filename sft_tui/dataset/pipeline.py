@@ -244,7 +244,7 @@ def _read_all(task: Encoding, encoders: Sequence[Connection]) -> None:
 
 def _encode_all(task: Encoding, receive: Connection, send: Connection) -> None:
     """Encode what comes, until an end or an error comes."""
-    tokenizer = load_tokenizer(Path(task.model_file))
+    tokenizer = load_tokenizer(Path(task.model_file), threads=1)  # the cores are for the processes
     train = Encoder(tokenizer, task.template, task.length)
     held_out = Encoder(tokenizer, task.template, task.eval_length) if task.eval_share else train
     while True:

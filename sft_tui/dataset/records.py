@@ -11,7 +11,7 @@ from sft_tui.core.progress import ProgressCallback, no_progress
 from sft_tui.dataset.alpaca import HINT, AlpacaRecord
 from sft_tui.dataset.bad_record import BadRecord
 from sft_tui.dataset.conversation import Conversation
-from sft_tui.dataset.sources import parse_records
+from sft_tui.dataset.sources import inspect_source, parse_records
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
 
 MAX_PROBLEMS = 5
@@ -21,7 +21,7 @@ MAX_PROBLEMS = 5
 class AlpacaReport:
     """What a data file holds. `count` counts the good records, `problem_count` all that is wrong.
 
-    `size` is in bytes; `problems` are the first five.
+    `size` is in bytes; `problems` are the first five. `description` says what kind of file it is, and how it is read.
     """
 
     path: str
@@ -31,6 +31,7 @@ class AlpacaReport:
     empty_outputs: int
     problem_count: int
     problems: Tuple[Problem, ...]
+    description: str = ""
 
     def to_json(self) -> Dict[str, object]:
         """The report as a JSON object."""
@@ -78,7 +79,16 @@ def inspect_alpaca(
         problem_count = 1
         problems.append(Problem(field, f"{path} holds no record.", HINT))
     size = path.stat().st_size if path.is_file() else 0
-    return AlpacaReport(str(path), size, count, with_input, empty_outputs, problem_count, tuple(problems))
+    described = _describe(path, columns) if count else ""
+    return AlpacaReport(str(path), size, count, with_input, empty_outputs, problem_count, tuple(problems), described)
+
+
+def _describe(path: Path, columns: Optional[Mapping[str, str]]) -> str:
+    source = inspect_source(path, columns)
+    kind = {"json": "a JSON list", "jsonl": "JSON Lines", "csv": "CSV", "parquet": "Parquet"}[source.container]
+    used = ", ".join(f"{ours}={name}" for ours, name in source.columns.items() if ours != name)
+    how = "guessed" if source.guessed else "as given"
+    return f"{source.layout} records, {kind}" + (f", columns {how}: {used}" if used else "")
 
 
 def _answers_nothing(record: Union[AlpacaRecord, Conversation]) -> bool:

@@ -37,7 +37,8 @@ class DatasetScreen(FormScreen):
         facts = findings.facts
         if facts is not None:
             lines.append(f"train on {facts.train_records} records, hold out {facts.eval_records}")
-            length = facts.seq_length
+            assert session.readable is not None
+            length = session.readable.dataset.seq_length
             lines.append(f"rows of {length + 1} tokens for training, of {length} for evaluation (MindFormers' rule)")
         return lines + self._length_lines(session)
 
@@ -70,14 +71,16 @@ class DatasetScreen(FormScreen):
         if session.findings is None or session.findings.facts is None or session.findings.train is None:
             return
         from sft_tui.dataset.sample import view_record
+        from sft_tui.dataset.sources import parse_columns
 
-        data = session.findings.profile.dataset
+        assert session.readable is not None  # there would be no facts
+        data = session.readable.dataset
         load = partial(
             view_record,
             Path(data.train_path),
             Path(session.findings.facts.tokenizer_model),
             seq_length=data.seq_length,
             template=data.template,
-            columns=parse_columns(data.columns),
+            columns=tuple(parse_columns(data.columns).items()),
         )
         self.app.push_screen(RecordScreen(load))
