@@ -40,7 +40,7 @@ def histogram_lines(report: AuditReport, width: int = BAR_WIDTH) -> List[str]:
     for bar in report.histogram:
         drawn = "#" * max(bar.rows > 0, round(width * bar.rows / most))
         mark = f" < cut at {report.row_length}" if bar == here and report.cut else ""
-        lines.append(f"  up to {bar.tokens:>6} {bar.rows:>{digits}} {drawn}{mark}".rstrip())
+        lines.append(f"  up to {bar.tokens:>6} {bar.rows:>{digits}} {drawn}".rstrip() + mark)
     return lines
 
 

@@ -206,10 +206,10 @@ def _run(work: Callable[[], None], others: Sequence[Connection], heard: Sequence
         signal.signal(number, signal.SIG_DFL)
     for end in others:
         end.close()
-    with contextlib.suppress(BrokenPipeError):  # who heard has gone
+    with contextlib.suppress(BrokenPipeError, EOFError):  # who heard, or spoke, has gone
         try:
             work()
-        except BrokenPipeError:
+        except (BrokenPipeError, EOFError):
             raise
         except SftError as error:
             _tell(heard, error)
@@ -248,7 +248,7 @@ def _encode_all(task: Encoding, receive: Connection, send: Connection) -> None:
     train = Encoder(tokenizer, task.template, task.length)
     held_out = Encoder(tokenizer, task.template, task.eval_length) if task.eval_share else train
     while True:
-        read = receive.recv()
+        read = _hear(receive)
         send.send(_encode_read(task, read, train, held_out) if isinstance(read, _Read) else read)
         if not isinstance(read, _Read):
             return
@@ -258,6 +258,13 @@ def encode_few(task: Encoding, source: str, records: Records) -> EncodedBatch:
     """Encode some records here and now, without processes. Raises InvalidInputError."""
     encoder = Encoder(load_tokenizer(Path(task.model_file)), task.template, task.length)
     return _encode_read(task, _Read(source, records, 0, 0), encoder, encoder)
+
+
+def _hear(receive: Connection) -> object:
+    try:
+        return receive.recv()
+    except OSError as error:  # it ended in the middle of a message
+        raise EOFError from error
 
 
 def _encode_read(task: Encoding, read: _Read, train: Encoder, held_out: Encoder) -> EncodedBatch:

@@ -34,11 +34,11 @@ def test_rows_run_on_over_paragraphs_and_the_rest_is_left_out(tmp_path, tokenize
     stream: list[int] = []
     for paragraph in read_paragraphs(path):
         stream += [tokenizer.bos_id, *tokenizer.encode(paragraph), tokenizer.eos_id]
-    rows = list(encode_wiki(path, tokenizer, 99))
+    rows = list(encode_wiki(path, tokenizer, 100))
     assert len(rows) == len(stream) // 100
     assert all(row.dtype == np.int32 and row.shape == (100,) for row in rows)
     np.testing.assert_array_equal(np.concatenate(rows), stream[: len(rows) * 100])
-    assert list(encode_wiki(path, tokenizer, len(stream))) == []
+    assert list(encode_wiki(path, tokenizer, len(stream) + 1)) == []
 
 
 def test_a_text_that_cannot_be_read_is_named(tmp_path):
