@@ -99,8 +99,10 @@ def _find_member(file: Path, stream: _BoundedFile, info: zipfile.ZipInfo, size: 
     where = f"Member {info.filename[:200]!r} of {file}"
     if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 or info.compress_size != info.file_size:
         raise InvalidInputError(f"{where} is compressed or encrypted, which torch.save never does.", DOWNLOAD_HINT)
-    stream.seek(info.header_offset)
-    raw = stream.read(_LOCAL_HEADER.size)
+    raw = b""
+    if 0 <= info.header_offset < size:
+        stream.seek(info.header_offset)
+        raw = stream.read(_LOCAL_HEADER.size)
     if len(raw) < _LOCAL_HEADER.size or not raw.startswith(_LOCAL_SIGNATURE):
         raise InvalidInputError(f"{where} is not where the file says.", DOWNLOAD_HINT)
     name_bytes, extra_bytes = _LOCAL_HEADER.unpack(raw)[-2:]

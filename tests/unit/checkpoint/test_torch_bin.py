@@ -270,6 +270,17 @@ def test_a_member_that_lies_elsewhere_is_refused(write_bin):
     assert "not where the file says" in refused(path).message
 
 
+@pytest.mark.parametrize("offset", [10_000, 2**63 - 1, 2**64 - 1])
+def test_a_list_of_members_beyond_the_file_is_refused(write_bin, offset):
+    path = write_bin()
+    data = path.read_bytes()
+    end = data.rindex(b"PK\5\6")
+    count, size = struct.unpack("<HI", data[end + 10 : end + 16])
+    large = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, count, count, size, offset)
+    path.write_bytes(data[:end] + large + struct.pack("<4sLQL", b"PK\6\7", 0, end, 1) + data[end:])
+    assert "not where the file says" in refused(path).message
+
+
 def test_a_changed_list_of_names_is_noticed(write_bin):
     path = write_bin()
     data = path.read_bytes()

@@ -1,0 +1,25 @@
+"""A small share of what tests/benchmarks/fuzz_readers feeds to the readers of data."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from sft_tui.errors import InvalidInputError
+from tests.benchmarks.fuzz_data import DATA, read_data
+from tests.benchmarks.fuzz_readers import spoil
+
+
+@pytest.mark.parametrize(("suffix", "make"), DATA, ids=[name for name, _ in DATA])
+def test_a_spoilt_file_is_read_or_refused(tmp_path, suffix, make):
+    chance, path, read = random.Random(5), tmp_path / f"in{suffix}", 0
+    for _ in range(1000):
+        path.write_bytes(make(chance, spoil))
+        try:
+            read_data(path)
+            read += 1
+        except InvalidInputError as error:
+            error.message.encode("utf-8")
+            assert str(path) in error.message
+    assert 30 < read < 970
