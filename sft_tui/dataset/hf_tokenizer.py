@@ -86,11 +86,11 @@ def load_hf_tokenizer(path: Path, threads: int) -> HfTokenizer:
     except Exception as error:  # the library raises nothing narrower
         raise InvalidInputError(f"{path} is JSON, but no tokenizer: {error}.", _HINT) from error
     added = data.get("added_tokens")
-    special = {
-        item["content"]: item["id"]
-        for item in (added if isinstance(added, list) else [])
-        if isinstance(item, dict) and item.get("special") and item.get("content")
-    }
+    special: Dict[str, int] = {}
+    for item in added if isinstance(added, list) else []:
+        number = tokenizer.token_to_id(item["content"]) if item.get("special") else None
+        if number is not None:
+            special[item["content"]] = number
     return HfTokenizer(path, tokenizer, special, threads)
 
 

@@ -21,16 +21,20 @@ class LayoutEncoder:
     before an answer and goes over into it does not, one that begins in the answer's end does.
 
     Special tokens are for the template to write. Where one stands in a text of the conversation, the tokenizer takes
-    it for the real one; such a row is masked, and its reason tells. bos is put first where the tokenizer does so.
+    it for the real one: a row with more of them than the template writes is masked, and its reason tells. bos is put
+    first where the tokenizer does so.
     """
 
     def __init__(self, tokenizer: Tokenizer, template: str, trained_end: int, length: int) -> None:
+        import numpy as np
+
         self._tokenizer = tokenizer
         self._layout = load_layout(template)
         self._trained_end = trained_end
         self._length = length
         special = {text: number for text, number in tokenizer.special_tokens.items() if number != tokenizer.unk_id}
-        self._special_ids = frozenset(special.values())
+        self._is_special = np.zeros(tokenizer.vocab_size, dtype=bool)
+        self._is_special[list(special.values())] = True
         longest_first = sorted(special, key=len, reverse=True)
         self._special = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
         self._count_special = lru_cache(maxsize=None)(self._count_written)
@@ -51,17 +55,17 @@ class LayoutEncoder:
     ) -> EncodedRow:
         import numpy as np
 
-        labels = [IGNORE_TOKEN_ID] * len(ids)
-        injected = self._is_injected(dialog, ids)
-        whole = all(dialog.texts[1::2])
-        for begin, end in prompt.answers if whole and not injected else ():
-            first, last = bisect_left(begins, begin), bisect_left(begins, end)
-            labels[first:last] = ids[first:last]
         tokenizer = self._tokenizer
-        if tokenizer.adds_bos and tokenizer.bos_id is not None and ids[:1] != [tokenizer.bos_id]:
-            ids, labels = [tokenizer.bos_id, *ids], [IGNORE_TOKEN_ID, *labels]
-        tokens = len(ids)
-        kept = np.array(labels[: self._length], dtype=np.int32)
+        adds_bos = tokenizer.adds_bos and tokenizer.bos_id is not None and ids[:1] != [tokenizer.bos_id]
+        input_ids = np.array([tokenizer.bos_id, *ids] if adds_bos else ids, dtype=np.int32)
+        written = self._count_special(len(dialog.texts), dialog.system is not None)
+        injected = int(self._is_special[input_ids[adds_bos:]].sum()) != written
+        whole = all(dialog.texts[1::2])
+        labels = np.full(len(input_ids), IGNORE_TOKEN_ID, dtype=np.int32)
+        for begin, end in prompt.answers if whole and not injected else ():
+            first, last = bisect_left(begins, begin) + adds_bos, bisect_left(begins, end) + adds_bos
+            labels[first:last] = input_ids[first:last]
+        kept = labels[: self._length]
         trained = int((kept != IGNORE_TOKEN_ID).sum())
         reason = ""
         if not trained:
@@ -70,19 +74,14 @@ class LayoutEncoder:
         return EncodedRow(
             conversation.number,
             conversation.id,
-            np.array(ids[: self._length], dtype=np.int32),
+            input_ids[: self._length],
             kept,
-            tokens,
+            len(input_ids),
             trained,
-            tokens > self._length,
+            len(input_ids) > self._length,
             reason,
             dialog.left_out,
         )
-
-    def _is_injected(self, dialog: Dialog, ids: List[int]) -> bool:
-        """Whether a text of the conversation brought special tokens in: there are more than the template writes."""
-        found = sum(map(self._special_ids.__contains__, ids))
-        return found != self._count_special(len(dialog.texts), dialog.system is not None)
 
     def _count_written(self, turns: int, system: bool) -> int:
         plain = Dialog("a" if system else None, ("a",) * turns)

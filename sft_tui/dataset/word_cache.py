@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 SPACE = "\u2581"  # how sentencepiece writes a space
 _BPE = 2
-# A word is kept when it is short, and all are forgotten when there are too many: about 20 MB at most.
+# A word is kept when it is short, and all are forgotten when there are too many: some 15 MB at most.
 _LONGEST_WORD = 40
-_MOST_WORDS = 100_000
+_MOST_WORDS = 50_000
 # A run of spaces and the word behind it.
 _WORD = re.compile(" +[^ ]*")
 _SPACE_INSIDE = re.compile(f"[^{SPACE}]{SPACE}")

@@ -3,17 +3,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sft_tui.dataset.bad_record import BadRecord
 from sft_tui.dataset.conversation import Conversation, Turn, read_conversations
 from sft_tui.dataset.encode import (
     DEFAULT_TEMPLATE,
     IGNORE_TOKEN_ID,
     REASONS,
+    Encoder,
     encode_conversation,
     encode_conversations,
 )
@@ -43,6 +46,65 @@ def test_rows_are_those_of_mindformers(golden, tokenizer, seq_length):
         else:
             np.testing.assert_array_equal(labels, reference[f"labels_{seq_length}"][index])
         assert row.masked == bool((row.labels == IGNORE_TOKEN_ID).all())
+
+
+@pytest.mark.parametrize("seq_length", [40, 128, 512])
+def test_awkward_conversations_are_encoded_as_mindformers_does(golden, tokenizer, seq_length):
+    # Several rounds, other first speakers, blanks and control characters of all kinds; made by MindFormers 1.9.0.
+    reference = np.load(golden / "awkward_reference.npz")
+    failed = json.loads((golden / "awkward_reference_errors.json").read_text())[str(seq_length)]
+    items = json.loads((golden / "awkward_conversation.json").read_text())
+    conversations = [
+        Conversation(number, item["id"], tuple(Turn(turn["from"], turn["value"]) for turn in item["conversations"]))
+        for number, item in enumerate(items, 1)
+    ]
+    rows = Encoder(tokenizer, DEFAULT_TEMPLATE, seq_length + 1).encode(conversations)
+    assert len(rows) == 60
+    for index, row in enumerate(rows):
+        input_ids, labels = row.padded(seq_length + 1, tokenizer.pad_id)
+        np.testing.assert_array_equal(input_ids, reference[f"input_ids_{seq_length}"][index])
+        if str(index) in failed:
+            assert row.cut and row.masked
+        else:
+            np.testing.assert_array_equal(labels, reference[f"labels_{seq_length}"][index])
+        assert row.left_out == (conversations[index].turns[0].speaker != "human")
+
+
+def test_a_batch_gives_one_entry_for_each_conversation_in_order(tokenizer):
+    bad = Conversation(2, "x", (Turn("human", "a"), Turn("human", "b")))
+    half = talk("q", "ab\ud83d", number=4)
+    encoder = Encoder(tokenizer, DEFAULT_TEMPLATE, 100)
+    entries = encoder.encode([talk("one", "1"), bad, talk("two", "2", number=3), half], "in.json")
+    assert [entry.number for entry in entries] == [1, 2, 3, 4]
+    assert [isinstance(entry, BadRecord) for entry in entries] == [False, True, False, True]
+    assert entries[1].path == "in.json" and "from `human` where `gpt`" in entries[1].reason
+    assert "character 3 of a text" in entries[3].reason and entries[3].hint
+    assert encoder.encode([]) == []
+
+
+def test_a_system_turn_is_a_bad_record_where_the_template_has_no_place_for_it(tokenizer, monkeypatch):
+    conversation = Conversation(7, "x", (Turn("system", "s"), Turn("human", "q"), Turn("gpt", "a")))
+    encoder = Encoder(tokenizer, "alpaca", 100)
+    assert not isinstance(encoder.encode([conversation])[0], BadRecord)
+    encoder = Encoder(tokenizer, "phoenix", 100)
+    monkeypatch.setattr(encoder._layout, "_layout", replace(encoder._layout._layout, system=None))
+    [entry] = encoder.encode([conversation])
+    assert isinstance(entry, BadRecord) and "no place for a system turn" in entry.reason
+
+
+@pytest.mark.parametrize("template", [DEFAULT_TEMPLATE, "llama-2"])
+def test_a_row_has_exactly_the_length_that_was_asked_for(tokenizer, template):
+    conversation = talk("q", "word " * 200)
+    whole = Encoder(tokenizer, template, 5000).encode([conversation])[0]
+    for length in (1, 100, whole.tokens - 1, whole.tokens, whole.tokens + 1):
+        row = Encoder(tokenizer, template, length).encode([conversation])[0]
+        assert len(row.input_ids) == len(row.labels) == min(length, whole.tokens)
+        np.testing.assert_array_equal(row.labels, whole.labels[:length])
+        assert row.tokens == whole.tokens and row.cut == (whole.tokens > length)
+        input_ids, labels = row.padded(length, tokenizer.pad_id)
+        assert input_ids.shape == labels.shape == (length,)
+        assert input_ids.dtype == labels.dtype == np.int32
+        assert (labels[row.tokens :] == IGNORE_TOKEN_ID).all() and (input_ids[row.tokens :] == tokenizer.pad_id).all()
 
 
 def test_one_by_one_is_the_same_as_in_batches(golden, tokenizer):
@@ -97,6 +159,25 @@ def test_what_is_learned_is_the_answers(tokenizer):
 def test_a_masked_row_says_why(tokenizer, texts, reason):
     row = encode_conversation(talk(*texts), tokenizer, DEFAULT_TEMPLATE, 128)
     assert row.masked_reason == reason
+
+
+@pytest.mark.parametrize(
+    ("texts", "reason"),
+    [
+        (["q", ""], "empty_answer"),
+        (["q", "a", "r", ""], "empty_answer"),
+        (["q"], "no_answer"),
+        (["q", "before </s> after"], "special_in_text"),
+        (["<s> q", "a"], "special_in_text"),
+        (["q " * 300, "a"], "cut_off"),
+        (["q [INST]", "[/INST] ASSISTANT: an <unk>"], ""),
+        (["q", "a", "r"], ""),
+    ],
+)
+def test_with_other_templates_as_well(tokenizer, texts, reason):
+    row = encode_conversation(talk(*texts), tokenizer, "llama-2", 128)
+    assert row.masked_reason == reason
+    assert row.masked == (row.trained_tokens == 0)
 
 
 def test_a_seq_length_below_one_is_refused(tokenizer):

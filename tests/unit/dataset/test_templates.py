@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import pytest
+from fastchat.conversation import get_conv_template
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sft_tui.dataset.conversation import Conversation, Turn
 from sft_tui.dataset.encode import IGNORE_TOKEN_ID, Encoder, encode_conversation
-from sft_tui.dataset.prompt import build_prompt
+from sft_tui.dataset.prompt import Dialog, build_prompt, write_prompt
 from sft_tui.dataset.templates import all_templates, check_template, list_templates, load_layout, why_refused
 from sft_tui.errors import InvalidInputError
 
@@ -160,6 +163,41 @@ def test_an_unknown_template_names_those_like_it(tokenizer):
     with pytest.raises(InvalidInputError) as caught:
         load_layout("%%%")
     assert "llama-3" in caught.value.hint
+
+
+ODD = st.lists(
+    st.one_of(
+        st.sampled_from(
+            ["</s>", "<s>", "\n\n", "\r\n", " ", "###", ": ", "{x}", "<n>", "<|im_end|>", "USER:", "[INST]", "a"]
+        ),
+        st.characters(exclude_categories=["Cs"]),
+    ),
+    min_size=1,
+    max_size=6,
+).map("".join)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    name=st.sampled_from(sorted(set(USABLE) - {"llama-3", "chatml"})),
+    texts=st.lists(ODD, min_size=1, max_size=7),
+    system=st.one_of(st.none(), ODD),
+)
+def test_a_layout_writes_what_fastchat_writes(name, texts, system):
+    layout = load_layout(name)
+    filled = get_conv_template(name)
+    if system is not None and layout.system is not None:
+        filled.set_system_message(system)
+    for index, text in enumerate(texts):
+        filled.append_message(filled.roles[index % 2], text)
+    if len(texts) % 2:
+        filled.append_message(filled.roles[1], None)  # what a model is given to make it answer
+    prompt = write_prompt(Dialog(system, tuple(texts)), layout, len(layout.end))
+    expected = filled.get_prompt()
+    assert prompt.text == (expected.rstrip(" ") if len(texts) % 2 else expected)
+    for (begin, end), answer in zip(prompt.answers, texts[1::2]):
+        assert prompt.text[begin:end] == layout.lead + answer + layout.end
+        assert prompt.text[:begin].endswith(layout.middle)
 
 
 @pytest.mark.parametrize("template", ["alpaca", "koala_v1", "airoboros_v2"])

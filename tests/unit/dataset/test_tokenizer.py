@@ -46,3 +46,14 @@ def test_a_folder_and_a_cut_off_file_are_no_tokenizers(tmp_path, model_file):
     half.write_bytes(model_file.read_bytes()[:-500])
     with pytest.raises(InvalidInputError, match="not a sentencepiece model"):
         load_tokenizer(half)
+
+
+def test_a_folder_means_the_tokenizer_in_it(golden, model_file):
+    assert load_tokenizer(golden).path == model_file
+    assert inspect_tokenizer(golden) == 1024
+
+
+def test_one_thread_gives_what_many_give(model_file):
+    texts = ["the answer", "", "你好 <s> a", "a " * 50]
+    one, many = load_tokenizer(model_file, threads=1), load_tokenizer(model_file, threads=4)
+    assert one.encode_many(texts) == many.encode_many(texts)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from sft_tui.dataset.conversation import Conversation, Turn
 from sft_tui.dataset.encode import IGNORE_TOKEN_ID, REASONS, Encoder
@@ -199,3 +199,32 @@ def test_nothing_of_it_is_imported_for_sentencepiece(model_file):
         f"Encoder(load_tokenizer(Path({str(model_file)!r})), 'llama-2', 9)\nprint('tokenizers' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+
+
+@pytest.fixture(scope="module")
+def llama_2(tmp_path_factory):
+    """As Llama 2 has it: no words, a space is a letter, and one is put before every stretch of text."""
+    folder = tmp_path_factory.mktemp("hf")
+    made = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
+    made.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
+    made.decoder = decoders.Sequence([decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()])
+    special = ["<unk>", "<s>", "</s>"]
+    byte_pieces = [f"<0x{number:02X}>" for number in range(256)]
+    trainer = trainers.BpeTrainer(vocab_size=600, special_tokens=special + byte_pieces, max_token_length=8)
+    made.train_from_iterator(TEXTS, trainer)
+    data = json.loads(made.to_str())
+    data["added_tokens"] = data["added_tokens"][:3]
+    (folder / "tokenizer.json").write_text(json.dumps(data))
+    config = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "add_bos_token": True}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    return load_tokenizer(folder, threads=1)
+
+
+@pytest.mark.parametrize("name", ["vicuna_v1.1", "llama-2", "zephyr"])
+def test_a_tokenizer_json_of_llama_2_learns_the_answers(llama_2, name):
+    assert (llama_2.bos_id, llama_2.eos_id, llama_2.pad_id, llama_2.adds_bos) == (1, 2, 0, True)
+    conversation = talk("a question?", "the answer", "and é?", "你好\n x")
+    row = Encoder(llama_2, name, 1000).encode([conversation])[0]
+    assert row.input_ids[0] == 1
+    assert learned(llama_2, row).replace(" ", "") == "theanswer</s>你好\nx</s>"
+    assert not row.left_out and not row.cut
