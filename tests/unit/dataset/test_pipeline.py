@@ -96,7 +96,7 @@ def test_what_nobody_foresaw_has_its_traceback(task, monkeypatch):
 )
 @pytest.mark.parametrize("which", [0, 1, 2])
 def test_a_process_that_dies_is_noticed_and_the_others_end(task, number, kind, words, which):
-    with Pipeline(task(200_000), 2) as pipeline:
+    with Pipeline(task(20_000), 2) as pipeline:
         rows = iter(pipeline)
         next(rows)
         children = psutil.Process().children()
@@ -108,7 +108,7 @@ def test_a_process_that_dies_is_noticed_and_the_others_end(task, number, kind, w
 
 
 def test_who_stops_listening_ends_the_processes(task):
-    with Pipeline(task(200_000), 2) as pipeline:
+    with Pipeline(task(20_000), 2) as pipeline:
         next(iter(pipeline))
         children = psutil.Process().children()
         assert len(children) >= 3
@@ -118,7 +118,7 @@ def test_who_stops_listening_ends_the_processes(task):
 def test_who_is_killed_ends_the_processes(task):
     pid = os.fork()
     if not pid:
-        with Pipeline(task(200_000), 2) as pipeline:
+        with Pipeline(task(20_000), 2) as pipeline:
             next(iter(pipeline))
             signal.pause()
         os._exit(1)
