@@ -15,7 +15,7 @@ from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.problem import Problem
 from sft_tui.core.profile import PATH_FIELDS, Profile
 from sft_tui.dataset.audit_report import COVERED, AuditReport
-from sft_tui.dataset.limits import WARN_CUT, reason_text
+from sft_tui.dataset.limits import reason_text
 from sft_tui.dataset.records import AlpacaReport
 from sft_tui.dataset.sources import parse_columns
 from sft_tui.dataset.templates import check_template
@@ -212,10 +212,10 @@ def check_samples(
         sample = audit_sample(path, tokenizer, dataset.template, dataset.seq_length, tuple(columns.items()))
     except SftError as error:
         return None, [Problem("dataset.train_path", error.message, error.hint)]
-    return sample, _lost_samples(sample, dataset.max_masked)
+    return sample, _lost_samples(sample, dataset.max_masked, dataset.warn_cut)
 
 
-def _lost_samples(sample: AuditReport, max_masked: float) -> list[Problem]:
+def _lost_samples(sample: AuditReport, max_masked: float, warn_cut: float) -> list[Problem]:
     if sample.masked == sample.rows:
         message = f"Nothing is left to learn: all {sample.rows} records looked at are cut before their answer begins."
         if sample.masked_reasons.get("cut_off", 0) < sample.masked:
@@ -228,7 +228,7 @@ def _lost_samples(sample: AuditReport, max_masked: float) -> list[Problem]:
         message = f"{sample.masked} of the first {sample.rows} records teach nothing; more than {max_masked:.0%} fail."
         hint = "Look at the records, or allow more of them (Masked at most)."
         problems.append(Problem("dataset.max_masked", message, hint, "warning"))
-    if sample.cut and sample.cut > WARN_CUT * sample.rows:
+    if sample.cut and sample.cut > warn_cut * sample.rows:
         message = f"{sample.cut} of the first {sample.rows} records are longer and will be cut."
         covering = next(item.seq_length for item in sample.suggestions if item.covered == max(COVERED))
         hint = f"Use {covering} to keep them whole, or accept it."

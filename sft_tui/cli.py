@@ -182,6 +182,10 @@ def _add_encoding(parser: argparse.ArgumentParser) -> None:
         parser, "max_masked", type=float, default=0.05, metavar="SHARE",
         help="refuse when more of the rows teach nothing (default: %(default)s)",
     )  # fmt: skip
+    _flag(
+        parser, "warn_cut", type=float, default=0.1, metavar="SHARE",
+        help="warn when more of the rows are cut (default: %(default)s)",
+    )  # fmt: skip
     _flag(parser, "vocab_size", type=int, default=0, metavar="N", help="refuse token ids that the model has not")
 
 

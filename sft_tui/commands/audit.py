@@ -24,7 +24,7 @@ def print_audit(arguments: argparse.Namespace) -> int:
     from sft_tui.dataset.limits import Limits, check_limits, cut_warning
     from sft_tui.dataset.sources import parse_columns
 
-    limits = Limits(max_masked=arguments.max_masked, vocab_size=arguments.vocab_size)
+    limits = Limits(arguments.max_masked, arguments.warn_cut, arguments.vocab_size)
     with ProgressReport("audit") as report:
         result = audit(
             Path(arguments.path),

@@ -86,7 +86,7 @@ def preprocess(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         on_error=arguments.on_error,
         max_rejected=arguments.max_rejected,
-        limits=Limits(max_masked=arguments.max_masked, vocab_size=arguments.vocab_size),
+        limits=Limits(arguments.max_masked, arguments.warn_cut, arguments.vocab_size),
     )
     with ProgressReport("preprocess") as report:
         results = run_preprocess(request, reuse=not arguments.force, progress=report)

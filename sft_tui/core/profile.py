@@ -104,6 +104,9 @@ class Dataset(_Section):
     max_masked: float = Field(
         0.05, ge=0.0, le=1.0, title="Masked at most", description="Share of samples that may teach nothing, 0 to 1."
     )
+    warn_cut: float = Field(
+        0.1, ge=0.0, le=1.0, title="Cut, warn above", description="Share of samples that may be cut without a warning."
+    )
 
 
 class Training(_Section):

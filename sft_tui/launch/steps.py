@@ -168,8 +168,9 @@ class _PlanBuilder:
             "--output_file", output, "--template", data.template, "--vocab_size", str(self.facts.model.vocab_size),
             "--force",
         )  # fmt: skip
-        if data.max_masked != Dataset().max_masked:
-            argv = (*argv, "--max_masked", str(data.max_masked))
+        for limit in ("max_masked", "warn_cut"):
+            if getattr(data, limit) != getattr(Dataset(), limit):
+                argv = (*argv, f"--{limit}", str(getattr(data, limit)))
         title = "Write training MindRecord" if part == "train" else "Write held-out MindRecord"
         step = self._step(
             f"preprocess-{part}", title, argv, (conversation, self.facts.tokenizer_model),

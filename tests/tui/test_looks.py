@@ -10,6 +10,7 @@ from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.job import Event, JobState, StepState
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.problem import Problem
+from sft_tui.dataset.audit_report import Finding, Tally
 from sft_tui.dataset.records import AlpacaReport
 from sft_tui.launch.steps import build_plan
 from sft_tui.launch.summary import RunSummary
@@ -54,7 +55,11 @@ def _findings(profile):
         shapes_agree=True,
         output_sizes={"fp32": 26_953_662_464},
     )
-    train = AlpacaReport("/data/alpaca.json", 24_500_000, 52_002, 20_679, 0, 0, ())
+    train = AlpacaReport(
+        "/data/alpaca.parquet", 24_500_000, 52_002, 20_679, 0, 0, (),
+        "alpaca records, Parquet, columns guessed: instruction=prompt, output=response",
+    )  # fmt: skip
+    sample = _sample(profile.dataset.seq_length)
     facts = Facts(
         own_command=("sft-tui",),
         training_command=("/opt/train/bin/python", "/opt/sft_tui"),
@@ -68,7 +73,16 @@ def _findings(profile):
     bad = profile.name == "bad"
     problems = (Problem("model.hf_dir", "/data/models does not exist.", "Choose the folder."),) if bad else ()
     plan = None if bad else build_plan(profile, facts)
-    return Findings(problems, ENVIRONMENT, checkpoint, train, None, 32000, facts, plan)
+    return Findings(problems, ENVIRONMENT, checkpoint, train, None, 32000, facts, plan, sample)
+
+
+def _sample(seq_length):
+    tally = Tally(seq_length + 1)
+    for number in range(200):
+        tally.add_row(90 + 7 * number, 40, 31_999)
+    tally.cut = 3
+    tally.mask("empty_answer", Finding("17", "the answer is empty", 96))
+    return tally.report("/data/alpaca.parquet", "conversations", seq_length)
 
 
 def _look_at(profile):
@@ -107,7 +121,7 @@ def fixed_app(profile, monkeypatch):
             environment__device_target="Ascend",
             environment__work_dir="/data/sft",
             model__hf_dir="/data/models/Llama-2-7b-hf",
-            dataset__train_path="/data/alpaca.json",
+            dataset__train_path="/data/alpaca.parquet",
             training__epochs="many" if name == "bad" else 1,
         )
         monkeypatch.setattr(background, "look_at", _look_at)

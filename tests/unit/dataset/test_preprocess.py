@@ -154,11 +154,12 @@ def test_rows_for_evaluation_are_one_token_shorter_and_a_share_can_be_held_out(r
     answer = run_real(
         "def ids(path):\n    return sorted(row['input_ids'].tolist() for row in read_rows(path))\n"
         "both = preprocess(replace(request, eval_split=0.3, seed=7))\n"
-        "again = preprocess(replace(request, eval_split=0.3, seed=7), reuse=False)\n"
         "split = [ids(result.files[0]) for result in both]\n"
+        "again = preprocess(replace(request, eval_split=0.3, seed=7), reuse=False)\n"
+        "again = [ids(result.files[0]) for result in again]\n"
         "other = preprocess(replace(request, eval_split=0.3, seed=8))\n"
         "[whole] = preprocess(replace(request, purpose='eval', output_file=out.with_name('e.mindrecord')))\n"
-        "answer = {'split': split, 'again': [ids(result.files[0]) for result in again], 'names': "
+        "answer = {'split': split, 'again': again, 'names': "
         "[str(result.files[0].name) for result in both], 'whole': ids(whole.files[0]), "
         "'counts': [result.manifest.rows for result in (*both, *other)]}",
         request_,
