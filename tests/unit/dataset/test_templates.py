@@ -152,6 +152,9 @@ def test_a_template_whose_end_the_tokenizer_lacks_is_refused(name, tokenizer):
     with pytest.raises(InvalidInputError, match="has no token `") as caught:
         check_template(name, tokenizer)
     assert USABLE[name] in caught.value.message
+    assert caught.value.hint.startswith("Usable, for example: ")
+    for other in caught.value.hint[len("Usable, for example: ") : -1].split(", "):
+        assert check_template(other, tokenizer)
 
 
 def test_an_unknown_template_names_those_like_it(tokenizer):
