@@ -88,7 +88,7 @@ def test_a_system_turn_is_a_bad_record_where_the_template_has_no_place_for_it(to
     encoder = Encoder(tokenizer, "alpaca", 100)
     assert not isinstance(encoder.encode([conversation])[0], BadRecord)
     encoder = Encoder(tokenizer, "phoenix", 100)
-    monkeypatch.setattr(encoder._layout, "_layout", replace(encoder._layout._layout, system=None))
+    monkeypatch.setattr(encoder._way, "_layout", replace(encoder._way._layout, system=None))
     [entry] = encoder.encode([conversation])
     assert isinstance(entry, BadRecord) and "no place for a system turn" in entry.reason
 

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sft_tui.dataset.conversation import Conversation, Turn
+from sft_tui.dataset.dialog import Dialog
 from sft_tui.dataset.encode import IGNORE_TOKEN_ID, Encoder, encode_conversation
-from sft_tui.dataset.prompt import Dialog, build_prompt, write_prompt
+from sft_tui.dataset.prompt import build_prompt, write_prompt
 from sft_tui.dataset.templates import all_templates, check_template, list_templates, load_layout, why_refused
 from sft_tui.errors import InvalidInputError
 
