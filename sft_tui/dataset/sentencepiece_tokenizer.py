@@ -160,6 +160,8 @@ def load_sentencepiece(model_file: Path, threads: int) -> SentencePieceTokenizer
     processor = sentencepiece.SentencePieceProcessor()
     try:
         processor.Load(str(model_file))
+        return SentencePieceTokenizer(model_file, processor, threads)
+    except ValueError as error:  # pieces that are not UTF-8
+        raise InvalidInputError(f"{model_file} is a damaged sentencepiece model.", MODEL_HINT) from error
     except (RuntimeError, OSError) as error:
         raise InvalidInputError(f"{model_file} is not a sentencepiece model.", MODEL_HINT) from error
-    return SentencePieceTokenizer(model_file, processor, threads)
