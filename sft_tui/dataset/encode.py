@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
-from typing import Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple, TypeVar, Union
+from typing import Any, Iterable, Iterator, List, Optional, Protocol, Sequence, Tuple, TypeVar, Union
 
 from sft_tui.dataset.bad_record import BadRecord
 from sft_tui.dataset.conversation import Conversation
 from sft_tui.dataset.encoded_row import IGNORE_TOKEN_ID, REASONS, EncodedRow
 from sft_tui.dataset.laid_out import LayoutEncoder
 from sft_tui.dataset.prompt import build_prompt
+from sft_tui.dataset.reference import ReferenceEncoder
 from sft_tui.dataset.sentencepiece_tokenizer import SentencePieceTokenizer
 from sft_tui.dataset.templates import DEFAULT_TEMPLATE, check_template
 from sft_tui.dataset.tokenizer import Tokenizer, inspect_tokenizer, load_tokenizer
@@ -32,7 +33,15 @@ __all__ = [
 ]
 
 BATCH = 128
-_Text = TypeVar("_Text")
+_Written = TypeVar("_Written")
+
+
+class _Way(Protocol[_Written]):
+    """How conversations become rows: first what is written of each, which may fail, then the tokens of many."""
+
+    def write(self, conversation: Conversation) -> _Written: ...
+
+    def encode_batch(self, batch: Sequence[Tuple[Conversation, _Written]]) -> Iterator[EncodedRow]: ...
 
 
 def check_seq_length(seq_length: int) -> None:
@@ -53,41 +62,24 @@ class Encoder:
         check_seq_length(length)
         trained_end = check_template(template, tokenizer)
         self.tokenizer, self.template, self.length = tokenizer, template, length
-        self._llama: Optional[SentencePieceTokenizer] = None
-        self._layout: Optional[LayoutEncoder] = None
+        self._way: _Way[Any]
         if template == DEFAULT_TEMPLATE and isinstance(tokenizer, SentencePieceTokenizer):
-            self._llama = tokenizer
+            self._way = ReferenceEncoder(tokenizer, length)
         else:
-            self._layout = LayoutEncoder(tokenizer, template, trained_end, length)
+            self._way = LayoutEncoder(tokenizer, template, trained_end, length)
 
     def encode(self, batch: Sequence[Conversation], source: str = "") -> List[Union[EncodedRow, BadRecord]]:
         """A row for each conversation, in order; a BadRecord for one that cannot be written with the template."""
-        bad: Dict[int, BadRecord] = {}
-        rows = self._rows(batch, bad, source)
-        return [bad[index] if index in bad else next(rows) for index in range(len(batch))]
-
-    def _rows(self, batch: Sequence[Conversation], bad: Dict[int, BadRecord], source: str) -> Iterator[EncodedRow]:
-        """The rows of the good ones; `bad` is filled before this returns."""
-        if self._layout is not None:
-            prompts = list(_good(batch, self._layout.write, bad, source))
-            return self._layout.encode_batch(prompts)
-        from sft_tui.dataset import reference
-
-        assert self._llama is not None
-        texts = _good(batch, reference.build_prompt, bad, source)
-        rounds = [(conversation, reference.split_rounds(text)) for conversation, text in texts]
-        return reference.encode_batch(rounds, self._llama, self.length)
-
-
-def _good(
-    batch: Sequence[Conversation], write: Callable[[Conversation], _Text], bad: Dict[int, BadRecord], source: str
-) -> Iterator[Tuple[Conversation, _Text]]:
-    """The conversations that can be written, with what was written; the others go to `bad`."""
-    for index, conversation in enumerate(batch):
-        try:
-            yield conversation, write(conversation)
-        except InvalidInputError as error:
-            bad[index] = BadRecord(source, conversation.number, "conversations", error.message, error.hint)
+        written: List[Tuple[Conversation, Any]] = []
+        entries: List[Optional[BadRecord]] = []
+        for conversation in batch:
+            try:
+                written.append((conversation, self._way.write(conversation)))
+                entries.append(None)
+            except InvalidInputError as error:
+                entries.append(BadRecord(source, conversation.number, "conversations", error.message, error.hint))
+        rows = self._way.encode_batch(written)
+        return [next(rows) if entry is None else entry for entry in entries]
 
 
 def encode_conversation(

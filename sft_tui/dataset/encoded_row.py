@@ -27,7 +27,8 @@ REASONS: Dict[str, str] = {
 
 @dataclass(frozen=True)
 class EncodedRow:
-    """One row. `input_ids` and `labels` are int32 of shape (min(tokens, length),), without padding.
+    """One row. `input_ids` and `labels` are int32 of shape (min(tokens, length),), without padding; they may be
+    read-only.
 
     `tokens` is the length before cutting; `trained_tokens` counts the labels that are not IGNORE_TOKEN_ID;
     `masked_reason` is a key of REASONS when there are none, else "". `left_out`: a first turn that is not from

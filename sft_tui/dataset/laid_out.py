@@ -8,8 +8,9 @@ from functools import lru_cache
 from typing import Iterator, List, Sequence, Tuple
 
 from sft_tui.dataset.conversation import Conversation
+from sft_tui.dataset.dialog import Dialog, read_dialog
 from sft_tui.dataset.encoded_row import IGNORE_TOKEN_ID, EncodedRow
-from sft_tui.dataset.prompt import Dialog, Prompt, read_dialog, write_prompt
+from sft_tui.dataset.prompt import Prompt, write_prompt
 from sft_tui.dataset.templates import load_layout
 from sft_tui.dataset.tokenizer import Tokenizer
 

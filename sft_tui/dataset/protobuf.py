@@ -1,4 +1,4 @@
-"""Reads the fields of a protobuf message, without the protobuf library."""
+"""Reads the fields of a protobuf message that a library handed over, without the protobuf library."""
 
 from __future__ import annotations
 

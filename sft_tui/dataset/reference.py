@@ -12,8 +12,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Iterator, List, Optional, Sequence, Tuple
 
 from sft_tui.dataset.conversation import Conversation
+from sft_tui.dataset.dialog import alternate
 from sft_tui.dataset.encoded_row import IGNORE_TOKEN_ID, EncodedRow
-from sft_tui.dataset.prompt import alternate
 from sft_tui.dataset.sentencepiece_tokenizer import SentencePieceTokenizer
 from sft_tui.dataset.templates import DEFAULT_TEMPLATE
 from sft_tui.dataset.word_cache import pack_ids
@@ -70,14 +70,25 @@ def split_rounds(prompt: str) -> List[Round]:
     return rounds
 
 
-def encode_batch(
-    batch: Sequence[Tuple[Conversation, List[Round]]], tokenizer: SentencePieceTokenizer, length: int
-) -> Iterator[EncodedRow]:
-    """A row of `length` tokens at most for each conversation."""
-    texts = [(item.text, item.place if item.parts == 2 else len(item.text)) for _, rounds in batch for item in rounds]
-    encoded = iter(tokenizer.pack_openings(texts))
-    for conversation, rounds in batch:
-        yield _assemble(conversation, rounds, [next(encoded) for _ in rounds], tokenizer, length)
+class ReferenceEncoder:
+    """Makes rows of at most `length` tokens."""
+
+    def __init__(self, tokenizer: SentencePieceTokenizer, length: int) -> None:
+        self._tokenizer = tokenizer
+        self._length = length
+
+    def write(self, conversation: Conversation) -> List[Round]:
+        """The rounds of a conversation; raises InvalidInputError that does not name the record."""
+        return split_rounds(build_prompt(conversation))
+
+    def encode_batch(self, batch: Sequence[Tuple[Conversation, List[Round]]]) -> Iterator[EncodedRow]:
+        """A row for each conversation, in order."""
+        texts = [
+            (item.text, item.place if item.parts == 2 else len(item.text)) for _, rounds in batch for item in rounds
+        ]
+        encoded = iter(self._tokenizer.pack_openings(texts))
+        for conversation, rounds in batch:
+            yield _assemble(conversation, rounds, [next(encoded) for _ in rounds], self._tokenizer, self._length)
 
 
 def _leaves_out(conversation: Conversation) -> bool:

@@ -104,28 +104,31 @@ class SentencePieceTokenizer:
 
         All `special_tokens` are recognised; between them as in `encode_many`.
         """
-        return [self._encode_with_offsets(text) for text in texts]
+        split = [self._special.split(text) for text in texts]
+        plain = iter(self._encode_plain([p for parts in split for p in parts if p and p not in self.special_tokens]))
+        found: List[Tuple[List[int], List[int]]] = []
+        for parts in split:
+            ids: List[int] = []
+            begins: List[int] = []
+            at = 0
+            for part in parts:
+                special = self.special_tokens.get(part)
+                if special is not None:
+                    ids.append(special)
+                    begins.append(at)
+                elif part:
+                    part_ids, part_begins = next(plain)
+                    ids += part_ids
+                    begins += [at + begin for begin in part_begins] if at else part_begins
+                at += len(part)
+            found.append((ids, begins))
+        return found
 
-    def _encode_with_offsets(self, text: str) -> Tuple[List[int], List[int]]:
-        ids: List[int] = []
-        begins: List[int] = []
-        at = 0
-        for part in self._special.split(text):
-            special = self.special_tokens.get(part)
-            if special is not None:
-                ids.append(special)
-                begins.append(at)
-            elif part:
-                part_ids, part_begins = self._encode_part(part)
-                ids += part_ids
-                begins += [at + begin for begin in part_begins] if at else part_begins
-            at += len(part)
-        return ids, begins
-
-    def _encode_part(self, text: str) -> Tuple[List[int], List[int]]:
+    def _encode_plain(self, texts: List[str]) -> List[Tuple[List[int], List[int]]]:
         if self._words is not None:
-            return self._words.encode_with_offsets(text)
-        return self._processor.encode(text), token_begins(self._processor, text)
+            return self._words.encode_with_offsets(texts)
+        encoded = self._processor.encode(texts, num_threads=self._threads if len(texts) > 1 else 1)
+        return [(ids, token_begins(self._processor, text)) for ids, text in zip(encoded, texts)]
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids; special tokens are written out."""
@@ -157,6 +160,8 @@ def load_sentencepiece(model_file: Path, threads: int) -> SentencePieceTokenizer
     processor = sentencepiece.SentencePieceProcessor()
     try:
         processor.Load(str(model_file))
+        return SentencePieceTokenizer(model_file, processor, threads)
+    except ValueError as error:  # pieces that are not UTF-8
+        raise InvalidInputError(f"{model_file} is a damaged sentencepiece model.", MODEL_HINT) from error
     except (RuntimeError, OSError) as error:
         raise InvalidInputError(f"{model_file} is not a sentencepiece model.", MODEL_HINT) from error
-    return SentencePieceTokenizer(model_file, processor, threads)

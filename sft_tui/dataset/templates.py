@@ -23,6 +23,7 @@ DEFAULT_TEMPLATE = "vicuna_v1.1"
 SENTENCEPIECE, HUGGING_FACE = "sentencepiece", "hf"
 # The tokens of Llama 1 and 2; the first begins a text, so that it cannot end an answer.
 _LLAMA_END_TOKENS = ("</s>",)
+_POPULAR = (DEFAULT_TEMPLATE, "llama-2", "llama-3", "alpaca", "qwen-7b-chat", "chatml")
 _TOKEN_LIKE = re.compile(r"<[^<>\s]+>")
 
 
@@ -105,12 +106,13 @@ def why_refused(name: str, kind: str = HUGGING_FACE) -> str:
 def load_layout(name: str) -> Layout:
     """The layout of a template; raises InvalidInputError for an unknown name, and for one that is refused."""
     if name not in all_templates():
-        close = difflib.get_close_matches(name, list_templates(), n=5, cutoff=0.5)
-        raise InvalidInputError(f"There is no template `{name}`.", f"Close to it: {', '.join(close or _popular())}.")
+        raise InvalidInputError(f"There is no template `{name}`.", _hint(name, list_templates()))
     try:
         return _derive(name)
     except _RefusedError as refused:
-        raise InvalidInputError(f"Template `{name}` cannot be used: {refused}.", _hint(name)) from None
+        raise InvalidInputError(
+            f"Template `{name}` cannot be used: {refused}.", _hint(name, list_templates())
+        ) from None
 
 
 def check_template(name: str, tokenizer: Tokenizer) -> int:
@@ -119,14 +121,27 @@ def check_template(name: str, tokenizer: Tokenizer) -> int:
     The tokenizer must have, as one token, what ends an answer.
     """
     layout = load_layout(name)
-    not_an_end = {tokenizer.bos_id, tokenizer.pad_id} - {tokenizer.eos_id}
-    tokens = [text for text, number in tokenizer.special_tokens.items() if number not in not_an_end]
+    tokens = _end_tokens(tokenizer)
     try:
         return find_end(layout, tokens)
     except _RefusedError as refused:
+        usable = [other for other in list_templates() if _ends(load_layout(other), tokens)]
         raise InvalidInputError(
-            f"Template `{name}` cannot be used with {tokenizer.path.name}: {refused}.", _hint(name)
+            f"Template `{name}` cannot be used with {tokenizer.path.name}: {refused}.", _hint(name, usable)
         ) from None
+
+
+def _end_tokens(tokenizer: Tokenizer) -> List[str]:
+    """The special tokens that may end an answer: not those that begin a text or fill a row."""
+    others = {tokenizer.bos_id, tokenizer.pad_id} - {tokenizer.eos_id}
+    return [text for text, number in tokenizer.special_tokens.items() if number not in others]
+
+
+def _ends(layout: Layout, tokens: Collection[str]) -> bool:
+    try:
+        return find_end(layout, tokens) > 0
+    except _RefusedError:
+        return False
 
 
 def find_end(layout: Layout, tokens: Collection[str]) -> int:
@@ -221,10 +236,7 @@ def _cut(text: str, mark: str) -> Tuple[str, str, str]:
     return text.partition(mark)
 
 
-def _hint(name: str) -> str:
-    close = difflib.get_close_matches(name, list_templates(), n=5, cutoff=0.5)
-    return f"Usable, for example: {', '.join(item for item in close or _popular() if item != name)}."
-
-
-def _popular() -> List[str]:
-    return [DEFAULT_TEMPLATE, "llama-2", "llama-3", "alpaca", "qwen-7b-chat"]
+def _hint(name: str, usable: List[str]) -> str:
+    """Up to five usable templates: those with a name like it, else those that are asked for most."""
+    close = difflib.get_close_matches(name, usable, n=5, cutoff=0.5) or [item for item in _POPULAR if item in usable]
+    return f"Usable, for example: {', '.join(close or usable[:5])}." if usable else "Give the tokenizer of the model."

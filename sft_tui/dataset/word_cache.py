@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from array import array
-from itertools import accumulate, chain
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Dict, List, Sequence, Tuple
 
 from sft_tui.dataset.protobuf import read_fields
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from sentencepiece import SentencePieceProcessor
 
 SPACE = "\u2581"  # how sentencepiece writes a space
@@ -36,9 +38,7 @@ class WordCache:
         before: List[int] = self._processor.encode("x")
         self.lone_space = pack_ids(self._processor.encode("x ")[len(before) :])
         self._known: Dict[str, bytes] = {"": self.lone_space}
-        # How many characters a piece stands for; -1: it may be part of one.
-        self._sizes = [_size(processor, number) for number in range(processor.get_piece_size())]
-        self._begins: Dict[str, Tuple[int, ...]] = {"": (-1,)}
+        self._sizes, self._behind = _sizes(processor)
 
     def pack(self, texts: Sequence[str]) -> List[bytes]:
         """The ids of each text as packed native int32."""
@@ -52,31 +52,23 @@ class WordCache:
         self._forget(missing)
         return packed
 
-    def encode_with_offsets(self, text: str) -> Tuple[List[int], List[int]]:
-        """The ids of a text, and the place where each begins; a token that holds a space begins at the space."""
-        ids = unpack_ids(self.pack([text])[0])
-        begins: List[int] = []
-        at = 0
-        for word in _words(text):
-            found = self._begins.get(word) or self._find_begins(word)
-            begins += [at + begin for begin in found]
-            at += len(word) + 1
-        # The space before the first word is sentencepiece's own.
-        begins[:1] = [0] * len(begins[:1])
-        return ids, begins
+    def encode_with_offsets(self, texts: Sequence[str]) -> List[Tuple[List[int], List[int]]]:
+        """The ids of each text, and the place where each begins; a token that holds a space begins at the space."""
+        return [(unpack_ids(packed), self._begins(text, packed)) for text, packed in zip(texts, self.pack(texts))]
 
-    def _find_begins(self, word: str) -> Tuple[int, ...]:
-        """Where the tokens of a word begin, counted from behind the one space before it."""
-        sizes = [self._sizes[number] for number in unpack_ids(self._known.get(word) or self.pack([word])[0])]
-        if -1 in sizes:
-            found = (-1, *token_begins(self._processor, word)[1:])
-        else:
-            found = tuple(accumulate(sizes[:-1], initial=-1))
-        if len(self._begins) > _MOST_WORDS:
-            self._begins = {"": (-1,)}
-        if len(word) <= _LONGEST_WORD:
-            self._begins[word] = found
-        return found
+    def _begins(self, text: str, packed: bytes) -> List[int]:
+        import numpy as np
+
+        if not packed:
+            return []
+        ids = np.frombuffer(packed, dtype=np.int32)
+        sizes = self._sizes[ids]
+        # The space before the first word is sentencepiece's own: places are counted from behind it.
+        ends = np.cumsum(sizes) - 1
+        if ends[-1] != len(text):  # an unknown token may stand for any number of characters
+            return token_begins(self._processor, text)
+        begins: List[int] = np.maximum(ends - sizes - self._behind[ids], 0).tolist()
+        return begins
 
     def _forget(self, added: List[str]) -> None:
         for word in added:
@@ -107,11 +99,21 @@ def unpack_ids(packed: bytes) -> List[int]:
     return ids.tolist()
 
 
-def _size(processor: Any, number: int) -> int:  # noqa: ANN401 - sentencepiece has no types
-    piece: str = processor.id_to_piece(number)
-    if processor.is_byte(number):
-        return 1 if int(piece[1:-1], 16) < 0x80 else -1
-    return -1 if processor.is_unknown(number) else len(piece)
+def _sizes(processor: Any) -> Tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:  # noqa: ANN401
+    """For each piece how many characters of a text it uses up, and how far behind its character's begin it stands.
+
+    Of a character in bytes, the first uses it up and the others nothing. The unknown token fits no text.
+    """
+    import numpy as np
+
+    sizes, behind = [], []
+    for number in range(processor.get_piece_size()):
+        piece: str = processor.id_to_piece(number)
+        is_continued = processor.is_byte(number) and 0x80 <= int(piece[1:-1], 16) < 0xC0
+        behind.append(int(is_continued))
+        sizes.append(0 if is_continued else 1 if processor.is_byte(number) else len(piece))
+    sizes[processor.unk_id()] = 1 << 40
+    return np.array(sizes), np.array(behind)
 
 
 def token_begins(processor: SentencePieceProcessor, text: str) -> List[int]:

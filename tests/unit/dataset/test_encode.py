@@ -20,6 +20,7 @@ from sft_tui.dataset.encode import (
     encode_conversation,
     encode_conversations,
 )
+from sft_tui.dataset.templates import list_templates
 from sft_tui.errors import InvalidInputError
 
 
@@ -87,7 +88,7 @@ def test_a_system_turn_is_a_bad_record_where_the_template_has_no_place_for_it(to
     encoder = Encoder(tokenizer, "alpaca", 100)
     assert not isinstance(encoder.encode([conversation])[0], BadRecord)
     encoder = Encoder(tokenizer, "phoenix", 100)
-    monkeypatch.setattr(encoder._layout, "_layout", replace(encoder._layout._layout, system=None))
+    monkeypatch.setattr(encoder._way, "_layout", replace(encoder._way._layout, system=None))
     [entry] = encoder.encode([conversation])
     assert isinstance(entry, BadRecord) and "no place for a system turn" in entry.reason
 
@@ -124,10 +125,14 @@ TEXT = st.one_of(
 )
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(texts=st.lists(TEXT, min_size=1, max_size=6), seq_length=st.integers(1, 300))
-def test_labels_repeat_the_input_or_ignore_it(tokenizer, texts, seq_length):
-    row = encode_conversation(talk(*texts), tokenizer, DEFAULT_TEMPLATE, seq_length)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    texts=st.lists(TEXT, min_size=1, max_size=6),
+    seq_length=st.integers(1, 300),
+    template=st.sampled_from([DEFAULT_TEMPLATE, *list_templates("sentencepiece")]),
+)
+def test_labels_repeat_the_input_or_ignore_it(tokenizer, texts, seq_length, template):
+    row = encode_conversation(talk(*texts), tokenizer, template, seq_length)
     assert row.input_ids.dtype == row.labels.dtype == np.int32
     assert row.input_ids.shape == row.labels.shape == (min(row.tokens, seq_length + 1),)
     ignored = row.labels == IGNORE_TOKEN_ID

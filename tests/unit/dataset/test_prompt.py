@@ -46,6 +46,8 @@ def test_a_system_turn_stands_where_the_template_has_a_place_for_it():
     turns = (Turn("system", "Be {brief}."), Turn("human", "q"), Turn("gpt", "a"))
     prompt = build_prompt(Conversation(1, "1", turns), "llama-2")
     assert prompt == "[INST] <<SYS>>\nBe {brief}.\n<</SYS>>\n\nq [/INST] a </s><s>"
+    empty = (Turn("system", ""), *turns[1:])
+    assert build_prompt(Conversation(1, "1", empty), "llama-2") == build_prompt(talk("q", "a"), "llama-2")
     with pytest.raises(InvalidInputError, match="no place for a system turn"):
         build_prompt(Conversation(1, "1", turns), "yuan")
 

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sft_tui.dataset.conversation import Conversation, Turn
+from sft_tui.dataset.dialog import Dialog
 from sft_tui.dataset.encode import IGNORE_TOKEN_ID, Encoder, encode_conversation
-from sft_tui.dataset.prompt import Dialog, build_prompt, write_prompt
+from sft_tui.dataset.prompt import build_prompt, write_prompt
 from sft_tui.dataset.templates import all_templates, check_template, list_templates, load_layout, why_refused
 from sft_tui.errors import InvalidInputError
 
@@ -152,6 +153,9 @@ def test_a_template_whose_end_the_tokenizer_lacks_is_refused(name, tokenizer):
     with pytest.raises(InvalidInputError, match="has no token `") as caught:
         check_template(name, tokenizer)
     assert USABLE[name] in caught.value.message
+    assert caught.value.hint.startswith("Usable, for example: ")
+    for other in caught.value.hint[len("Usable, for example: ") : -1].split(", "):
+        assert check_template(other, tokenizer)
 
 
 def test_an_unknown_template_names_those_like_it(tokenizer):

@@ -48,6 +48,13 @@ def test_a_folder_and_a_cut_off_file_are_no_tokenizers(tmp_path, model_file):
         load_tokenizer(half)
 
 
+def test_a_damaged_model_is_named(tmp_path, model_file):
+    damaged = tmp_path / "tokenizer.model"
+    damaged.write_bytes(model_file.read_bytes().replace(b"the", b"\xffhe"))
+    with pytest.raises(InvalidInputError, match="is a damaged sentencepiece model"):
+        load_tokenizer(damaged)
+
+
 def test_a_folder_means_the_tokenizer_in_it(golden, model_file):
     assert load_tokenizer(golden).path == model_file
     assert inspect_tokenizer(golden) == 1024

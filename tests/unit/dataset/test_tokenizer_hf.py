@@ -168,8 +168,9 @@ def test_special_tokens_in_a_text_are_told(qwen, text, length):
 def test_templates_of_other_models_are_refused(llama_3, qwen):
     with pytest.raises(InvalidInputError, match=r"tokenizer.json: the tokenizer has no token `<\|im_end\|>`"):
         Encoder(llama_3, "qwen-7b-chat", 100)
-    with pytest.raises(InvalidInputError, match="has no token `</s>`"):
+    with pytest.raises(InvalidInputError, match="has no token `</s>`") as caught:
         check_template("vicuna_v1.1", qwen)
+    assert "qwen-7b-chat" in caught.value.hint
 
 
 @pytest.mark.parametrize(

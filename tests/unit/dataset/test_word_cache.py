@@ -91,7 +91,7 @@ def test_words_add_up_to_the_text(processor, texts):
 def test_every_token_begins_where_sentencepiece_says(processor, text):
     cache = WordCache(processor)
     for _ in range(2):
-        assert cache.encode_with_offsets(text) == (processor.encode(text), token_begins(processor, text))
+        assert cache.encode_with_offsets([text]) == [(processor.encode(text), token_begins(processor, text))]
 
 
 @settings(max_examples=300, deadline=None)
@@ -123,12 +123,14 @@ def test_other_models_are_asked_for_whole_texts(train, changes, by_words):
     plain = load(path)
     assert works_by_words(plain) == by_words
     ours = SentencePieceTokenizer(path, plain)
-    texts = ["the answer", " of  a b ", "", "é 你好\n the", "<|im_end|> the", "a\u0301 a ﬁ"]
+    texts = ["the answer", " of  a b ", "", "é 你好\n the", "<|im_end|> the", "a\u0301 a ﬁ", "你好吗 x 你好吗你好吗好"]
     assert ours.encode_many(texts) == load(path).encode(texts)
     for text in texts:
         [(ids, begins)] = ours.encode_with_offsets([text])
         if "<|" not in text:
             assert ids == plain.encode(text)
+        if "user_defined_symbols" not in changes:  # sentencepiece gives all spaces of such a symbol one place
+            assert begins == token_begins(plain, text)
         assert len(begins) == len(ids) and begins == sorted(begins)
         opening = f"{text} ASSISTANT: "
         [(packed, count)] = ours.pack_openings([(opening + text, len(opening))])
@@ -141,6 +143,14 @@ def test_what_is_kept_has_an_end(processor, monkeypatch):
     for start in range(0, 1000, 10):
         texts = [f"w{number} {'x' * number}" for number in range(start, start + 10)]
         assert [unpack_ids(packed) for packed in cache.pack(texts)] == processor.encode(texts)
-        assert cache.encode_with_offsets(texts[0])[0] == processor.encode(texts[0])
-        assert len(cache._known) <= 51 and len(cache._begins) <= 52
-        assert max(map(len, [*cache._known, *cache._begins])) <= 40
+        assert len(cache._known) <= 51
+        assert max(map(len, cache._known)) <= 40
+
+
+def test_control_pieces_are_found_in_a_text(train):
+    path = train(control_symbols=["[gMASK]", "<sep>"], user_defined_symbols=["<|im_end|>"])
+    ours = SentencePieceTokenizer(path, load(path))
+    text = "the [gMASK] answer<sep><|im_end|>"
+    [(ids, begins)] = ours.encode_with_offsets([text])
+    for token in ("[gMASK]", "<sep>", "<|im_end|>"):
+        assert begins[ids.index(ours.special_tokens[token])] == text.index(token)
