@@ -91,7 +91,7 @@ class _Lines:
         with self._path.open("rb") as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as stream:
             for line in iter(lambda: stream.readline(MAX_RECORD_BYTES + 1), ""):
                 self._number += 1
-                self._held += len(line)
+                self._held += len(line) if line.isascii() else len(line.encode())
                 if self._held > MAX_RECORD_BYTES:
                     raise too_large(self._path, self._rows)
                 if "\0" in line:  # Python 3.11 takes it, older ones do not

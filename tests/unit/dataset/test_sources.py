@@ -242,7 +242,7 @@ def test_a_file_that_is_wrong_as_such(tmp_path, name, content, words):
 
 def test_a_row_of_csv_with_other_cells_is_a_bad_record(tmp_path):
     path = tmp_path / "a.csv"
-    path.write_text('instruction,output\na,b\nc\n\n"d, e",f,g\n"h\n\r\ni","j ""k"""\n', encoding="utf-8", newline="")
+    path.write_bytes(b'instruction,output\na,b\nc\n\n"d, e",f,g\n"h\n\r\ni","j ""k"""\n')
     assert [(bad.number, bad.reason[:11]) for bad in bad_of(path)] == [(2, "has 1 cells"), (3, "has 3 cells")]
     last = list(read_records(path))[-1]
     assert (last.number, last.turns[1].text) == (4, 'j "k"')
