@@ -94,8 +94,8 @@ def _is_lines(path: Path) -> bool:
     try:
         json.loads(line.decode("utf-8-sig", "replace"))
     except (ValueError, RecursionError):
-        # An object laid out over many lines: its first one holds little more than the brace.
-        return more.startswith(b"{") and line.strip() != b"{"
+        # A spoilt line, or an object laid out over many lines, of which the first one ends in the midst of it.
+        return more.startswith(b"{") and not line.rstrip().endswith((b"{", b"[", b","))
     return True
 
 

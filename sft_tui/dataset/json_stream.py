@@ -22,6 +22,7 @@ from sft_tui.dataset.data_file import LFS_POINTER as LFS_POINTER  # the tokenize
 from sft_tui.errors import InvalidInputError
 
 _SPACE = re.compile(r"[ \t\n\r]*")
+_HALF_NUMBER = re.compile(r"\.|[eE][+-]?")
 # Python's parser gives up within so many characters of the place where a text was cut, but for strings.
 _NEAR_THE_CUT = 16
 
@@ -153,7 +154,9 @@ class _List:
             except RecursionError as error:
                 raise self._error(self._at, "brackets are nested too deeply") from error
             else:
-                if end < len(self._text) or self._ended:
+                # Of "1.5e+3" the parser takes "1.5" when the text was cut behind the sign.
+                ahead = _NEAR_THE_CUT if isinstance(value, (int, float)) else 0
+                if end + ahead < len(self._text) or self._ended:
                     self._at = end
                     return value
             self._let_go()
@@ -207,7 +210,11 @@ def _breaks_off(text: str, position: int, reason: str) -> bool:
     if not rest or reason.startswith("Unterminated"):
         return True
     is_escape = "escape" in reason and len(rest) < len("\\u0000")
-    return is_escape or any(word.startswith(rest) for word in ("true", "false", "null", "NaN", "-Infinity"))
+    return (
+        is_escape
+        or _HALF_NUMBER.fullmatch(rest) is not None
+        or any(word.startswith(rest) for word in ("true", "false", "null", "NaN", "Infinity", "-Infinity"))
+    )
 
 
 def _not_json(path: Path, before: int, reason: str, hint: str = HINT) -> InvalidInputError:

@@ -91,7 +91,7 @@ class _Lines:
         with self._path.open("rb") as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as stream:
             for line in iter(lambda: stream.readline(MAX_RECORD_BYTES + 1), ""):
                 self._number += 1
-                self._held += len(line)
+                self._held += len(line) if line.isascii() else len(line.encode())
                 if self._held > MAX_RECORD_BYTES:
                     raise too_large(self._path, self._rows)
                 if "\0" in line:  # Python 3.11 takes it, older ones do not
@@ -192,11 +192,17 @@ def _open_parquet(path: Path) -> Iterator[Any]:
             "pip install 'sft-tui[parquet]', or pip install pyarrow.",
         ) from error
     try:
-        # With a buffer, a column is not read as one piece.
-        with parquet.ParquetFile(path, buffer_size=CHUNK_BYTES) as file:
+        # Otherwise the columns of a whole row group are read at once, which may be the whole file.
+        with parquet.ParquetFile(path, buffer_size=CHUNK_BYTES, pre_buffer=False) as file:
             yield file
     except (arrow.ArrowException, OSError, ValueError, MemoryError, NotImplementedError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        if "histogram size mismatch" in reason:  # apache/arrow issue 45283, in 19.0.0, which MindFormers 1.7.0 asks for
+            raise EnvironmentNotFitError(
+                f"pyarrow {arrow.__version__} cannot read {path}, as newer programs write it.",
+                "pip install 'pyarrow>=19.0.1', in an environment without MindFormers where it wants 19.0.0; "
+                "or save the data as JSON Lines.",
+            ) from error
         raise InvalidInputError(
             f"{path} could not be read as Parquet: {reason}.", "Is it whole? Download or write it anew."
         ) from error

@@ -11,9 +11,6 @@ from functools import cache
 from pathlib import Path
 from typing import Callable, Dict, List, Tuple
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from sft_tui.dataset.bad_record import BadRecord
 from sft_tui.dataset.sources import read_records
 
@@ -84,14 +81,17 @@ PAGES = [("NONE", False, "1.0"), ("SNAPPY", True, "2.0"), ("ZSTD", True, "1.0")]
 @cache
 def sound_parquet() -> Tuple[bytes, ...]:
     """Files of every layout, packed and plain, with and without dictionaries and pages of their own kind."""
+    import pyarrow as pa  # here, so that other kinds are fed without its memory
+    import pyarrow.parquet as pq
+
     made = []
-    for records in LAYOUTS:
+    for records in [*LAYOUTS, [{**r, "output": str(n) * n} for n in range(60) for r in ALPACA]]:
         table = pa.Table.from_pylist(records)
         for compression, dictionary, version in PAGES:
             out = io.BytesIO()
             pq.write_table(
                 table, out, compression=compression, use_dictionary=dictionary, data_page_version=version,
-                row_group_size=2,
+                row_group_size=len(records) // 2,
             )  # fmt: skip
             made.append(out.getvalue())
     return tuple(made)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import random
 import sys
 import tracemalloc
 
@@ -242,7 +243,7 @@ def test_a_file_that_is_wrong_as_such(tmp_path, name, content, words):
 
 def test_a_row_of_csv_with_other_cells_is_a_bad_record(tmp_path):
     path = tmp_path / "a.csv"
-    path.write_text('instruction,output\na,b\nc\n\n"d, e",f,g\n"h\n\r\ni","j ""k"""\n', encoding="utf-8", newline="")
+    path.write_bytes(b'instruction,output\na,b\nc\n\n"d, e",f,g\n"h\n\r\ni","j ""k"""\n')
     assert [(bad.number, bad.reason[:11]) for bad in bad_of(path)] == [(2, "has 1 cells"), (3, "has 3 cells")]
     last = list(read_records(path))[-1]
     assert (last.number, last.turns[1].text) == (4, 'j "k"')
@@ -288,6 +289,27 @@ def test_memory_does_not_grow_with_the_file(tmp_path, suffix):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 4_000_000
+
+
+def test_a_row_group_as_large_as_the_file_is_not_read_at_once(tmp_path):
+    chance = random.Random(1)
+    answers = [chance.randbytes(1000).hex() for _ in range(10_000)]
+    table = pa.table({"instruction": ["a"] * len(answers), "output": answers})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=len(answers), compression="NONE")
+    del table
+    before, most = pa.total_allocated_bytes(), 0
+    for _ in read_records(tmp_path / "a.parquet"):
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert (tmp_path / "a.parquet").stat().st_size > 20_000_000
+    assert most < 6_000_000
+
+
+def test_what_pyarrow_19_0_0_cannot_read_is_not_called_spoilt(golden):
+    if pa.__version__ != "19.0.0":
+        assert len(list(read_records(golden / "pyarrow_26.parquet"))) == 1
+        return
+    with pytest.raises(EnvironmentNotFitError, match=r"pyarrow 19.0.0 cannot read"):
+        list(read_records(golden / "pyarrow_26.parquet"))
 
 
 def test_parquet_without_pyarrow_says_what_to_install(tmp_path, monkeypatch):
