@@ -56,7 +56,8 @@ class AuditReport:
     `kind` is "conversations", "mindrecord" or "wiki"; a MindRecord no longer tells what was cut or said twice: these
     are None. `row_length` is that of a row: seq_length + 1 for training, seq_length for evaluation. `pad_share` is
     0 to 1. `trained_tokens` counts labels that are not ignored, `masked` rows with nothing to learn, `duplicates`
-    records that say what one before them said, `rejected` records that could not be used at all. `largest_id` is the
+    records that say what one before them said, `turns_left_out` first turns (system ones, mostly) that the template has
+    no place for, `rejected` records that could not be used at all. `largest_id` is the
     largest token id.
     """
 
@@ -76,6 +77,7 @@ class AuditReport:
     masked_reasons: Dict[str, int]
     empty_outputs: int
     duplicates: Optional[int]
+    turns_left_out: int
     rejected: int
     largest_id: int
     histogram: Tuple[Bar, ...]
@@ -109,7 +111,7 @@ class Tally:
         self.row_length = row_length
         self.lengths = array("i")  # before cutting, or as stored
         self.fingerprints = array("Q")
-        self.used = self.trained = self.cut = self.rejected = 0
+        self.used = self.trained = self.cut = self.left_out = self.rejected = 0
         self.largest_id = -1
         self.reasons: Dict[str, int] = {}
         self.cut_examples: List[Finding] = []
@@ -134,6 +136,7 @@ class Tally:
         self.used += int(batch.lengths[chosen].sum())
         self.trained += int(batch.trained[chosen].sum())
         self.cut += int(batch.cut[chosen].sum())
+        self.left_out += int(batch.left_out[chosen].sum())
         if len(batch.input_ids):
             self.largest_id = max(self.largest_id, int(batch.input_ids.max()))
         for place in np.flatnonzero(chosen & (batch.cut | (batch.reasons > 0))).tolist():
@@ -183,6 +186,7 @@ class Tally:
             masked_reasons=dict(self.reasons),
             empty_outputs=self.reasons.get("empty_answer", 0),
             duplicates=len(fingerprints) - len(np.unique(fingerprints)) if known else None,
+            turns_left_out=self.left_out,
             rejected=self.rejected,
             largest_id=self.largest_id,
             histogram=build_histogram(lengths),

@@ -26,6 +26,8 @@ def audit_lines(report: AuditReport) -> List[str]:
         lines.append(f"    and {report.masked - len(report.masked_examples)} more")
     if report.duplicates:
         lines.append(f"say what one before says: {report.duplicates} rows")
+    if report.turns_left_out:
+        lines.append(f"first turns that the template has no place for, left out: {report.turns_left_out}")
     if report.rejected:
         lines.append(f"could not be used: {report.rejected} records")
     return lines

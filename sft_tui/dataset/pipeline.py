@@ -67,8 +67,8 @@ class EncodedBatch:
     """Some records of one file, in order, and what became of them.
 
     The arrays have an entry a row: `numbers` of the records, `lengths` in tokens as kept and `tokens` before cutting,
-    `trained` labels, `reasons` (index into REASON_NAMES), `fingerprints` of what the records say (uint64), `held_out`.
-    `input_ids` and `labels` are the rows without padding, one after the other. `ids` are the names of rows that are cut
+    `trained` labels, `reasons` (index into REASON_NAMES), `fingerprints` of what the records say (uint64),
+    `left_out` (a first turn that the template has no place for), `held_out`. `input_ids` and `labels` are the rows without padding, one after the other. `ids` are the names of rows that are cut
     or masked, by their place. `bytes_read` counts all files up to here, of `bytes_total`.
     """
 
@@ -79,6 +79,7 @@ class EncodedBatch:
     trained: Ints
     reasons: npt.NDArray[np.uint8]
     fingerprints: npt.NDArray[np.uint64]
+    left_out: npt.NDArray[np.bool_]
     held_out: npt.NDArray[np.bool_]
     input_ids: Ints
     labels: Ints
@@ -304,6 +305,7 @@ def _pack(read: _Read, kept: List[Tuple[EncodedRow, int, bool]], bad: Tuple[BadR
         trained=np.array([row.trained_tokens for row in rows], dtype=np.int32),
         reasons=np.array([REASON_NAMES.index(row.masked_reason) for row in rows], dtype=np.uint8),
         fingerprints=np.array([says for _, says, _ in kept], dtype=np.uint64),
+        left_out=np.array([row.left_out for row in rows], dtype=np.bool_),
         held_out=np.array([out for _, _, out in kept], dtype=np.bool_),
         input_ids=np.concatenate([none, *(row.input_ids for row in rows)]),
         labels=np.concatenate([none, *(row.labels for row in rows)]),
