@@ -7,7 +7,6 @@ import os
 import pwd
 import shlex
 import shutil
-import signal
 import socket
 import subprocess
 from pathlib import Path
