@@ -38,10 +38,8 @@ def field_names(file: DataFile) -> List[str]:
 
     Raises InvalidInputError when not even the first record can be read, EnvironmentNotFitError as `read_items`.
     """
-    if file.container == "csv":
-        return csv_columns(file.path)
-    if file.container == "parquet":
-        return parquet_columns(file.path)
+    if file.is_table:
+        return csv_columns(file.path) if file.container == "csv" else parquet_columns(file.path)
     names: Dict[str, None] = {}
     seen = 0
     try:

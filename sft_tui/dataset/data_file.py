@@ -34,6 +34,11 @@ class DataFile:
     container: Container
     size: int
 
+    @property
+    def is_table(self) -> bool:
+        """Whether the file says for all records together which fields they have."""
+        return self.container in ("csv", "parquet")
+
 
 def find_data_file(path: Path) -> DataFile:
     """Look at the beginning of `path`. The content decides; the name only where content cannot (CSV, JSON Lines).

@@ -82,7 +82,7 @@ def _parse_line(path: Path, line: bytes, offset: int, line_number: int, before: 
         return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         byte = offset + len(text[: error.pos].encode())
-        reason = f"line {line_number}, column {error.pos + 1} (byte {byte}): {error.msg}"
+        reason = f"line {line_number}, column {error.pos + 1} (byte {byte}): {_reason(error)}"
         raise _not_json(path, before, reason, "Each line must hold one whole JSON object.") from error
     except RecursionError as error:
         reason = f"line {line_number} (byte {offset}): brackets are nested too deeply"
@@ -150,7 +150,7 @@ class _List:
             except json.JSONDecodeError as error:
                 is_cut = error.msg.startswith("Unterminated") or error.pos >= len(self._text) - _NEAR_THE_CUT
                 if self._ended or not is_cut:
-                    raise self._error(error.pos, error.msg) from error
+                    raise self._error(error.pos, _reason(error)) from error
             except RecursionError as error:
                 raise self._error(self._at, "brackets are nested too deeply") from error
             else:
@@ -201,6 +201,7 @@ class _List:
         where = f"line {self._line + lines}, column {column} (byte {byte}): {reason}"
         if self._ended and _breaks_off(self._text, position, reason):
             where += f"; the file breaks off at byte {self._read}"
+            return _not_json(self._path, self._number, where, "Is it whole? Copy or download it again.")
         return _not_json(self._path, self._number, where)
 
 
@@ -219,3 +220,8 @@ def _breaks_off(text: str, position: int, reason: str) -> bool:
 
 def _not_json(path: Path, before: int, reason: str, hint: str = HINT) -> InvalidInputError:
     return InvalidInputError(f"{path} is not valid JSON{after_record(before)}: {reason}.", hint)
+
+
+def _reason(error: json.JSONDecodeError) -> str:
+    # "Unterminated string starting at": the place is told apart
+    return error.msg.replace(" starting at", "").removesuffix(" at")

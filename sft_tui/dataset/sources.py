@@ -132,7 +132,7 @@ def _plan(path: Path, given: Mapping[str, str]) -> _Plan:
     if unknown:
         raise InvalidInputError(f"{show_names(unknown)} is no field of ours.", f"They are {show_names(OUR_FIELDS)}.")
     missing = [name for name in given.values() if name not in names]
-    if missing and (names or file.container in ("csv", "parquet")):
+    if missing and (names or file.is_table):
         raise InvalidInputError(
             f"{path} has no column {show_names(missing)}; its columns: {show_names(names)}.",
             "Give a name as it stands in the file to --columns.",
@@ -149,32 +149,32 @@ def _plan(path: Path, given: Mapping[str, str]) -> _Plan:
 def _plan_alpaca(file: DataFile, names: List[str], given: Mapping[str, str]) -> _Plan:
     columns = dict(given)
     guessed = False
+    may_guess = not given and not {"instruction", "output"} <= set(names)
     for ours in ALPACA_FIELDS:
         taken = columns.values()
-        if ours in columns:
+        if ours in columns or (ours == "history" and file.container == "csv"):  # a cell is no list
             continue
         if ours in names and ours not in taken:
             columns[ours] = ours
-        elif not given and names:
+        elif may_guess:
             found = [name for name in SYNONYMS.get(ours, ()) if name in names and name not in taken]
             if len(found) > 1:
                 raise InvalidInputError(f"{file.path}: {show_names(found)} could each be the {ours}.", _HINT)
             guessed = guessed or bool(found)
             if found:
                 columns[ours] = found[0]
-    is_table = file.container in ("csv", "parquet")
     for ours in ("instruction", "output"):
         if ours not in columns:
-            if names or is_table:
+            if names or file.is_table:
                 raise _no_field(file, ours, names)
             columns[ours] = ours
     # In JSON a field that the first records lack may still come.
-    later = {} if is_table else {ours: ours for ours in ALPACA_FIELDS if ours not in columns.values()}
+    later = {} if file.is_table else {ours: ours for ours in ALPACA_FIELDS if ours not in columns.values()}
     return _Plan(file, names, "alpaca", columns, guessed, later)
 
 
 def _no_field(file: DataFile, ours: str, names: List[str]) -> InvalidInputError:
-    if file.container in ("csv", "parquet"):
+    if file.is_table:
         message = f"{file.path} has no column `{ours}`; its columns: {show_names(names)}."
         apart = next((mark for mark in (";", "\t") if len(names) == 1 and mark in names[0]), "")
         if apart:

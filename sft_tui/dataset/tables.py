@@ -197,9 +197,10 @@ def _open_parquet(path: Path) -> Iterator[Any]:
             yield file
     except (arrow.ArrowException, OSError, ValueError, MemoryError, NotImplementedError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        if "histogram size mismatch" in reason:  # apache/arrow issue 45283, in 19.0.0, which MindFormers 1.7.0 asks for
+        # apache/arrow issue 45283, in the one version that MindFormers 1.7.0 asks for
+        if "histogram size mismatch" in reason and arrow.__version__ == "19.0.0":
             raise EnvironmentNotFitError(
-                f"pyarrow {arrow.__version__} cannot read {path}, as newer programs write it.",
+                f"pyarrow 19.0.0 cannot read {path}, as newer programs write it.",
                 "pip install 'pyarrow>=19.0.1', in an environment without MindFormers where it wants 19.0.0; "
                 "or save the data as JSON Lines.",
             ) from error

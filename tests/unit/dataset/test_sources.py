@@ -191,6 +191,13 @@ def test_well_known_names_are_guessed_and_said(tmp_path, suffix):
     assert not inspect_source(write(tmp_path / f"b.{suffix}", [GOOD])).guessed
 
 
+def test_nothing_is_guessed_where_our_names_are_there(tmp_path):
+    path = write(tmp_path / "a.csv", [{"instruction": "a", "context": "b", "output": "c", "history": "[]"}])
+    source = inspect_source(path)
+    assert (source.guessed, source.columns) == (False, {"instruction": "instruction", "output": "output"})
+    assert source.first.turns[0].text == PROMPT_WITHOUT_INPUT.format(instruction="a")
+
+
 def test_two_names_that_could_be_meant_are_not_guessed(tmp_path):
     path = write(tmp_path / "a.json", [{"prompt": "a", "question": "b", "answer": "c"}])
     assert "`prompt`, `question` could each be the instruction" in message_of(path)
