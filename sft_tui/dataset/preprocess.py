@@ -12,7 +12,7 @@ from sft_tui.core.progress import Progress, ProgressCallback, no_progress
 from sft_tui.dataset.audit_report import AuditReport, Tally
 from sft_tui.dataset.limits import check_limits, cut_warning
 from sft_tui.dataset.manifest import Manifest, Work, describe_work, load_same, save_audit, save_manifest
-from sft_tui.dataset.mindrecord import RowWriter, import_mindrecord
+from sft_tui.dataset.mindrecord import RowWriter, choose_page_size, import_mindrecord
 from sft_tui.dataset.pipeline import EncodedBatch, Encoding, Pipeline
 from sft_tui.dataset.publish import output_names, partial_folder, publish, stamp_outputs
 from sft_tui.dataset.rejects import Rejects
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 _WIKI_ROWS = 128
+_BYTES_OF_A_TOKEN = 3  # of text, about
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,21 @@ class _Part:
     def __init__(self, request: Request, output: Path, folder: Path, work: Work) -> None:
         self.output, self.folder, self.work = output, folder, work
         self.tally = Tally(request.seq_length + (work.purpose == "train"))
-        columns = ("input_ids", "labels") if request.dataset_type == "qa" else ("input_ids",)
-        self.writer = RowWriter(folder / output.name, request.file_partition, columns, request.dataset_type)
+        self._columns = ("input_ids", "labels") if request.dataset_type == "qa" else ("input_ids",)
+        self._request = request
+        self._writer: Optional[RowWriter] = None
+
+    def open(self, rows: float) -> None:
+        """Get ready for about so many rows."""
+        request, name = self._request, self.folder / self.output.name
+        page = choose_page_size(rows, self.tally.row_length * len(self._columns) * 4)
+        self._writer = RowWriter(name, request.file_partition, self._columns, request.dataset_type, page)
+
+    @property
+    def writer(self) -> RowWriter:
+        """Only after `open`."""
+        assert self._writer is not None
+        return self._writer
 
     def finish(self, request: Request) -> AuditReport:
         """The audit of what was written; it is left beside the output, also when that is refused."""
@@ -167,20 +181,23 @@ class _Run:
             for bad in batch.bad:
                 self._rejects.take(bad)
             self._parts[0].tally.rejected += len(batch.bad)
+            expected = (len(batch) + len(batch.bad)) * batch.bytes_total / max(1, batch.bytes_read)
+            if number == 0:
+                self._open(expected)
             for part, chosen in zip(self._parts, (~batch.held_out, batch.held_out)):
                 part.tally.add_batch(batch, chosen)
                 length, pad = part.tally.row_length, self._tokenizer.pad_id
                 part.writer.write(padded_rows(batch, chosen, length, pad))
             done = sum(part.tally.rows for part in self._parts) + self._rejects.count
             total = done * batch.bytes_total / max(1, batch.bytes_read)
-            if number == 0:
-                self._check_space(total)
             self._tell(done, max(done, round(total)))
         self._tell(sum(part.tally.rows for part in self._parts) + self._rejects.count)
 
     def write_text(self, work: Work) -> None:
         """Write rows of plain text: every token is learned."""
         [part] = self._parts
+        size = sum(stamp.size for stamp in work.inputs)
+        self._open(size / _BYTES_OF_A_TOKEN / part.tally.row_length)
         rows: List[npt.NDArray[np.int32]] = []
 
         def flush() -> None:
@@ -196,11 +213,13 @@ class _Run:
         if rows:
             flush()
 
-    def _check_space(self, rows: float) -> None:
+    def _open(self, rows: float) -> None:
+        """See that there is room for about so many rows, and open the files."""
         request = self._request
         for part in self._parts:
             length = part.tally.row_length
             check_space(part.output, rows, length, self._tokenizer.vocab_size, request.file_partition)
+            part.open(rows)
 
     def _tell(self, done: int, total: Optional[int] = None) -> None:
         tallies = [part.tally for part in self._parts]

@@ -19,8 +19,8 @@ PURPOSES = ("train", "eval")
 # mindspore.mindrecord.FileWriter refuses these in a file name, and more than 1000 shards.
 _FORBIDDEN = "\\:*?\"<>|`&';"
 _MAX_PARTITIONS = 1000
-# A MindRecord file begins with its header and two pages, however few rows it has (measured: 50.3 MB).
-_FILE_BYTES = 51 * 1024 * 1024
+# A MindRecord file begins with its header, however few rows it has.
+_FILE_BYTES = 17 * 1024 * 1024
 
 
 @dataclass(frozen=True)
