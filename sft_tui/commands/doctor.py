@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,13 +18,25 @@ from sft_tui.core.facts import EnvironmentFacts
 from sft_tui.core.profile import Environment, Profile
 from sft_tui.core.terminal_text import short_size
 from sft_tui.errors import InvalidInputError
+from sft_tui.monitor.npu_smi import sample_npus
+from sft_tui.monitor.snapshot import NpuSnapshot, NpuUnavailable
 from sft_tui.stack.probe import probe_environment
+from sft_tui.stack.source_tree import inspect_source_tree
+from sft_tui.stack.verdict import judge
+
+NPU_SECONDS = 5.0
+PINS = ("transformers", "tokenizers", "sentencepiece", "fschat", "pyarrow")
 
 
 def run_doctor(arguments: argparse.Namespace) -> int:
     """`sft-tui doctor`: exit code 4 when training is not possible here."""
     profile = _profile(arguments.profile)
-    facts = probe_environment(profile.environment.python, profile.environment.mindformers_home)
+    with ThreadPoolExecutor(2) as threads:  # npu-smi may take its time
+        npus = threads.submit(sample_npus, NPU_SECONDS)
+        facts = probe_environment(profile.environment.python, profile.environment.mindformers_home)
+        tree = inspect_source_tree(Path(facts.mindformers_home)) if facts.mindformers_home else None
+        snapshot = npus.result()
+    verdicts = judge(facts)
     if not arguments.profile and not facts.npu_smi:
         # without NPUs the question is whether a rehearsal is possible
         profile = Profile(name="doctor", environment=Environment(device_target="CPU"))
@@ -36,10 +50,28 @@ def run_doctor(arguments: argparse.Namespace) -> int:
     }
     code = exit_code(problems)
     if arguments.json:
-        print_json({"environment": asdict(facts), "host": host, "problems": [p.to_json() for p in problems]})
+        print_json(
+            {
+                "environment": asdict(facts),
+                "source_tree": asdict(tree) if tree else None,
+                "verdicts": [asdict(verdict) for verdict in verdicts],
+                "npus": [asdict(device) for device in snapshot.devices],
+                "npu_smi": str(snapshot.reading) if isinstance(snapshot.reading, NpuUnavailable) else "",
+                "host": host,
+                "problems": [p.to_json() for p in problems],
+            }
+        )
         return code
+    words = {verdict.thing: verdict for verdict in verdicts}
     for name, value in _rows(facts):
-        say(f"{name:22} {value or 'not found'}")
+        verdict = words.get(name)
+        fit = f"  [{verdict.word}{': ' + verdict.reason if verdict.reason else ''}]" if verdict else ""
+        say(f"{name:22} {value or 'not found'}{fit}")
+    if tree:
+        say(f"{'its programs':22} {', '.join(tree.programs) or 'none'}")
+        say(f"{'its configurations':22} {', '.join(tree.configs) or 'none'}")
+    for line in _npu_rows(snapshot):
+        say(line)
     say(f"{'cores':22} {host['cores']}")
     say(f"{'memory':22} {short_size(psutil.virtual_memory().available)} available")
     say(f"{'disk of home folder':22} {short_size(disk.free)} free")
@@ -71,4 +103,16 @@ def _rows(facts: EnvironmentFacts) -> list[tuple[str, str]]:
         ("CANN", facts.cann),
         ("Ascend driver", facts.driver),
         ("npu-smi", facts.npu_smi),
+        *((name, facts.packages.get(name, "")) for name in PINS),
     ]
+
+
+def _npu_rows(snapshot: NpuSnapshot) -> list[str]:
+    """How many NPUs of which kind, with how much memory; or why that cannot be told."""
+    if isinstance(snapshot.reading, NpuUnavailable):
+        return [f"{'NPUs':22} {snapshot.reading.reason}"]
+    kinds = Counter((device.name or "NPU", device.hbm_total_mb) for device in snapshot.devices)
+    sizes = {hbm: f" with {hbm / 1024:.0f} GB" if hbm else "" for _, hbm in kinds}
+    text = ", ".join(f"{count} x {name}{sizes[hbm]}" for (name, hbm), count in kinds.items())
+    busy = sum(bool(device.processes) for device in snapshot.devices)
+    return [f"{'NPUs':22} {text or 'none'}" + (f", {busy} in use" if busy else "")]

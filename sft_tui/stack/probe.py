@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -9,12 +10,16 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Iterable
 
 from sft_tui.core.facts import EnvironmentFacts
 from sft_tui.paths import find_executable
 from sft_tui.stack.compatibility import find_traits
 
-PACKAGES = ("mindspore", "mindformers", "numpy", "sentencepiece", "fschat", "transformers")
+PACKAGES = (
+    "mindspore", "mindformers", "numpy", "sentencepiece", "fschat", "transformers", "tokenizers", "safetensors",
+    "pyarrow",
+)  # fmt: skip
 PROBE_SECONDS = 30
 
 # reads distribution metadata only: importing MindSpore takes seconds and may touch the devices
@@ -27,8 +32,12 @@ for name in sys.argv[1:]:
         found[name] = metadata.version(name)
     except metadata.PackageNotFoundError:
         pass
-print(json.dumps({"version": platform.python_version(), "packages": found, "prefix": sys.prefix}))
+print(json.dumps({"version": platform.python_version(), "packages": found, "paths": [p for p in sys.path if p]}))
 """
+
+# what an interpreter answered, and the times of change of the folders that it looks into: installing something
+# changes one of them
+_answers: dict[str, tuple[dict[str, int], dict[str, object]]] = {}
 
 
 def probe_environment(python: str, mindformers_home: str) -> EnvironmentFacts:
@@ -61,6 +70,26 @@ def probe_environment(python: str, mindformers_home: str) -> EnvironmentFacts:
 
 
 def _ask(python: str) -> tuple[dict[str, object], str]:
+    """Its answer and "", or why there is none; what it answered before stands while its folders are unchanged."""
+    times, known = _answers.get(python, ({}, {}))
+    if known and _times_of(times) == times:
+        return known, ""
+    answer, error = _ask_anew(python)
+    if not error:
+        paths = answer.get("paths")
+        _answers[python] = (_times_of([python, *(paths if isinstance(paths, list) else [])]), answer)
+    return answer, error
+
+
+def _times_of(paths: Iterable[object]) -> dict[str, int]:
+    times = {}
+    for path in map(str, paths):
+        with contextlib.suppress(OSError):
+            times[path] = Path(path).stat().st_mtime_ns
+    return times
+
+
+def _ask_anew(python: str) -> tuple[dict[str, object], str]:
     try:
         out, error = _run([python, "-c", _SCRIPT, *PACKAGES])
     except FileNotFoundError:

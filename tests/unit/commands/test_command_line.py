@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -26,7 +28,32 @@ def test_doctor_tells_what_is_there_and_what_lacks(sft, fake_stack, bare_python)
     assert (facts["mindformers_version"], facts["packages"]["mindspore"]) == ("1.7.0", "2.7.2")
     assert bad.returncode == 4
     assert any("MindSpore" in p["message"] for p in json.loads(bad.stdout)["problems"])
-    assert "MindSpore              2.7.2" in sft("doctor", "--profile", "good").stdout
+    said = sft("doctor", "--profile", "good").stdout
+    assert "MindSpore              2.7.2  [fits]" in said
+    assert "NPUs                   there is no npu-smi on PATH" in said
+
+
+def test_doctor_tells_what_does_not_fit_and_which_npus_there_are(sft, fake_stack, tmp_path, monkeypatch):
+    home = tmp_path / "mindformers"
+    (home / "mindformers").mkdir(parents=True)
+    (home / "mindformers" / "__init__.py").write_text('__version__ = "1.9.0"')
+    (home / "run_mindformer.py").touch()
+    (home / "configs" / "qwen3").mkdir(parents=True)
+    (home / "configs" / "qwen3" / "finetune_qwen3.yaml").touch()
+    npu_smi = tmp_path / "bin" / "npu-smi"
+    npu_smi.parent.mkdir()
+    sample = Path(__file__).parents[2] / "data" / "npu_smi" / "info_24.1.RC2_910A_x8_warning_procs.txt"
+    npu_smi.write_text(f"#!/bin/sh\ncat {sample}\n")
+    npu_smi.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{npu_smi.parent}{os.pathsep}{os.environ['PATH']}")
+    python = fake_stack(mindspore="2.7.2")
+    sft("profile", "new", "p", f"--set=environment.python={python}", f"--set=environment.mindformers_home={home}")
+    said = sft("doctor", "--profile", "p").stdout
+    assert "2.7.2  [does not fit: MindFormers 1.9 runs with MindSpore 2.9.0]" in said
+    assert "its programs           run_mindformer.py" in said and "its configurations     qwen3" in said
+    assert re.search(r"NPUs +8 x \S+ with 32 GB, 8 in use", said)
+    found = json.loads(sft("doctor", "--profile", "p", "--json").stdout)
+    assert len(found["npus"]) == 8 and found["source_tree"]["configs"] == ["qwen3"]
 
 
 @pytest.mark.parametrize(
