@@ -194,7 +194,7 @@ def test_importing_the_room_pulls_in_nothing_heavy():
     code = (
         "import sys, sft_tui.dataset.records, sft_tui.dataset.conversation, sft_tui.dataset.encode, "
         "sft_tui.dataset.wiki, sft_tui.dataset.audit, sft_tui.dataset.mindrecord\n"
-        "heavy = {'numpy', 'sentencepiece', 'fastchat', 'ijson', 'mindspore', 'torch', 'transformers', 'textual',"
+        "heavy = {'numpy', 'sentencepiece', 'fastchat', 'pyarrow', 'mindspore', 'torch', 'transformers', 'textual',"
         " 'rich', 'pydantic'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
