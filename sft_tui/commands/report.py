@@ -99,6 +99,7 @@ class ProgressReport:
         self._label = label
         self._started = time.monotonic()
         self._printed = 0.0
+        self._told: Progress | None = None
         self._rich: RichProgress | None = None
         self._task: TaskID | None = None
 
@@ -126,6 +127,9 @@ class ProgressReport:
             self._rich.stop()
 
     def __call__(self, progress: Progress) -> None:
+        if progress == self._told:
+            return
+        self._told = progress
         if self._rich is not None and self._task is not None:
             amount = f"{_amount(progress, progress.done)} {self._rate(progress)}"
             self._rich.update(self._task, total=progress.total or None, completed=progress.done, amount=amount)

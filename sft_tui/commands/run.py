@@ -17,6 +17,7 @@ from sft_tui.core.problem import Problem
 from sft_tui.jobs import client
 from sft_tui.jobs.completion import current_steps
 from sft_tui.jobs.true_state import read_state
+from sft_tui.launch.documented import documented_command
 from sft_tui.paths import jobs_dir
 from sft_tui.preflight import examine
 from sft_tui.store.atomic import write_atomic
@@ -47,6 +48,9 @@ def show_plan(arguments: argparse.Namespace) -> int:
     for number, step in enumerate(plan.steps, 1):
         say(f"{number}. {step.id}: {step.title}{'  (done before, will be skipped)' if step.id in current else ''}")
         say(f"   not needed: {step.not_needed}" if step.not_needed else f"   {step.command}")
+        documented = "" if step.not_needed else documented_command(step)
+        if documented:
+            say(f"   as documented, in MindFormers' source folder: {documented}")
     return 0
 
 

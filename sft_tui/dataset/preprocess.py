@@ -134,13 +134,11 @@ class _Part:
         return self._writer
 
     def finish(self, request: Request) -> AuditReport:
-        """The audit of what was written; it is left beside the output, also when that is refused."""
+        """The audit of what was written. Raises InvalidInputError when that is nothing."""
         kind = "conversations" if request.dataset_type == "qa" else "wiki"
         if not self.tally.rows:
             raise _no_rows(self.work, self.tally.row_length)
-        report = self.tally.report(self.work.inputs[0].path, kind, request.seq_length)
-        save_audit(self.output, report)
-        return report
+        return self.tally.report(self.work.inputs[0].path, kind, request.seq_length)
 
     def publish(self, report: AuditReport, request: Request, started: float) -> PreprocessResult:
         """Put the files in their place, with a manifest."""
@@ -157,6 +155,7 @@ class _Part:
             row_length=report.row_length,
             files=stamp_outputs(self.output, request.file_partition),
         )
+        save_audit(self.output, report)
         save_manifest(self.output, manifest)
         return _result(manifest, self.output, started, cut_warning(report, request.limits) or "", skipped=False)
 

@@ -177,8 +177,7 @@ def test_rows_for_evaluation_are_one_token_shorter_and_a_share_can_be_held_out(r
 def test_an_old_output_stays_until_the_new_one_is_whole(request_, write_json):
     masked = [{"id": "1", "conversations": [TURNS[0], {"from": "gpt", "value": ""}]}]
     answer = run_real(
-        "def state():\n    return {item.name: item.read_bytes() for item in out.parent.iterdir() "
-        "if 'audit' not in item.name}\n"
+        "def state():\n    return {item.name: item.read_bytes() for item in out.parent.iterdir()}\n"
         "preprocess(request)\nbefore = state()\n"
         "try:\n    preprocess(replace(request, input_glob=sys.argv[1], limits=Limits(max_masked=0.5)))\n"
         "except SftError as error:\n    message, code = str(error), error.exit_code\n"
@@ -218,7 +217,7 @@ def test_bad_records_stop_it_or_are_listed(request_, write_json):
     failed, too_many, skipped = answer
     assert "record 201" in failed[0] and failed[1:] == [2, []]
     assert "2 of 302 records" in too_many[0] and "--max_rejected" in too_many[0]
-    assert too_many[1:] == [2, ["out.mindrecord.audit.json", "out.mindrecord.rejected.jsonl"]]
+    assert too_many[1:] == [2, ["out.mindrecord.rejected.jsonl"]]
     assert (skipped["rows"], skipped["rejected"]) == (300, 2)
     rejected = request_.output_file.with_name("out.mindrecord.rejected.jsonl").read_text(encoding="utf-8")
     assert [json.loads(line)["number"] for line in rejected.splitlines()] == [201, 302]
