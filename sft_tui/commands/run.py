@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import shlex
+import shutil
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +18,8 @@ from sft_tui.jobs import client
 from sft_tui.jobs.completion import current_steps
 from sft_tui.jobs.true_state import read_state
 from sft_tui.launch.documented import documented_command
-from sft_tui.paths import jobs_dir
+from sft_tui.launch.scripts import LAUNCH_FOLDER, ScriptNode, build_scripts
+from sft_tui.paths import PACKAGE_DIR, jobs_dir
 from sft_tui.preflight import examine
 from sft_tui.store.atomic import write_atomic
 
@@ -43,7 +44,7 @@ def show_plan(arguments: argparse.Namespace) -> int:
     if plan is None:
         return exit_code(problems)
     if arguments.script:
-        return _write_script(plan, Path(arguments.script))
+        return _write_scripts(plan, Path(arguments.script))
     current = current_steps(plan)
     for number, step in enumerate(plan.steps, 1):
         say(f"{number}. {step.id}: {step.title}{'  (done before, will be skipped)' if step.id in current else ''}")
@@ -54,37 +55,21 @@ def show_plan(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _write_script(plan: Plan, folder: Path) -> int:
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = [
-        "#!/usr/bin/env bash",
-        f"# The steps of profile {plan.profile}. They call sft-tui for the conversions.",
-        "# A job also proves that each step left what it should; this script goes by exit codes alone.",
-        "set -euo pipefail",
-        "",
-    ]
+def _write_scripts(plan: Plan, folder: Path) -> int:
+    nodes = (ScriptNode(plan.step("train").workers),)
+    scripts = build_scripts(plan, str(PACKAGE_DIR), nodes, "127.0.0.1")
+    launch = folder / LAUNCH_FOLDER
+    launch.mkdir(parents=True, exist_ok=True)
     for file in plan.files:
-        copy = folder / Path(file.path).name
-        write_atomic(copy, file.text)
-        lines += [
-            f"mkdir -p {shlex.quote(str(Path(file.path).parent))}",
-            f"cp {shlex.quote(str(copy.resolve()))} {shlex.quote(file.path)}",
-        ]
-    for step in plan.steps:
-        if step.not_needed:
-            lines += ["", f"# {step.title}: not needed, {step.not_needed}"]
-            continue
-        lines += [
-            "",
-            f"# {step.title}",
-            f"mkdir -p {shlex.quote(step.cwd)}",
-            *([f"rm -f {shlex.quote(step.graceful_exit)}"] if step.graceful_exit else []),
-            f"(cd {shlex.quote(step.cwd)} && {step.command})",
-        ]
-    script = folder / "node_0.sh"
-    write_atomic(script, "\n".join(lines) + "\n")
-    script.chmod(0o700)
-    say(f"{script}")
+        write_atomic(folder / Path(file.path).name, file.text)
+    shutil.copy(PACKAGE_DIR / "launch" / "runner.py", launch / "runner.py")
+    shutil.copytree(
+        PACKAGE_DIR / "launch" / "cpu", launch / "cpu", ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True
+    )
+    for name, text in scripts.items():
+        write_atomic(folder / name, text)
+        (folder / name).chmod(0o700)
+    say(f"{folder / 'run_all.sh'} runs everything; {len(nodes)} node(s), prepare.sh once before them; or slurm.sbatch")
     return 0
 
 

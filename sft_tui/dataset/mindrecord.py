@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Rows handed over in one write: one by one costs three times as much, more than 64 gains nothing.
 _BATCH = 128
-_LEAST_PAGE, _LARGEST_PAGE, _MOST_PAGES, _ROWS_OF_A_PAGE = 2**18, 2**27, 50_000, 4
+_LEAST_PAGE, _LARGEST_PAGE, _MOST_PAGES, _ROWS_OF_A_PAGE = 2**18, 2**27, 60_000, 4
 _COLUMN: Dict[str, object] = {"type": "int32", "shape": [-1]}
 
 
@@ -42,7 +42,7 @@ def choose_page_size(rows: float, row_bytes: int) -> int:
     """Bytes of a page for so many rows, a power of two: small pages, but not too many, and some rows in each.
 
     When MindSpore 2.7 builds the index it holds all rows of a page in memory, 1.3 KB each, and a page of its own 32 MB
-    has millions; the header, 16 MB, has about 180 bytes for each page.
+    has millions; the header, 16 MB, has about 200 bytes for each page.
     """
     wanted = max(_LEAST_PAGE, _ROWS_OF_A_PAGE * row_bytes, rows * row_bytes / _MOST_PAGES)
     return min(_LARGEST_PAGE, 1 << math.ceil(math.log2(wanted)))

@@ -16,7 +16,7 @@ from sft_tui.dataset.mindrecord import RowWriter, choose_page_size, import_mindr
 from sft_tui.dataset.pipeline import EncodedBatch, Encoding, Pipeline
 from sft_tui.dataset.publish import output_names, partial_folder, publish, stamp_outputs
 from sft_tui.dataset.rejects import Rejects
-from sft_tui.dataset.request import Request, check_request, check_space, check_tokenizer
+from sft_tui.dataset.request import Request, check_request, check_space, check_tokenizer, count_row_bytes
 from sft_tui.dataset.tokenizer import Tokenizer, load_tokenizer
 from sft_tui.dataset.wiki import encode_wiki
 from sft_tui.errors import InvalidInputError
@@ -121,10 +121,11 @@ class _Part:
         self._request = request
         self._writer: Optional[RowWriter] = None
 
-    def open(self, rows: float) -> None:
-        """Get ready for about so many rows."""
-        request, name = self._request, self.folder / self.output.name
-        page = choose_page_size(rows, self.tally.row_length * len(self._columns) * 4)
+    def open(self, rows: float, vocab_size: int) -> None:
+        """See that there is room for about so many rows, and get ready for them."""
+        request, name, length = self._request, self.folder / self.output.name, self.tally.row_length
+        check_space(self.output, rows, length, vocab_size, request.file_partition)
+        page = choose_page_size(rows / request.file_partition, count_row_bytes(length, vocab_size))
         self._writer = RowWriter(name, request.file_partition, self._columns, request.dataset_type, page)
 
     @property
@@ -213,12 +214,8 @@ class _Run:
             flush()
 
     def _open(self, rows: float) -> None:
-        """See that there is room for about so many rows, and open the files."""
-        request = self._request
         for part in self._parts:
-            length = part.tally.row_length
-            check_space(part.output, rows, length, self._tokenizer.vocab_size, request.file_partition)
-            part.open(rows)
+            part.open(rows, self._tokenizer.vocab_size)
 
     def _tell(self, done: int, total: Optional[int] = None) -> None:
         tallies = [part.tally for part in self._parts]

@@ -125,11 +125,14 @@ def check_tokenizer(request: Request, tokenizer: Tokenizer) -> None:
         check_template(request.template, tokenizer)
 
 
+def count_row_bytes(row_length: int, vocab_size: int) -> int:
+    """Bytes of ids and labels of a row: MindRecord stores its integers in the smallest width that holds them all."""
+    return row_length * 2 * (2 if vocab_size <= 2**15 else 4)
+
+
 def check_space(output_file: Path, rows: float, row_length: int, vocab_size: int, file_partition: int) -> None:
     """Raise EnvironmentNotFitError when a new MindRecord of so many rows will not fit on the disk beside the old."""
-    # MindRecord stores a row's integers in the smallest width that holds them all; there are ids and labels.
-    width = 2 if vocab_size <= 2**15 else 4
-    needed = int(rows * row_length * 2 * width * 1.1) + _FILE_BYTES * file_partition
+    needed = int(rows * count_row_bytes(row_length, vocab_size) * 1.1) + _FILE_BYTES * file_partition
     free = shutil.disk_usage(output_file.parent).free
     if free < needed:
         raise EnvironmentNotFitError(

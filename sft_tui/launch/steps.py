@@ -255,13 +255,19 @@ class _PlanBuilder:
         # the records of what is done lie in the working directory: here one set for each run
         return step.model_copy(
             update={
-                "env": {"LOG_MF_PATH": self.paths.log_dir(step_id)},
+                "env": {"LOG_MF_PATH": self.paths.log_dir(step_id), **self._plog(step_id)},
                 "search_paths": search_paths,
                 "training_log": training_log,
                 "devices": needed_devices(self.profile, mode, self.facts.visible_npus),
                 "cwd": self.paths.run_dir,
             }
         )
+
+    def _plog(self, step_id: str) -> dict[str, str]:
+        """CANN's own logs go to ~/ascend/log otherwise, those of all jobs together."""
+        if self.profile.environment.device_target == "CPU":
+            return {}
+        return {"ASCEND_PROCESS_LOG_PATH": f"{self.paths.run_dir}/plog/{step_id}"}
 
     def _unless_no_evaluation(self, step: Step) -> Step:
         return step.model_copy(update={"not_needed": self._no_evaluation}) if self._no_evaluation else step

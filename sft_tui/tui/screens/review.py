@@ -6,6 +6,7 @@ from textual.app import ComposeResult
 from textual.content import Content
 
 from sft_tui.core.terminal_text import neutralise
+from sft_tui.launch.documented import documented_command
 from sft_tui.tui.screens.base import WizardScreen
 from sft_tui.tui.session import WIZARD_STEPS, Session
 from sft_tui.tui.widgets.text_block import TextBlock
@@ -70,6 +71,9 @@ def _plan(session: Session) -> list[Content]:
         )
         if not step.not_needed:
             lines.append(Content(f"   {neutralise(step.command)}"))
+            documented = documented_command(step)
+            if documented:
+                lines.append(Content.styled(f"   as documented: {neutralise(documented)}", "dim"))
     return lines
 
 

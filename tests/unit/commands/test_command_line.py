@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sft_tui.cli import build_parser, run_command
+from sft_tui.paths import PACKAGE_DIR
 
 
 def test_no_command_without_a_terminal_says_what_to_do(sft):
@@ -178,7 +179,11 @@ def test_a_plan_as_a_script_is_what_the_plan_says(sft, make_llama, alpaca, fake_
     }
     sft("profile", "new", "p", *(f"--set={name}={value}" for name, value in settings.items()))
     assert sft("plan", "p", "--script", tmp_path / "scripts").returncode == 0
-    script = (tmp_path / "scripts" / "node_0.sh").read_text()
-    subprocess.run(["bash", "-n", tmp_path / "scripts" / "node_0.sh"], check=True)
+    scripts = sorted((tmp_path / "scripts").glob("*.s*"))
+    assert [path.name for path in scripts] == ["node_0.sh", "prepare.sh", "run_all.sh", "slurm.sbatch"]
+    text = "".join(path.read_text() for path in scripts)
     for step in json.loads(sft("plan", "p", "--json").stdout)["plan"]["steps"]:
-        assert shlex.join(step["argv"]) in script
+        words = shlex.join(step["argv"]).replace(f"{PACKAGE_DIR}/launch/", '"$here"/launch/')
+        assert words in text
+    assert (tmp_path / "scripts" / "launch" / "runner.py").is_file()
+    assert (tmp_path / "scripts" / "train.yaml").is_file()
