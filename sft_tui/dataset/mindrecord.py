@@ -39,12 +39,14 @@ def import_mindrecord() -> Any:  # noqa: ANN401 - MindSpore has no types
 
 
 def choose_page_size(rows: float, row_bytes: int) -> int:
-    """Bytes of a page for so many rows, a power of two: small pages, but not too many, and some rows in each.
+    """Bytes of a page for so many rows, a power of two, with room for some rows in each.
 
-    When MindSpore 2.7 builds the index it holds all rows of a page in memory, 1.3 KB each, and a page of its own 32 MB
-    has millions; the header, 16 MB, has about 200 bytes for each page.
+    When MindSpore 2.7 builds the index it needs 1.3 KB for each row of a page (13 bytes each, beside the page that has
+    its numbers) and 5 KB for each page: least of all with pages of the square root of 50 times all bytes. The header,
+    16 MB, has 200 bytes for each page.
     """
-    wanted = max(_LEAST_PAGE, _ROWS_OF_A_PAGE * row_bytes, rows * row_bytes / _MOST_PAGES)
+    total = rows * row_bytes
+    wanted = max(_LEAST_PAGE, _ROWS_OF_A_PAGE * row_bytes, math.sqrt(50 * total), total / _MOST_PAGES)
     return min(_LARGEST_PAGE, 1 << math.ceil(math.log2(wanted)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sft_tui.stack.compatibility import KNOWN
+from sft_tui.stack.verdict import judge
 from sft_tui.tui.screens.form import FormScreen
 from sft_tui.tui.session import Session
 
@@ -26,5 +27,12 @@ class EnvironmentScreen(FormScreen):
             ("CANN", facts.cann),
             ("Ascend driver", facts.driver),
         )
-        lines = [f"{name:18} {value or 'not found'}" for name, value in rows]
+        verdicts = {verdict.thing: verdict for verdict in judge(facts)}
+        lines = []
+        for name, value in rows:
+            lines.append(
+                f"{name:18} {value or 'not found'}" + (f"  [{verdicts[name].word}]" if name in verdicts else "")
+            )
+            if name in verdicts and verdicts[name].reason:
+                lines.append(f"{'':18} because {verdicts[name].reason}")
         return ["Found", *lines, f"Pairs that fit: MindFormers {KNOWN}"]

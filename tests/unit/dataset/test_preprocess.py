@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from sft_tui.dataset.limits import Limits
+from sft_tui.dataset.mindrecord import choose_page_size
 from sft_tui.dataset.preprocess import preprocess
 from sft_tui.dataset.request import Request, check_space
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
@@ -300,3 +301,11 @@ def test_stopped_half_way_nothing_is_left(request_, write_json, model_file):
     while any(child.is_running() for child in below) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(child.is_running() for child in below)
+
+
+@pytest.mark.parametrize(
+    ("rows", "row_bytes", "page"),
+    [(0, 100, 2**18), (30, 1000, 2**18), (500_000, 16_388, 2**20), (10, 524_292, 2**22), (10**9, 10**6, 2**27)],
+)
+def test_pages_are_small_but_hold_a_row(rows, row_bytes, page):
+    assert choose_page_size(rows, row_bytes) == page
