@@ -59,3 +59,5 @@ class Facts:
     eval_records: int  # held-out records, from a file or cut from the training file
     route: Route = "checkpoint"
     visible_npus: tuple[int, ...] = ()  # those this process may use, in its own order; empty: all
+    base_yaml: str = ""  # text of the YAML that training starts from; empty: one is built
+    device_memory_gb: float = 0.0  # HBM of one NPU, in 2**30 bytes; 0: not known
