@@ -18,6 +18,7 @@ from sft_tui.checks import (
     check_work_dir,
     read_columns,
 )
+from sft_tui.checks_parallel import check_made, check_parallel, read_base
 from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.plan import Plan
 from sft_tui.core.problem import Problem
@@ -26,9 +27,12 @@ from sft_tui.dataset.audit_report import AuditReport
 from sft_tui.dataset.manifest import load_audit
 from sft_tui.dataset.records import AlpacaReport, inspect_alpaca
 from sft_tui.launch.steps import build_plan, work_paths
+from sft_tui.monitor.npu_smi import sample_npus
 from sft_tui.paths import PACKAGE_DIR, command_under, own_command, visible_npus
 from sft_tui.stack.compatibility import find_route
 from sft_tui.stack.probe import probe_environment
+
+NPU_SMI_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ def examine(profile: Profile) -> Findings:
     train = _inspect_data(profile.dataset.train_path, "dataset.train_path", columns)
     evaluation = _inspect_data(profile.dataset.eval_path, "dataset.eval_path", columns)
     tokenizer = find_tokenizer(profile)
+    base_yaml, base_problems = read_base(profile)
     # without a model folder a missing tokenizer in it is no news
     known = tokenizer if profile.model.tokenizer_model or checkpoint.files else None
     vocab, tokenizer_problems = check_tokenizer(known, checkpoint) if known else (0, [])
@@ -73,7 +78,8 @@ def examine(profile: Profile) -> Findings:
         *column_problems,
         *_data_problems(profile, train),
         *_data_problems(profile, evaluation),
-        *check_work_dir(profile, checkpoint, train),
+        *base_problems,
+        *check_work_dir(profile, checkpoint, train, base_yaml),
         *check_nodes(profile, environment),
     ]
     fits_model = checkpoint.config and profile.dataset.seq_length <= checkpoint.config.max_position_embeddings
@@ -96,8 +102,11 @@ def examine(profile: Profile) -> Findings:
         eval_records=eval_records,
         route=find_route(profile.model.family, environment.mindformers_version),
         visible_npus=visible_npus(),
+        base_yaml=base_yaml,
+        device_memory_gb=_device_memory_gb(environment.npu_smi) if profile.environment.device_target != "CPU" else 0.0,
     )
-    problems += check_training(profile, facts)
+    problems += [*check_training(profile, facts), *check_parallel(profile, facts)]
+    problems += check_made(profile, checkpoint.parameters, facts)
     plan = None if any(p.severity == "error" for p in problems) else build_plan(profile, facts)
     audit = load_audit(Path(work_paths(profile).mindrecord("train")))
     return replace(findings, problems=tuple(problems), facts=facts, plan=plan, audit=audit)
@@ -133,6 +142,15 @@ def _inspect_data(path: str, field: str, columns: dict[str, str]) -> Optional[Al
     except (OSError, ValueError):
         return inspect_alpaca(Path(path), field)
     return _inspect_unchanged(path, field, tuple(columns.items()), status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1)
+def _device_memory_gb(npu_smi: str) -> float:
+    """HBM of the smallest NPU in 2**30 bytes, 0 if it cannot be told; asked once, for a call may take seconds."""
+    if not npu_smi:
+        return 0.0
+    totals = [device.hbm_total_mb for device in sample_npus(NPU_SMI_SECONDS).devices if device.hbm_total_mb]
+    return min(totals) / 1024 if totals else 0.0
 
 
 @functools.lru_cache(maxsize=8)
