@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
+from typing import Optional
 
 from sft_tui.checkpoint.manifest import load_manifest as load_weights_manifest
 from sft_tui.core.facts import Facts
 from sft_tui.core.layout import Layout
 from sft_tui.core.memory_change import find_change
-from sft_tui.core.memory_estimate import GIB, estimate_memory
+from sft_tui.core.memory_estimate import GIB, Workload, estimate_memory
 from sft_tui.core.problem import Problem
 from sft_tui.core.profile import Profile
 from sft_tui.dataset.manifest import load_manifest as load_data_manifest
@@ -173,6 +174,14 @@ def _adapters(profile: Profile) -> list[Problem]:
         )
         return [Problem(field, message, hint)]
     return [] if matched else [Problem(field, f"{pattern!r} means no matrix of the model.", hint)]
+
+
+def find_workload(profile: Profile, facts: Facts) -> Optional[tuple[Workload, Optional[int]]]:
+    """What the training takes, and its memory pool in bytes (None on CPU); None for a pattern that is none."""
+    try:
+        return plan_workload(profile, facts)
+    except re.error:
+        return None
 
 
 def _memory(profile: Profile, facts: Facts) -> list[Problem]:

@@ -18,14 +18,16 @@ from sft_tui.checks import (
     check_work_dir,
     read_columns,
 )
-from sft_tui.checks_parallel import check_made, check_parallel, read_base
+from sft_tui.checks_parallel import check_made, check_parallel, find_workload, read_base
 from sft_tui.core.facts import EnvironmentFacts, Facts
+from sft_tui.core.memory_estimate import Workload
 from sft_tui.core.plan import Plan
 from sft_tui.core.problem import Problem
 from sft_tui.core.profile import Profile, missing_fields
 from sft_tui.dataset.audit_report import AuditReport
 from sft_tui.dataset.manifest import load_audit
 from sft_tui.dataset.records import AlpacaReport, inspect_alpaca
+from sft_tui.launch.base_yaml import list_base_configs
 from sft_tui.launch.steps import build_plan, work_paths
 from sft_tui.monitor.npu_smi import sample_npus
 from sft_tui.paths import PACKAGE_DIR, command_under, own_command, visible_npus
@@ -49,6 +51,8 @@ class Findings:
     plan: Optional[Plan] = None
     sample: Optional[AuditReport] = None  # of the first records, as they would be encoded
     audit: Optional[AuditReport] = None  # of the last MindRecord for training that this profile made
+    workload: Optional[tuple[Workload, Optional[int]]] = None  # what training takes, and its memory pool in bytes
+    base_configs: tuple[Path, ...] = ()  # YAML files of the MindFormers source that training could start from
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -106,10 +110,19 @@ def examine(profile: Profile) -> Findings:
         device_memory_gb=_device_memory_gb(environment.npu_smi) if profile.environment.device_target != "CPU" else 0.0,
     )
     problems += [*check_training(profile, facts), *check_parallel(profile, facts)]
-    problems += check_made(profile, checkpoint.parameters, facts)
+    if not any(p.severity == "error" for p in problems):
+        problems += check_made(profile, checkpoint.parameters, facts)
     plan = None if any(p.severity == "error" for p in problems) else build_plan(profile, facts)
-    audit = load_audit(Path(work_paths(profile).mindrecord("train")))
-    return replace(findings, problems=tuple(problems), facts=facts, plan=plan, audit=audit)
+    home = profile.environment.mindformers_home
+    return replace(
+        findings,
+        problems=tuple(problems),
+        facts=facts,
+        plan=plan,
+        audit=load_audit(Path(work_paths(profile).mindrecord("train"))),
+        workload=find_workload(profile, facts),
+        base_configs=tuple(list_base_configs(Path(home), profile.model.family)) if home else (),
+    )
 
 
 def _data_problems(profile: Profile, report: Optional[AlpacaReport]) -> tuple[Problem, ...]:

@@ -47,6 +47,10 @@ def show_plan(arguments: argparse.Namespace) -> int:
     for number, step in enumerate(plan.steps, 1):
         say(f"{number}. {step.id}: {step.title}{'  (done before, will be skipped)' if step.id in current else ''}")
         say(f"   not needed: {step.not_needed}" if step.not_needed else f"   {step.command}")
+    for file in plan.files:
+        if file.changes:
+            say("")
+            say(file.changes)
     return 0
 
 

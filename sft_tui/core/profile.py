@@ -117,6 +117,12 @@ class Training(_Section):
     """What msrun and MindFormers are told."""
 
     run_name: Name = Field("run1", title="Run name", description="Folder below runs/ for this run's output.")
+    base_yaml: Text = Field(
+        "", title="Base YAML", description="A finetune_*.yaml of MindFormers to start from. Empty: one is built."
+    )
+    method: Literal["full", "lora"] = Field(
+        "full", title="Method", description="full: all parameters. lora: small adapters beside frozen weights."
+    )
     epochs: int = Field(1, ge=1, le=10_000, title="Epochs", description="Passes over the training data.")
     batch_size: int = Field(
         1, ge=1, le=65_536, title="Batch size", description="Samples at a time: of a data parallel rank, a micro batch."
@@ -141,9 +147,6 @@ class Training(_Section):
     evaluate: bool = Field(
         True, title="Evaluate", description="Measure perplexity on held-out data before and after training."
     )
-    method: Literal["full", "lora"] = Field(
-        "full", title="Method", description="full: all parameters. lora: small adapters beside frozen weights."
-    )
     lora_rank: int = Field(8, ge=1, le=4096, title="LoRA rank", description="Inner size of the adapters.")
     lora_alpha: int = Field(16, ge=1, le=65_536, title="LoRA alpha", description="Adapters count alpha / rank times.")
     lora_dropout: float = Field(0.05, ge=0, lt=1, title="LoRA dropout", description="Share of adapter inputs left out.")
@@ -151,9 +154,6 @@ class Training(_Section):
         ".*wq|.*wk|.*wv|.*wo",
         title="LoRA targets",
         description="Pattern of matrices: wq wk wv wo of attention, w1 w2 w3 of the feed-forward.",
-    )
-    base_yaml: Text = Field(
-        "", title="Base YAML", description="A finetune_*.yaml of MindFormers to start from. Empty: one is built."
     )
     model_parallel: int = Field(
         0,
