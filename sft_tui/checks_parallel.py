@@ -40,6 +40,10 @@ def read_base(profile: Profile) -> tuple[str, list[Problem]]:
         return "", [Problem(field, f"{path} cannot be used. {error.message}", _known_bases(profile))]
     except (ValueError, RecursionError):
         return "", [Problem(field, f"{path} cannot be used: it is no text, or no YAML.", _known_bases(profile))]
+    home = profile.environment.mindformers_home
+    if home and Path(home).resolve() not in path.resolve().parents:
+        message = f"{path} is not of {home}: it may name what this version of MindFormers does not have."
+        return text, [Problem(field, message, _known_bases(profile), "warning")]
     return text, []
 
 
