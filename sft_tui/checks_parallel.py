@@ -58,16 +58,23 @@ def _known_bases(profile: Profile) -> str:
 def check_parallel(profile: Profile, facts: Facts) -> list[Problem]:
     """Everything about the layout, the steps, the adapters and the memory of the training."""
     layout = training_layout(profile, facts)
-    problems = _cpu_limits(profile) if profile.environment.device_target == "CPU" else _layout(profile, facts, layout)
+    problems = (
+        _cpu_limits(profile, facts) if profile.environment.device_target == "CPU" else _layout(profile, facts, layout)
+    )
     problems += _steps(profile, facts) + _adapters(profile)
     if not any(p.severity == "error" for p in problems):
         problems += _memory(profile, facts)
     return problems
 
 
-def _cpu_limits(profile: Profile) -> list[Problem]:
-    """On CPU MindFormers has data parallelism alone."""
-    training, problems = profile.training, []
+def _cpu_limits(profile: Profile, facts: Facts) -> list[Problem]:
+    """On CPU MindFormers has data parallelism alone, or not even that."""
+    training, traits, problems = profile.training, facts.environment.traits, []
+    if traits is not None and not traits.cpu_workers and profile.nodes.worker_num > 1:
+        message = (
+            f"MindFormers {traits.mindformers} trains with one worker on CPU: the operator Barrier is missing there."
+        )
+        problems.append(Problem("nodes.worker_num", message, "Use 1 worker, or MindFormers 1.7.", exit_code=4))
     for name in ("model_parallel", "pipeline_stage", "gradient_accumulation_steps"):
         if (size := getattr(training, name)) > 1:
             message = f"{name} {size} needs NPUs: on CPU MindFormers trains data parallel alone."

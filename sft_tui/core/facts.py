@@ -19,6 +19,7 @@ class StackTraits:
     optimizer: str
     betas_as_list: bool
     cpu: bool  # trains on CPU
+    cpu_workers: bool = True  # and there with several workers
     graceful_exit: bool = False  # saves a checkpoint and ends when it is asked to (`use_graceful_exit`)
 
 

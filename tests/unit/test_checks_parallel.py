@@ -111,6 +111,22 @@ def test_on_cpu_there_is_data_parallelism_alone():
     }
 
 
+def test_versions_without_barrier_train_on_cpu_with_one_worker():
+    environment = EnvironmentFacts(python="/p", mindformers_version="1.9.0", traits=find_traits("1.9.0"))
+    assert found(profile_of("CPU", 2), facts_of(environment=environment))["nodes.worker_num"].exit_code == 4
+    assert found(profile_of("CPU", 1), facts_of(environment=environment)) == {}
+
+
+def test_a_base_of_another_tree_is_warned_of(tmp_path):
+    path = tmp_path / "finetune_x.yaml"
+    path.write_text("model: {}\n")
+    profile = profile_of(base_yaml=str(path))
+    for home, severities in ((tmp_path, []), (tmp_path / "other", ["warning"])):
+        environment = profile.environment.model_copy(update={"mindformers_home": str(home)})
+        text, problems = read_base(profile.model_copy(update={"environment": environment}))
+        assert text and [p.severity for p in problems] == severities
+
+
 def test_several_npus_need_enough_held_out_records():
     problems = found(profile_of(pipeline_stage=2), facts_of(eval_records=7))
     assert "7 held-out records do not fill one batch of 8" in problems["dataset.eval_fraction"].message
