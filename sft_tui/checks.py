@@ -12,6 +12,7 @@ from typing import Optional
 
 from sft_tui.checkpoint.inspect import CheckpointReport
 from sft_tui.core.facts import EnvironmentFacts, Facts
+from sft_tui.core.layout import build_layout
 from sft_tui.core.problem import Problem
 from sft_tui.core.profile import PATH_FIELDS, Profile
 from sft_tui.dataset.audit_report import COVERED, AuditReport
@@ -22,14 +23,14 @@ from sft_tui.dataset.templates import check_template
 from sft_tui.dataset.tokenizer import inspect_tokenizer, load_tokenizer
 from sft_tui.errors import SftError
 from sft_tui.jobs.true_state import is_supervised
+from sft_tui.launch.base_yaml import parse_base
+from sft_tui.launch.config_sections import KEPT_CHECKPOINTS
 from sft_tui.launch.steps import needed_devices, work_paths
-from sft_tui.launch.training_config import training_steps
 from sft_tui.paths import jobs_dir, visible_npus
 from sft_tui.stack.compatibility import KNOWN, fits
 from sft_tui.store.job_store import list_jobs
 
 NEEDED_IN_TRAINING = ("sentencepiece", "fschat", "numpy")
-CHECKPOINTS_KEPT = 3
 
 
 def check_paths(profile: Profile) -> list[Problem]:
@@ -144,7 +145,9 @@ def _job_with_port(profile: Profile) -> str:
     return ""
 
 
-def check_work_dir(profile: Profile, checkpoint: CheckpointReport, train: Optional[AlpacaReport]) -> list[Problem]:
+def check_work_dir(
+    profile: Profile, checkpoint: CheckpointReport, train: Optional[AlpacaReport], base_yaml: str = ""
+) -> list[Problem]:
     """The working folder can be written and its disk has room for what the job leaves."""
     field, folder = "environment.work_dir", Path(profile.environment.work_dir)
     if not folder.is_absolute():
@@ -166,7 +169,7 @@ def check_work_dir(profile: Profile, checkpoint: CheckpointReport, train: Option
         ]
     if checkpoint.config is None or train is None:
         return []
-    needed = needed_bytes(profile, checkpoint, train)
+    needed = needed_bytes(profile, checkpoint, train, base_yaml)
     free = shutil.disk_usage(there).free
     if free < needed:
         message = f"The disk of {there} has {free / 1e9:.1f} GB free; the job needs about {needed / 1e9:.1f} GB."
@@ -174,18 +177,21 @@ def check_work_dir(profile: Profile, checkpoint: CheckpointReport, train: Option
     return []
 
 
-def needed_bytes(profile: Profile, checkpoint: CheckpointReport, train: AlpacaReport) -> int:
+def needed_bytes(profile: Profile, checkpoint: CheckpointReport, train: AlpacaReport, base_yaml: str = "") -> int:
     """What the job will still put on disk: weights, MindRecord, and the checkpoints that are kept.
 
-    A training checkpoint holds the weights and two moments of AdamW in float32; MindFormers keeps the newest three,
-    each with a copy of the weights alone. On CPU every worker keeps the whole, on NPUs a slice.
+    A training checkpoint holds the weights and two moments of AdamW (of what is trained) in float32; MindFormers keeps
+    the newest ones, each with a copy of the weights alone. Every rank saves what it has: on CPU the whole; on NPUs its
+    slice, which all data parallel ranks have alike where the optimizer is not shared out. Frozen weights never are.
     """
     paths = work_paths(profile)
     weights = 0 if Path(paths.ckpt).is_file() else checkpoint.output_bytes(profile.weights.dtype)
     data = 0 if Path(paths.mindrecord("train")).is_file() else train.count * (profile.dataset.seq_length + 1) * 8
-    copies = profile.nodes.worker_num if profile.environment.device_target == "CPU" else 1
-    kept = CHECKPOINTS_KEPT * copies * checkpoint.parameters * 4 * 4
-    return weights + data + kept
+    layout, lora = build_layout(profile, parse_base(base_yaml)), profile.training.method == "lora"
+    whole = layout.data_parallel if lora or not layout.parallel_optimizer else 1
+    # adapters and their moments are less than a hundredth
+    numbers = 2 if lora else 4
+    return weights + data + KEPT_CHECKPOINTS * whole * numbers * 4 * checkpoint.parameters
 
 
 def read_columns(profile: Profile) -> tuple[dict[str, str], list[Problem]]:
@@ -237,7 +243,7 @@ def _lost_samples(sample: AuditReport, max_masked: float, warn_cut: float) -> li
 
 
 def check_training(profile: Profile, facts: Facts) -> list[Problem]:
-    """Sequence length and steps against the model and the data."""
+    """Sequence length against the model, and what is held out."""
     problems = []
     longest = facts.model.max_position_embeddings
     if profile.dataset.seq_length > longest:
@@ -246,10 +252,6 @@ def check_training(profile: Profile, facts: Facts) -> list[Problem]:
     if facts.model.rope_scaling:
         message = f"config.json has rope_scaling {facts.model.rope_scaling}, which the YAML does not carry over yet."
         problems.append(Problem("model.hf_dir", message, "Use a model without it, Llama 2 for example."))
-    if facts.train_records and training_steps(profile, facts) == 0:
-        batch = profile.training.batch_size * profile.nodes.worker_num
-        message = f"{facts.train_records} records do not fill one batch of {batch} (batch size x workers)."
-        problems.append(Problem("training.batch_size", message, "Use a smaller batch or more data."))
     if profile.dataset.eval_path and profile.dataset.eval_path == profile.dataset.train_path:
         message = "This is the file that is trained on: it cannot tell what the model has learned."
         problems.append(Problem("dataset.eval_path", message, "Name another file, or leave it empty.", "warning"))

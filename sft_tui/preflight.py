@@ -18,17 +18,23 @@ from sft_tui.checks import (
     check_work_dir,
     read_columns,
 )
+from sft_tui.checks_parallel import check_made, check_parallel, find_workload, read_base
 from sft_tui.core.facts import EnvironmentFacts, Facts
+from sft_tui.core.memory_estimate import Workload
 from sft_tui.core.plan import Plan
 from sft_tui.core.problem import Problem
 from sft_tui.core.profile import Profile, missing_fields
 from sft_tui.dataset.audit_report import AuditReport
 from sft_tui.dataset.manifest import load_audit
 from sft_tui.dataset.records import AlpacaReport, inspect_alpaca
+from sft_tui.launch.base_yaml import list_base_configs
 from sft_tui.launch.steps import build_plan, work_paths
+from sft_tui.monitor.npu_smi import sample_npus
 from sft_tui.paths import PACKAGE_DIR, command_under, own_command, visible_npus
 from sft_tui.stack.compatibility import find_route
 from sft_tui.stack.probe import probe_environment
+
+NPU_SMI_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,8 @@ class Findings:
     plan: Optional[Plan] = None
     sample: Optional[AuditReport] = None  # of the first records, as they would be encoded
     audit: Optional[AuditReport] = None  # of the last MindRecord for training that this profile made
+    workload: Optional[tuple[Workload, Optional[int]]] = None  # what training takes, and its memory pool in bytes
+    base_configs: tuple[Path, ...] = ()  # YAML files of the MindFormers source that training could start from
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -61,6 +69,7 @@ def examine(profile: Profile) -> Findings:
     train = _inspect_data(profile.dataset.train_path, "dataset.train_path", columns)
     evaluation = _inspect_data(profile.dataset.eval_path, "dataset.eval_path", columns)
     tokenizer = find_tokenizer(profile)
+    base_yaml, base_problems = read_base(profile)
     # without a model folder a missing tokenizer in it is no news
     known = tokenizer if profile.model.tokenizer_model or checkpoint.files else None
     vocab, tokenizer_problems = check_tokenizer(known, checkpoint) if known else (0, [])
@@ -73,7 +82,8 @@ def examine(profile: Profile) -> Findings:
         *column_problems,
         *_data_problems(profile, train),
         *_data_problems(profile, evaluation),
-        *check_work_dir(profile, checkpoint, train),
+        *base_problems,
+        *check_work_dir(profile, checkpoint, train, base_yaml),
         *check_nodes(profile, environment),
     ]
     fits_model = checkpoint.config and profile.dataset.seq_length <= checkpoint.config.max_position_embeddings
@@ -96,11 +106,23 @@ def examine(profile: Profile) -> Findings:
         eval_records=eval_records,
         route=find_route(profile.model.family, environment.mindformers_version),
         visible_npus=visible_npus(),
+        base_yaml=base_yaml,
+        device_memory_gb=_device_memory_gb(environment.npu_smi) if profile.environment.device_target != "CPU" else 0.0,
     )
-    problems += check_training(profile, facts)
+    problems += [*check_training(profile, facts), *check_parallel(profile, facts)]
+    if not any(p.severity == "error" for p in problems):
+        problems += check_made(profile, checkpoint.parameters, facts)
     plan = None if any(p.severity == "error" for p in problems) else build_plan(profile, facts)
-    audit = load_audit(Path(work_paths(profile).mindrecord("train")))
-    return replace(findings, problems=tuple(problems), facts=facts, plan=plan, audit=audit)
+    home = profile.environment.mindformers_home
+    return replace(
+        findings,
+        problems=tuple(problems),
+        facts=facts,
+        plan=plan,
+        audit=load_audit(Path(work_paths(profile).mindrecord("train"))),
+        workload=find_workload(profile, facts),
+        base_configs=tuple(list_base_configs(Path(home), profile.model.family)) if home else (),
+    )
 
 
 def _data_problems(profile: Profile, report: Optional[AlpacaReport]) -> tuple[Problem, ...]:
@@ -133,6 +155,15 @@ def _inspect_data(path: str, field: str, columns: dict[str, str]) -> Optional[Al
     except (OSError, ValueError):
         return inspect_alpaca(Path(path), field)
     return _inspect_unchanged(path, field, tuple(columns.items()), status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1)
+def _device_memory_gb(npu_smi: str) -> float:
+    """HBM of the smallest NPU in 2**30 bytes, 0 if it cannot be told; asked once, for a call may take seconds."""
+    if not npu_smi:
+        return 0.0
+    totals = [device.hbm_total_mb for device in sample_npus(NPU_SMI_SECONDS).devices if device.hbm_total_mb]
+    return min(totals) / 1024 if totals else 0.0
 
 
 @functools.lru_cache(maxsize=8)

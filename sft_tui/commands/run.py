@@ -52,6 +52,10 @@ def show_plan(arguments: argparse.Namespace) -> int:
         documented = "" if step.not_needed else documented_command(step)
         if documented:
             say(f"   as documented, in MindFormers' source folder: {documented}")
+    for file in plan.files:
+        if file.changes:
+            say("")
+            say(file.changes)
     return 0
 
 

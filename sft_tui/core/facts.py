@@ -19,6 +19,7 @@ class StackTraits:
     optimizer: str
     betas_as_list: bool
     cpu: bool  # trains on CPU
+    cpu_workers: bool = True  # and there with several workers
     graceful_exit: bool = False  # saves a checkpoint and ends when it is asked to (`use_graceful_exit`)
 
 
@@ -59,3 +60,5 @@ class Facts:
     eval_records: int  # held-out records, from a file or cut from the training file
     route: Route = "checkpoint"
     visible_npus: tuple[int, ...] = ()  # those this process may use, in its own order; empty: all
+    base_yaml: str = ""  # text of the YAML that training starts from; empty: one is built
+    device_memory_gb: float = 0.0  # HBM of one NPU, in 2**30 bytes; 0: not known

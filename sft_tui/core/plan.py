@@ -26,10 +26,12 @@ class Output(_Data):
 
 
 class PlannedFile(_Data):
-    """A small text file that is written before the first step runs."""
+    """A small text file that is written before the first step runs; `changes` is a unified diff against `based_on`."""
 
     path: str
     text: str
+    based_on: str = ""
+    changes: str = ""
 
 
 class Step(_Data):

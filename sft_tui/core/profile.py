@@ -21,6 +21,7 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[^\x00
 Name = Annotated[str, StringConstraints(strip_whitespace=True, pattern=NAME_PATTERN)]
 DeviceTarget = Literal["CPU", "Ascend"]
 WeightDtype = Literal["fp32", "fp16", "bf16", "keep"]
+Switch = Literal["auto", "on", "off"]
 
 
 class _Section(BaseModel):
@@ -47,6 +48,9 @@ class Environment(_Section):
         "",
         title="Working folder",
         description="Converted weights, MindRecord files, logs and checkpoints are written below it.",
+    )
+    device_memory_gb: float = Field(
+        0.0, ge=0, le=4096, title="Device memory", description="GB of HBM of one NPU. 0: as npu-smi says, else 64."
     )
 
 
@@ -113,8 +117,16 @@ class Training(_Section):
     """What msrun and MindFormers are told."""
 
     run_name: Name = Field("run1", title="Run name", description="Folder below runs/ for this run's output.")
+    base_yaml: Text = Field(
+        "", title="Base YAML", description="A finetune_*.yaml of MindFormers to start from. Empty: one is built."
+    )
+    method: Literal["full", "lora"] = Field(
+        "full", title="Method", description="full: all parameters. lora: small adapters beside frozen weights."
+    )
     epochs: int = Field(1, ge=1, le=10_000, title="Epochs", description="Passes over the training data.")
-    batch_size: int = Field(1, ge=1, le=65_536, title="Batch size", description="Samples per worker and step.")
+    batch_size: int = Field(
+        1, ge=1, le=65_536, title="Batch size", description="Samples at a time: of a data parallel rank, a micro batch."
+    )
     learning_rate: float = Field(1e-5, gt=0, le=1, title="Learning rate", description="Peak of the cosine schedule.")
     warmup_ratio: float = Field(0.03, ge=0, lt=1, title="Warm-up ratio", description="Share of steps that warm up.")
     weight_decay: float = Field(0.0, ge=0, le=1, title="Weight decay", description="Of AdamW.")
@@ -134,6 +146,39 @@ class Training(_Section):
     seed: int = Field(0, ge=0, le=2**31 - 1, title="Seed", description="Shuffling and initialisation.")
     evaluate: bool = Field(
         True, title="Evaluate", description="Measure perplexity on held-out data before and after training."
+    )
+    lora_rank: int = Field(8, ge=1, le=4096, title="LoRA rank", description="Inner size of the adapters.")
+    lora_alpha: int = Field(16, ge=1, le=65_536, title="LoRA alpha", description="Adapters count alpha / rank times.")
+    lora_dropout: float = Field(0.05, ge=0, lt=1, title="LoRA dropout", description="Share of adapter inputs left out.")
+    lora_targets: Text = Field(
+        ".*wq|.*wk|.*wv|.*wo",
+        title="LoRA targets",
+        description="Pattern of matrices: wq wk wv wo of attention, w1 w2 w3 of the feed-forward.",
+    )
+    model_parallel: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        title="Model parallel",
+        description="Workers to a matrix. 0: as the base YAML, or 1.",
+    )
+    pipeline_stage: int = Field(
+        0, ge=0, le=1024, title="Pipeline stages", description="Groups of layers. 0: as the base YAML, or 1."
+    )
+    micro_batch_num: int = Field(
+        0, ge=0, le=65_536, title="Micro batches", description="Of a pipeline. 0: as the base YAML, or one a stage."
+    )
+    gradient_accumulation_steps: int = Field(
+        1, ge=1, le=65_536, title="Accumulation", description="Batches for one step, without a pipeline. NPUs only."
+    )
+    recompute: Switch = Field(
+        "auto", title="Recompute", description="Less memory, a third more time. auto: as the base YAML, or on (NPUs)."
+    )
+    parallel_optimizer: Switch = Field(
+        "auto", title="Optimizer shards", description="Shared out over ranks. auto: as the base YAML, or on (NPUs)."
+    )
+    sink_size: int = Field(
+        0, ge=0, le=1_000_000, title="Sink size", description="Steps the NPU runs at a time, unseen. 0: no sink mode."
     )
 
 
@@ -184,6 +229,7 @@ PATH_FIELDS: dict[str, Literal["file", "folder"]] = {
     "model.tokenizer_model": "file",
     "dataset.train_path": "file",
     "dataset.eval_path": "file",
+    "training.base_yaml": "file",
 }
 SECTIONS: tuple[str, ...] = ("environment", "model", "weights", "dataset", "training", "nodes")
 

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from sft_tui.core.facts import Facts
 from sft_tui.core.plan import Output, Plan, PlannedFile, Step
 from sft_tui.core.profile import Dataset, Profile
+from sft_tui.launch.base_yaml import compare
 from sft_tui.launch.msrun import build_msrun, worker_log
 from sft_tui.launch.training_config import RunMode, build_training_yaml, is_distributed, saves_on_request
 
@@ -219,8 +220,10 @@ class _PlanBuilder:
                 self.profile, self.facts, run_mode=mode, output_dir=self._output_dir(mode, step_id),
                 load_checkpoint=checkpoint, mindrecord=self.paths.mindrecord(part),
                 strategy_dir=strategy_dir, graceful_exit=self.paths.graceful_exit,
+                # before training there are no adapters to load
+                adapters=self.profile.training.method == "lora" and step_id != "evaluate-before",
             )  # fmt: skip
-            return PlannedFile(path=self.paths.config(step_id), text=text)
+            return self._planned(self.paths.config(step_id), text)
 
         train = yaml("train", "finetune", self.paths.ckpt, "train")
         if self._no_evaluation:
@@ -229,6 +232,11 @@ class _PlanBuilder:
         # what several NPUs trained lies in slices; beside them MindFormers notes how it sliced
         sliced = f"{self.paths.run_dir}/strategy" if is_distributed(self.profile, "eval") else ""
         return before, train, yaml("evaluate-after", "eval", self.paths.finetuned, "eval", sliced)
+
+    def _planned(self, path: str, text: str) -> PlannedFile:
+        base = self.profile.training.base_yaml if self.facts.base_yaml else ""
+        changes = compare(self.facts.base_yaml, text, base_name=base, name=path) if base else ""
+        return PlannedFile(path=path, text=text, based_on=base, changes=changes)
 
     def _output_dir(self, mode: RunMode, step_id: str) -> str:
         return self.paths.run_dir if mode == "finetune" else f"{self.paths.run_dir}/{step_id}"

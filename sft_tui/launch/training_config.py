@@ -1,34 +1,43 @@
-"""The MindFormers YAML of a run, built from the profile and the Hugging Face `config.json`.
-
-Key names are MindFormers' own (its `configs/llama2/finetune_llama2_7b.yaml` of 1.2 and the classes of 1.6 and 1.7).
-"""
+"""The MindFormers YAML of a run: a base YAML with the profile's changes, or one built from `config.json`."""
 
 from __future__ import annotations
 
 import math
-from copy import deepcopy
 from typing import Any, Literal
 
 import yaml
 
 from sft_tui.core.estimate import Schedule, build_schedule
-from sft_tui.core.facts import Facts, StackTraits
-from sft_tui.core.model_config import ModelConfig
+from sft_tui.core.facts import Facts
+from sft_tui.core.layout import Layout, build_layout
 from sft_tui.core.profile import Profile
+from sft_tui.launch import config_sections as sections
+from sft_tui.launch.base_yaml import merge_into_base, parse_base
+from sft_tui.launch.overlay import choose_changes
 
 RunMode = Literal["finetune", "eval"]
-CHECKPOINT_PREFIX = "sft"
-CPU_TRAIN_CELL = "train_one_step.CpuTrainOneStepCell"
+USUAL_MEMORY_GB = 64  # of the devices that MindFormers' own files are written for
+
+
+def training_layout(profile: Profile, facts: Facts) -> Layout:
+    """How the workers share the training."""
+    return build_layout(profile, parse_base(facts.base_yaml))
 
 
 def training_schedule(profile: Profile, facts: Facts) -> Schedule:
-    """What the run does with the records: every worker is a rank of its own, incomplete batches are dropped."""
-    training = profile.training
+    """What the run does with the records; incomplete batches are dropped.
+
+    On CPU every worker reads a part of its own. On NPUs (full_batch) all read all rows, and share out each batch.
+    """
+    training, layout = profile.training, training_layout(profile, facts)
+    cpu = profile.environment.device_target == "CPU"
     return build_schedule(
         facts.train_records,
-        batch_size=training.batch_size,
-        data_parallel=profile.nodes.worker_num,
+        batch_size=training.batch_size * (1 if cpu else layout.data_parallel),
+        data_parallel=layout.data_parallel if cpu else 1,
         epochs=training.epochs,
+        accumulation=layout.rows_factor,
+        sink_size=training.sink_size if sections.sinks(profile) else 0,
     )
 
 
@@ -55,6 +64,11 @@ def saves_on_request(facts: Facts) -> bool:
     return traits is not None and traits.graceful_exit
 
 
+def device_memory_gb(profile: Profile, facts: Facts) -> float:
+    """HBM of one NPU in 2**30 bytes: the profile's, else as found, else that of MindFormers' own files."""
+    return profile.environment.device_memory_gb or facts.device_memory_gb or USUAL_MEMORY_GB
+
+
 def build_training_yaml(
     profile: Profile,
     facts: Facts,
@@ -65,17 +79,19 @@ def build_training_yaml(
     mindrecord: str,
     strategy_dir: str = "",
     graceful_exit: str = "",
+    adapters: bool = False,
 ) -> str:
     """The YAML text of one run; every path in it is absolute.
 
     `strategy_dir` tells how a checkpoint in slices was sliced; MindFormers merges it first. `graceful_exit` is the file
-    by which the training can be asked to save and end.
+    by which the training can be asked to save and end. `adapters`: the network has those of LoRA.
     """
     traits = facts.environment.traits
     if traits is None:
         raise ValueError("facts without MindFormers traits: preflight must refuse them first")
-    cpu = profile.environment.device_target == "CPU"
-    parallel = is_distributed(profile, run_mode)
+    target, trains = profile.environment.device_target, run_mode == "finetune"
+    cpu, parallel = target == "CPU", is_distributed(profile, run_mode)
+    layout = training_layout(profile, facts)
     config: dict[str, Any] = {
         "seed": profile.training.seed,
         "output_dir": output_dir,
@@ -86,200 +102,26 @@ def build_training_yaml(
         "resume_training": False,
         "run_mode": run_mode,
         "trainer": {"type": "CausalLanguageModelingTrainer", "model_name": "llama2_7b"},
-        "runner_config": {
-            "epochs": profile.training.epochs,
-            # MindFormers puts this one in the place of the dataset's own; one row at a time weighs all rows alike
-            "batch_size": profile.training.batch_size if run_mode == "finetune" else 1,
-            # sink_mode hides single steps and can make `epochs` 0 on short data sets
-            "sink_mode": False,
-            "sink_size": 1,
-        },
+        "runner_config": sections.build_runner(profile, layout, trains=trains),
         "use_parallel": parallel,
-        **_parallel(profile, cpu),
-        "context": _context(profile, cpu),
-        "model": _model(profile, facts.model, cpu),
-        "processor": _processor(facts.tokenizer_model),
+        **sections.build_parallel(layout, cpu),
+        "context": sections.build_context(target, device_memory_gb(profile, facts)),
+        "model": sections.build_model(profile, facts.model, adapters=adapters),
+        "processor": sections.build_processor(facts.tokenizer_model),
         "metric": {"type": "PerplexityMetric"},
         "do_eval": False,
         "callbacks": [],
     }
     # MindFormers reads the training sections even where it only evaluates
-    config.update(_optimization(profile, traits, cpu))
-    config.update(_datasets(profile, run_mode, mindrecord))
-    if run_mode == "finetune":
+    config.update(sections.build_optimization(profile, traits, cpu))
+    drop = trains or parallel
+    config.update(sections.build_datasets(profile, mindrecord, trains=trains, drop_remainder=drop))
+    if trains:
         saves = bool(graceful_exit) and saves_on_request(facts)
         config.update({"use_graceful_exit": True} if saves else {})  # versions before 1.5 do not know the key
-        config["callbacks"] = _callbacks(save_steps(profile, facts), graceful_exit if saves else "")
+        config["callbacks"] = sections.build_callbacks(save_steps(profile, facts), graceful_exit if saves else "")
+    if facts.base_yaml:
+        memory = device_memory_gb(profile, facts)
+        changes = choose_changes(parse_base(facts.base_yaml), config, memory_gb=memory)
+        return merge_into_base(facts.base_yaml, changes)
     return str(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
-
-
-def _processor(tokenizer_model: str) -> dict[str, Any]:
-    tokenizer = {
-        "type": "LlamaTokenizer",
-        "vocab_file": tokenizer_model,
-        "unk_token": "<unk>",
-        "bos_token": "<s>",
-        "eos_token": "</s>",
-        "pad_token": "<unk>",
-    }
-    return {"return_tensors": "ms", "tokenizer": tokenizer, "type": "LlamaProcessor"}
-
-
-def _parallel(profile: Profile, cpu: bool) -> dict[str, Any]:
-    workers = profile.nodes.worker_num
-    return {
-        "parallel": {
-            # semi-auto parallel (1) kills the workers on CPU without a message
-            "parallel_mode": 0 if cpu else 1,
-            "gradients_mean": cpu,
-            "full_batch": not cpu,
-            "enable_parallel_optimizer": not cpu,
-            "enable_alltoall": False,
-            "search_mode": "sharding_propagation",
-            "strategy_ckpt_save_file": "./ckpt_strategy.ckpt",
-        },
-        "parallel_config": {
-            "data_parallel": workers,
-            "model_parallel": 1,
-            "pipeline_stage": 1,
-            "micro_batch_num": 1,
-            "vocab_emb_dp": True,
-            "gradient_aggregation_group": 4,
-        },
-        "micro_batch_interleave_num": 1,
-        "recompute_config": {"recompute": not cpu, "select_recompute": False},
-    }
-
-
-def _context(profile: Profile, cpu: bool) -> dict[str, Any]:
-    context: dict[str, Any] = {
-        "mode": 0,
-        "device_target": profile.environment.device_target,
-        "enable_graph_kernel": False,
-        "max_call_depth": 10000,
-        "save_graphs": False,
-        "device_id": 0,
-    }
-    if not cpu:
-        context["max_device_memory"] = "58GB"
-    return context
-
-
-def _model(profile: Profile, model: ModelConfig, cpu: bool) -> dict[str, Any]:
-    compute = "float32" if cpu else "bfloat16"
-    config: dict[str, Any] = {
-        "type": "LlamaConfig",
-        "batch_size": profile.training.batch_size,
-        "seq_length": profile.dataset.seq_length,
-        "hidden_size": model.hidden_size,
-        "num_layers": model.num_layers,
-        "num_heads": model.num_heads,
-        "n_kv_heads": model.num_kv_heads,
-        "vocab_size": model.vocab_size,
-        "intermediate_size": model.intermediate_size,
-        "rms_norm_eps": model.rms_norm_eps,
-        "theta": model.rope_theta,
-        "bos_token_id": 1 if model.bos_token_id is None else model.bos_token_id,
-        "eos_token_id": 2 if model.eos_token_id is None else model.eos_token_id,
-        "pad_token_id": 0,
-        "ignore_token_id": -100,
-        "compute_dtype": compute,
-        "layernorm_compute_type": "float32",
-        "softmax_compute_type": "float32",
-        "rotary_dtype": "float32",
-        "param_init_type": "float32",
-        "use_past": False,
-        "extend_method": "None",
-        "use_flash_attention": not cpu,
-        "offset": 0,
-        "checkpoint_name_or_path": "",
-    }
-    if cpu:  # the fused operators exist on NPUs only
-        config.update({"fused_rms_norm": False, "use_rope_slice": True})
-    return {"model_config": config, "arch": {"type": "LlamaForCausalLM"}}
-
-
-def _optimization(profile: Profile, traits: StackTraits, cpu: bool) -> dict[str, Any]:
-    training = profile.training
-    betas: dict[str, Any] = {"betas": [0.9, 0.95]} if traits.betas_as_list else {"beta1": 0.9, "beta2": 0.999}
-    wrapper: dict[str, Any] = {
-        "type": "MFTrainOneStepCell",
-        "scale_sense": {
-            "type": "DynamicLossScaleUpdateCell",
-            "loss_scale_value": 65536,
-            "scale_factor": 2,
-            "scale_window": 1000,
-        },
-        "use_clip_grad": True,
-        "max_grad_norm": training.max_grad_norm,
-    }
-    if cpu:
-        wrapper.update({"auto_register": CPU_TRAIN_CELL, "type": CPU_TRAIN_CELL.rpartition(".")[2]})
-    return {
-        "optimizer": {
-            "type": traits.optimizer,
-            **betas,
-            "eps": 1e-8,
-            "weight_decay": training.weight_decay,
-            "learning_rate": training.learning_rate,
-        },
-        "lr_schedule": {
-            "type": "CosineWithWarmUpLR",
-            "learning_rate": training.learning_rate,
-            "lr_end": 0.0,
-            "warmup_ratio": training.warmup_ratio,
-            "total_steps": -1,
-        },
-        "runner_wrapper": wrapper,
-    }
-
-
-def _datasets(profile: Profile, run_mode: RunMode, mindrecord: str) -> dict[str, Any]:
-    common: dict[str, Any] = {
-        "input_columns": ["input_ids", "labels"],
-        "num_parallel_workers": 1 if profile.environment.device_target == "CPU" else 8,
-        "python_multiprocessing": False,
-        "batch_size": profile.training.batch_size,
-        "repeat": 1,
-        "numa_enable": False,
-        "prefetch_size": 1,
-    }
-    loader = {"type": "MindDataset", "dataset_dir": mindrecord}
-    if run_mode == "finetune":
-        train = {**common, "data_loader": {**loader, "shuffle": True}, "drop_remainder": True}
-        return {
-            "train_dataset": train,
-            "train_dataset_task": {"type": "CausalLanguageModelDataset", "dataset_config": deepcopy(train)},
-        }
-    evaluation = {
-        **common,
-        "data_loader": {**loader, "shuffle": False},
-        "batch_size": 1,
-        "drop_remainder": is_distributed(profile, run_mode),
-    }
-    return {
-        "eval_dataset": evaluation,
-        "eval_dataset_task": {"type": "CausalLanguageModelDataset", "dataset_config": deepcopy(evaluation)},
-    }
-
-
-def _callbacks(every: int, graceful_exit: str) -> list[dict[str, Any]]:
-    callbacks: list[dict[str, Any]] = [
-        {"type": "MFLossMonitor"},
-        {
-            "type": "CheckpointMonitor",
-            "prefix": CHECKPOINT_PREFIX,
-            "save_checkpoint_steps": every,
-            "keep_checkpoint_max": 3,
-            "integrated_save": False,
-            "async_save": False,
-            # the weights alone, without optimizer state: what one evaluates and serves
-            "save_network_params": True,
-        },
-    ]
-    if graceful_exit:
-        # with save_ckpt it would load its own file at the start of every later run; CheckpointMonitor saves as well
-        callbacks.append(
-            {"type": "OnRequestExit", "save_ckpt": False, "save_mindir": False, "config_file": graceful_exit}
-        )
-    return callbacks

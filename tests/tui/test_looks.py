@@ -14,6 +14,7 @@ from sft_tui.dataset.audit_report import Finding, Tally
 from sft_tui.dataset.records import AlpacaReport
 from sft_tui.launch.steps import build_plan
 from sft_tui.launch.summary import RunSummary
+from sft_tui.launch.workload import plan_workload
 from sft_tui.monitor.host import HostLoad
 from sft_tui.preflight import Findings
 from sft_tui.stack.compatibility import find_traits
@@ -73,7 +74,8 @@ def _findings(profile):
     bad = profile.name == "bad"
     problems = (Problem("model.hf_dir", "/data/models does not exist.", "Choose the folder."),) if bad else ()
     plan = None if bad else build_plan(profile, facts)
-    return Findings(problems, ENVIRONMENT, checkpoint, train, None, 32000, facts, plan, sample)
+    workload = plan_workload(profile, facts)
+    return Findings(problems, ENVIRONMENT, checkpoint, train, None, 32000, facts, plan, sample, workload=workload)
 
 
 def _sample(seq_length):
@@ -143,6 +145,7 @@ CASES = [
     ("f7", "bad", (80, 24)),
     ("f12", "demo", (80, 24)),
     ("f4", "demo", (160, 50)),
+    ("f5", "demo", (80, 90)),
     ("f7", "demo", (160, 50)),
     ("f8", "demo", (160, 50)),
 ]

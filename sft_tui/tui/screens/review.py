@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.content import Content
 
+from sft_tui.core.plan import Plan, Step
 from sft_tui.core.terminal_text import neutralise
 from sft_tui.launch.documented import documented_command
 from sft_tui.tui.screens.base import WizardScreen
@@ -74,7 +75,20 @@ def _plan(session: Session) -> list[Content]:
             documented = documented_command(step)
             if documented:
                 lines.append(Content.styled(f"   as documented: {neutralise(documented)}", "dim"))
+            lines += _changes(plan, step)
     return lines
+
+
+def _changes(plan: Plan, step: Step) -> list[Content]:
+    """What the profile changes in the YAML that the step reads, where that has a base."""
+    colours = {"+": "$success", "-": "$error", "@": "dim"}
+    for file in plan.files:
+        if file.path in step.inputs and file.changes:
+            return [
+                Content.styled(f"   {neutralise(line)}", colours.get(line[:1], ""))
+                for line in file.changes.splitlines()
+            ]
+    return []
 
 
 def _remark(session: Session, step_id: str, not_needed: str) -> str:

@@ -1,13 +1,18 @@
-"""Training: epochs, batch, learning rate, checkpoints."""
+"""Training: epochs, batch, learning rate, how it is shared out, and what memory it takes."""
 
 from __future__ import annotations
 
+from textual.app import ComposeResult
+from textual.content import Content
+
 from sft_tui.checks import needed_bytes
-from sft_tui.core.terminal_text import short_size
+from sft_tui.core.memory_text import layout_line, memory_line, memory_lines
+from sft_tui.core.terminal_text import neutralise, short_size
 from sft_tui.launch.steps import work_paths
 from sft_tui.launch.training_config import save_steps, training_schedule
 from sft_tui.tui.screens.form import FormScreen
 from sft_tui.tui.session import Session
+from sft_tui.tui.widgets.text_block import TextBlock
 
 
 class TrainingScreen(FormScreen):
@@ -16,22 +21,46 @@ class TrainingScreen(FormScreen):
     STEP = "training"
     ABOUT = "What MindFormers is told. The YAML is written below the run's folder."
 
+    def compose_above(self) -> ComposeResult:
+        """The verdict on memory: the table below is far down on a small terminal."""
+        yield TextBlock(id="memory")
+
+    def draw(self, session: Session) -> None:
+        super().draw(session)
+        workload = session.findings.workload if session.findings else None
+        self.query_one("#memory", TextBlock).show(Content(neutralise(memory_line(*workload)) if workload else ""))
+
     def found_lines(self, session: Session) -> list[str]:
-        """Steps, checkpoints and disk."""
+        """Steps, checkpoints, disk, memory, and the base of the YAML."""
         findings, profile = session.findings, session.readable
         assert findings is not None
         if findings.facts is None or profile is None:
             return ["Steps are counted once Environment (F1), Model (F2) and Dataset (F4) are in order."]
         schedule = training_schedule(profile, findings.facts)
-        batch = profile.training.batch_size * profile.nodes.worker_num
+        batch = schedule.rows_per_step * (profile.nodes.worker_num if profile.environment.device_target == "CPU" else 1)
+        reads = f"{schedule.rows_per_rank} of {findings.facts.train_records}"
         lines = [
             "What happens",
             f"{schedule.steps} steps of {batch} samples, {profile.dataset.seq_length} tokens each",
-            f"each worker reads {schedule.rows_per_rank} of {findings.facts.train_records} records an epoch in"
+            f"each worker reads {reads} records an epoch in"
             f" {schedule.steps_per_epoch} steps; {schedule.left_out} fill no step",
             f"a checkpoint every {save_steps(profile, findings.facts)} steps in {work_paths(profile).run_dir}",
         ]
         if findings.train is not None:
-            needed = needed_bytes(profile, findings.checkpoint, findings.train)
+            needed = needed_bytes(profile, findings.checkpoint, findings.train, findings.facts.base_yaml)
             lines.append(f"disk for weights, data and the newest three checkpoints: about {short_size(needed)}")
+        lines.append(_base_line(session))
+        if findings.workload is not None:
+            lines += [layout_line(findings.workload[0]), "", *memory_lines(*findings.workload)]
         return lines
+
+
+def _base_line(session: Session) -> str:
+    assert session.findings is not None and session.findings.facts is not None
+    known = session.findings.base_configs
+    if session.findings.facts.base_yaml:
+        assert session.readable is not None
+        return f"the YAML starts from {session.readable.training.base_yaml}; Review (F7) shows the changes"
+    if known:
+        return f"the YAML is built; MindFormers has {len(known)} to start from: {known[0]}"
+    return "the YAML is built from config.json"

@@ -1,0 +1,101 @@
+"""What the YAML of a training says of its memory: MindFormers' keys to the words of the estimate."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Optional
+
+import yaml
+
+from sft_tui.core.facts import Facts
+from sft_tui.core.memory_estimate import Workload, known_limit, matrix_shapes, pool_bytes
+from sft_tui.core.model_config import ModelConfig
+from sft_tui.core.profile import Profile
+from sft_tui.launch.training_config import build_training_yaml, device_memory_gb
+
+_BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
+
+
+def plan_workload(profile: Profile, facts: Facts) -> tuple[Workload, Optional[int]]:
+    """The training of a profile, and what its memory pool holds in bytes; None on CPU, where nothing is set aside."""
+    text = build_training_yaml(
+        profile, facts, run_mode="finetune", output_dir="", load_checkpoint="", mindrecord="",
+        adapters=profile.training.method == "lora",
+    )  # fmt: skip
+    config = yaml.safe_load(text)
+    if profile.environment.device_target == "CPU":
+        return read_workload(config, facts.model), None
+    limit = known_limit(str(_section(config, "context").get("max_device_memory", "")))
+    return read_workload(config, facts.model), limit or pool_bytes(device_memory_gb(profile, facts))
+
+
+def read_workload(config: Mapping[str, Any], model: ModelConfig) -> Workload:
+    """The workload of a MindFormers YAML; sizes of the model are those of its config.json."""
+    network = _section(_section(config, "model"), "model_config")
+    sizes, parallel = _section(config, "parallel_config"), _section(config, "parallel")
+    runner, recompute = _section(config, "runner_config"), _section(config, "recompute_config")
+    sharding = _section(parallel, "parallel_optimizer_config")
+    work = Workload(
+        hidden_size=model.hidden_size,
+        num_layers=model.num_layers,
+        num_heads=model.num_heads,
+        num_kv_heads=model.num_kv_heads,
+        intermediate_size=model.intermediate_size,
+        vocab_size=model.vocab_size,
+        seq_length=int(network["seq_length"]),
+        # both halves of an interleaved batch are under way at a time
+        batch_size=_size(runner, "batch_size") * _size(config, "micro_batch_interleave_num"),
+        # MindFormers' Llama has an output layer of its own, whatever config.json says
+        tied=False,
+        data_parallel=_size(sizes, "data_parallel"),
+        model_parallel=_size(sizes, "model_parallel"),
+        pipeline_stage=_size(sizes, "pipeline_stage"),
+        micro_batch_num=_size(sizes, "micro_batch_num"),
+        accumulation=_size(runner, "gradient_accumulation_steps"),
+        sequence_parallel=bool(sizes.get("use_seq_parallel")),
+        parallel_optimizer=bool(parallel.get("enable_parallel_optimizer")),
+        gradient_accumulation_shard=bool(sharding.get("gradient_accumulation_shard")),
+        recompute=recompute.get("recompute") is True,
+        select_recompute=_selected(recompute.get("select_recompute")),
+        vocab_emb_dp=bool(sizes.get("vocab_emb_dp")),
+        param_bytes=_type_bytes(network, "param_init_type"),
+        compute_bytes=_type_bytes(network, "compute_dtype"),
+        softmax_bytes=_type_bytes(network, "softmax_compute_type"),
+        flash_attention=bool(network.get("use_flash_attention")),
+    )
+    adapters = _section(network, "pet_config")
+    if adapters.get("pet_type") != "lora":
+        return work
+    targets = adapted_matrices(str(adapters.get("target_modules", "")))
+    return Workload(**{**vars(work), "lora_rank": _size(adapters, "lora_rank"), "lora_targets": targets})
+
+
+def adapted_matrices(pattern: str) -> tuple[str, ...]:
+    """The matrices of a layer that LoRA's pattern means; MindFormers compares with the name of each cell alone.
+
+    Raises re.error.
+    """
+    names = matrix_shapes(Workload(1, 1, 1, 1, 1, 1, 1))
+    return tuple(name for name in names if re.match(pattern, name))
+
+
+def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = config.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _size(section: Mapping[str, Any], name: str) -> int:
+    found = section.get(name)
+    return found if isinstance(found, int) and found > 0 else 1
+
+
+def _type_bytes(network: Mapping[str, Any], name: str) -> int:
+    return _BYTES.get(str(network.get(name)), 4)
+
+
+def _selected(layers: object) -> int:
+    """Layers of the first stage that recompute their activation function: a list has one number a stage."""
+    if isinstance(layers, list) and layers:
+        return layers[0] if isinstance(layers[0], int) else 0
+    return 10**6 if layers is True else 0
