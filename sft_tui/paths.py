@@ -45,6 +45,12 @@ def error_log() -> Path:
     return state_dir() / "sft-tui.log"
 
 
+def runtime_dir() -> Path | None:
+    """This user's folder for sockets, gone after the last session (XDG_RUNTIME_DIR); None where there is none."""
+    folder = os.environ.get("XDG_RUNTIME_DIR", "")
+    return Path(folder) if folder.startswith("/") and Path(folder).is_dir() else None
+
+
 def styles_dir() -> Path:
     """Folder of the Textual CSS: beside the package in a checkout, inside it in a wheel."""
     for folder in (PACKAGE_DIR.parent / "styles", PACKAGE_DIR / "styles"):
