@@ -18,7 +18,7 @@ from sft_tui.core.terminal_text import neutralise
 from sft_tui.errors import SftError
 from sft_tui.paths import find_executable, runtime_dir
 
-PARALLEL: Final = 64  # nodes at a time
+PARALLEL: Final = 72  # nodes at a time
 CONNECT_SECONDS: Final = 10
 ALIVE_SECONDS, ALIVE_COUNT = 5, 3  # a link that is cut is noticed after their product
 CONTROL_PATH_LONGEST: Final = 40  # %C and ssh's temporary suffix take 60 more; a socket's path ends at 108
@@ -131,10 +131,13 @@ def is_this_host(node: Node) -> bool:
     """The node is this machine and this user: no connection is needed."""
     if node.user and node.user != getpass.getuser():
         return False
-    if node.host in ("localhost", socket.gethostname()):
+    name = socket.gethostname()
+    if node.host in ("localhost", name, name.partition(".")[0]):
         return True
     try:
-        family, kind, _, _, address = socket.getaddrinfo(node.host, 0, type=socket.SOCK_STREAM)[0]
+        # numbers only: to ask a name server for each of many nodes takes seconds
+        numeric = socket.AI_NUMERICHOST
+        family, kind, _, _, address = socket.getaddrinfo(node.host, 0, type=socket.SOCK_STREAM, flags=numeric)[0]
         with socket.socket(family, kind) as probe:
             probe.bind(address)  # only an address of one's own can be bound
     except OSError:
