@@ -67,7 +67,7 @@ def _launch(step: Step, profile: Profile, facts: Facts, on_nodes: list[Plan]) ->
     for rank, (node, plan) in enumerate(zip(profile.nodes.hosts, on_nodes)):
         theirs = plan.step(step.id)
         # no checkpoint to go on from is looked for there: the head says from which
-        own = theirs.model_copy(update={"checkpoint_dir": ""})
+        own = theirs.model_copy(update={"checkpoint_dir": "", "id": f"{step.id}-node{rank}"})
         config = tuple(file for file in plan.files if file.path in theirs.inputs)
         work_dir = _normal(node.work_dir or profile.environment.work_dir)
         part = Plan(profile=plan.profile, stop_grace_seconds=plan.stop_grace_seconds, steps=(own,), files=config)
