@@ -28,6 +28,14 @@ def main() -> int:
         from sft_tui.jobs.supervisor import supervise_command
 
         return supervise_command(sys.argv[2:])
+    if sys.argv[1:2] == ["_node"]:
+        from sft_tui.cluster.node_agent import node_command
+
+        return node_command(sys.argv[2:])
+    if sys.argv[1:2] == ["_run_nodes"]:
+        from sft_tui.cluster.node_job import run_nodes_command
+
+        return run_nodes_command(sys.argv[2:])
     from sft_tui.cli import run_command
 
     return run_command(sys.argv[1:])

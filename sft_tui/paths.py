@@ -9,6 +9,7 @@ from pathlib import Path
 
 import platformdirs
 
+JOB_MARK = "SFT_TUI_JOB"  # environment variable of every step: the folder of its job
 PACKAGE_DIR = Path(__file__).resolve().parent
 
 
@@ -45,6 +46,12 @@ def error_log() -> Path:
     return state_dir() / "sft-tui.log"
 
 
+def runtime_dir() -> Path | None:
+    """This user's folder for sockets, gone after the last session (XDG_RUNTIME_DIR); None where there is none."""
+    folder = os.environ.get("XDG_RUNTIME_DIR", "")
+    return Path(folder) if folder.startswith("/") and Path(folder).is_dir() else None
+
+
 def styles_dir() -> Path:
     """Folder of the Textual CSS: beside the package in a checkout, inside it in a wheel."""
     for folder in (PACKAGE_DIR.parent / "styles", PACKAGE_DIR / "styles"):
@@ -78,6 +85,12 @@ def visible_npus() -> tuple[int, ...]:
     text = os.environ.get("ASCEND_RT_VISIBLE_DEVICES", "")
     parts = [part.strip() for part in text.split(",") if part.strip()]
     return tuple(int(part) for part in parts) if parts and all(p.isdecimal() for p in parts) else ()
+
+
+def job_of_this_step() -> Path | None:
+    """The folder of the job that started this process as a step; None for one that a person started."""
+    folder = os.environ.get(JOB_MARK, "")
+    return Path(folder) if folder else None
 
 
 def find_executable(name: str) -> str:

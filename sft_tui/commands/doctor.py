@@ -12,12 +12,14 @@ from pathlib import Path
 import psutil
 
 from sft_tui.checks import check_environment
+from sft_tui.commands.nodes import nodes_fit
 from sft_tui.commands.profiles import exit_code, load_valid
 from sft_tui.commands.report import print_json, print_problems, say
+from sft_tui.commands.run import plan_of
 from sft_tui.core.facts import EnvironmentFacts
 from sft_tui.core.profile import Environment, Profile
 from sft_tui.core.terminal_text import short_size
-from sft_tui.errors import InvalidInputError
+from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
 from sft_tui.monitor.npu_smi import sample_npus
 from sft_tui.monitor.snapshot import NpuSnapshot, NpuUnavailable
 from sft_tui.stack.probe import probe_environment
@@ -76,9 +78,20 @@ def run_doctor(arguments: argparse.Namespace) -> int:
     say(f"{'memory':22} {short_size(psutil.virtual_memory().available)} available")
     say(f"{'disk of home folder':22} {short_size(disk.free)} free")
     print_problems(problems)
+    if profile.nodes.hosts and code == 0:
+        code = _look_at_nodes(arguments.profile)
     if code == 0:
         say(f"Fit for training on {profile.environment.device_target}.")
     return code
+
+
+def _look_at_nodes(name: str) -> int:
+    """All nodes of the profile, if it is whole enough to tell what they would have to do."""
+    plan, problems = plan_of(name)
+    if plan is None:
+        print_problems(problems)
+        return exit_code(problems)
+    return 0 if nodes_fit(plan, always=True) else EnvironmentNotFitError.exit_code
 
 
 def _profile(name: str) -> Profile:

@@ -96,6 +96,8 @@ def describe_event(event: Event, state: JobState) -> str:
         return f"{title}: {event.data['status']} in {seconds}"
     if event.kind == "perplexity":
         return f"{title}: perplexity {event.data['perplexity']:.2f} (loss {event.data['loss']:.4f})"
+    if event.kind == "node_news":
+        return str(event.data["text"])
     if event.kind == "job_waits":
         return str(event.data["reason"])
     if event.kind == "stop_asked":

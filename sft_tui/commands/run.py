@@ -9,15 +9,18 @@ from datetime import datetime
 from pathlib import Path
 
 from sft_tui.commands.follow import attach
+from sft_tui.commands.nodes import nodes_fit
 from sft_tui.commands.profiles import exit_code, load_valid
 from sft_tui.commands.report import ask, print_json, print_problems, say, warn
 from sft_tui.core.job import EXIT_CODES
 from sft_tui.core.plan import Plan
 from sft_tui.core.problem import Problem
+from sft_tui.errors import EnvironmentNotFitError
 from sft_tui.jobs import client
 from sft_tui.jobs.completion import current_steps
 from sft_tui.jobs.true_state import read_state
 from sft_tui.launch.documented import documented_command
+from sft_tui.launch.nodes import launches
 from sft_tui.launch.scripts import LAUNCH_FOLDER, ScriptNode, build_scripts
 from sft_tui.paths import PACKAGE_DIR, jobs_dir
 from sft_tui.preflight import examine
@@ -49,6 +52,9 @@ def show_plan(arguments: argparse.Namespace) -> int:
     for number, step in enumerate(plan.steps, 1):
         say(f"{number}. {step.id}: {step.title}{'  (done before, will be skipped)' if step.id in current else ''}")
         say(f"   not needed: {step.not_needed}" if step.not_needed else f"   {step.command}")
+        for launch in (launch for launch in launches(plan) if launch.step == step.id):
+            for part in launch.parts:
+                say(f"   on {part.name}: {part.plan.steps[0].command}")
         documented = "" if step.not_needed else documented_command(step)
         if documented:
             say(f"   as documented, in MindFormers' source folder: {documented}")
@@ -85,6 +91,8 @@ def run_profile(arguments: argparse.Namespace) -> int:
         if arguments.json:
             print_json({"problems": [p.to_json() for p in problems]})
         return exit_code(problems)
+    if not nodes_fit(plan, as_json=arguments.json):
+        return EnvironmentNotFitError.exit_code
     folder = client.submit(
         jobs_dir(),
         _resume(plan, arguments),

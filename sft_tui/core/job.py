@@ -16,7 +16,7 @@ Outcome = Literal["succeeded", "failed", "stopped", "lost"]
 StepStatus = Literal["todo", "running", "done", "skipped", "not_needed", "failed", "stopped"]
 EventKind = Literal[
     "job_waits", "job_started", "step_started", "step_finished", "step_skipped", "training_step", "perplexity",
-    "progress", "stop_asked", "kill_sent", "stop_checked", "job_finished",
+    "progress", "node_news", "stop_asked", "kill_sent", "stop_checked", "job_finished",
 ]  # fmt: skip
 
 EXIT_CODES: dict[Outcome, int] = {"succeeded": 0, "failed": 1, "stopped": 3, "lost": 1}
@@ -36,6 +36,13 @@ class ProcessIdentity(_Data):
     boot_id: str
 
 
+class PartOf(_Data):
+    """The job, on the head, of which this one does a part. A time makes it one of a kind."""
+
+    id: str
+    submitted_at: float
+
+
 class JobSpec(_Data):
     """What was asked for; written once, at submission."""
 
@@ -47,6 +54,12 @@ class JobSpec(_Data):
     after: tuple[str, ...] = ()  # ids of jobs that must succeed first
     stop_grace_seconds: float = STOP_GRACE_SECONDS  # between asking a step to end and killing it
     submitted_at: float
+    part_of: Optional[PartOf] = None
+
+    @property
+    def whole(self) -> PartOf:
+        """The same for a job and for its parts, which do not stand in each other's way."""
+        return self.part_of or PartOf(id=self.id, submitted_at=self.submitted_at)
 
     @property
     def wanted_steps(self) -> frozenset[str]:

@@ -8,8 +8,17 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Final, Literal, Optional
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from sft_tui.core.nodes import Node, parse_hosts
 from sft_tui.core.plan import STOP_GRACE_SECONDS
 from sft_tui.core.problem import Problem
 
@@ -185,13 +194,58 @@ class Training(_Section):
 class Nodes(_Section):
     """How many workers, and where."""
 
-    worker_num: int = Field(1, ge=1, le=8192, title="Workers", description="Processes, one per NPU. This host only.")
+    worker_num: int = Field(
+        1, ge=1, le=8192, title="Workers", description="Processes, one per NPU. With nodes: their sum, by itself."
+    )
     master_port: int = Field(
         8118, ge=1024, le=65_535, title="Master port", description="Port on which msrun's scheduler listens."
     )
     cluster_time_out: int = Field(
         600, ge=30, le=86_400, title="Cluster time-out", description="Seconds msrun waits for all workers."
     )
+    hosts: tuple[Node, ...] = Field(
+        (),
+        title="Nodes",
+        description="In the order of node_rank: user@host:port*workers, ... Empty: this host only.",
+    )
+    master_addr: Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9_:][A-Za-z0-9_.:%-]*)?$")] = Field(
+        "", title="Master address", description="Where the other nodes reach the first one. Empty: by its name."
+    )
+
+    @field_validator("hosts", mode="before")
+    @classmethod
+    def _typed_hosts(cls, value: Any) -> Any:  # noqa: ANN401 - whatever stood in the file
+        return parse_hosts(value) if isinstance(value, str) else value
+
+    @field_validator("hosts")
+    @classmethod
+    def _fit_together(cls, hosts: tuple[Node, ...]) -> tuple[Node, ...]:
+        if len({node.local_worker_num for node in hosts}) > 1:
+            raise ValueError("msrun wants the same number of workers on every node")
+        if len({(node.host, node.port) for node in hosts}) < len(hosts):
+            raise ValueError("a node is named twice")
+        if len(hosts) == 1 and hosts[0].local_worker_num == 1:
+            raise ValueError("one worker on one node needs no list of nodes: leave it empty, run sft-tui there")
+        return hosts
+
+    @model_validator(mode="after")
+    def _count_workers(self) -> Nodes:
+        total = sum(node.local_worker_num for node in self.hosts)
+        if self.hosts and self.worker_num not in (1, total):
+            raise ValueError(f"the nodes have {total} workers, not {self.worker_num}")
+        if total:
+            self.__dict__["worker_num"] = total
+        return self
+
+    @property
+    def local_worker_num(self) -> int:
+        """Workers of each host."""
+        return self.hosts[0].local_worker_num if self.hosts else self.worker_num
+
+    @property
+    def master(self) -> str:
+        """The address of node 0."""
+        return self.master_addr or (self.hosts[0].host if self.hosts else "127.0.0.1")
 
 
 class Profile(_Section):
@@ -252,6 +306,11 @@ def parse_field(section: str, field: str, text: str) -> Any:  # noqa: ANN401 - t
     """What a user typed, as the field's type; kept as typed where it does not fit (validation then says why)."""
     default = section_model(section).model_fields[field].default
     text = text.strip()
+    if (section, field) == ("nodes", "hosts"):
+        try:
+            return parse_hosts(text)
+        except ValueError:
+            return text
     if isinstance(default, bool):
         words = {
             "true": True,
@@ -286,6 +345,8 @@ def _problem(item: Any) -> Problem:  # noqa: ANN401 - pydantic's ErrorDetails, a
     field = ".".join(str(part) for part in item["loc"])
     kind, message = str(item["type"]), str(item["msg"])
     hint = ""
+    if field.startswith("nodes.hosts") or (field == "nodes" and kind == "value_error"):
+        return _problem_of_nodes(item)
     if kind == "extra_forbidden":
         message, hint = "Unknown field.", "Remove it, or check its spelling."
     elif kind == "missing":
@@ -304,6 +365,19 @@ def _problem(item: Any) -> Problem:  # noqa: ANN401 - pydantic's ErrorDetails, a
     elif not message.endswith("."):
         message = f"{message} (given: {item['input']!r})."
     return Problem(field, message, hint)
+
+
+def _problem_of_nodes(item: Any) -> Problem:  # noqa: ANN401 - as above
+    """The list of nodes is one field: which node, and what of it, is part of the message."""
+    message = re.sub(r"^Value error, ", "", str(item["msg"])).rstrip(".")
+    where = item["loc"][2:]
+    if where:
+        name = f"node {where[0]}" + (f", {where[1]}" if len(where) > 1 else "")
+        if item["type"] == "string_pattern_mismatch":
+            message = "an option of ssh that is not one of the harmless" if "options" in where else "not a valid value"
+        message = f"{name}: {item['input']!r}: {message}"
+    field = "nodes.hosts" if len(item["loc"]) > 1 else "nodes.worker_num"
+    return Problem(field, f"{message[0].upper()}{message[1:]}.", "Write user@host:port*workers, ... one for each node.")
 
 
 def missing_fields(profile: Profile) -> list[Problem]:

@@ -29,6 +29,7 @@ _ERROR = re.compile(r"\[(?:ERROR|CRITICAL)\]| - (?:ERROR|CRITICAL) - |\bcommand 
 _CHAINED = re.compile(r"^(?:The above exception was the direct cause|During handling of the above exception)")
 _RULE = re.compile(r"^[-=\s]*$")
 MAX_FACT_LINE = 4096
+NODE_NEWS = "sft-tui nodes: "  # begins a line of the head's log
 _PET_PARAMETER = re.compile(r"mindpet_delta|lora_[ab]\b")
 
 
@@ -72,7 +73,14 @@ class LoadedWeights:
     not_loaded: tuple[str, ...]
 
 
-LogFact = Union[TrainingStep, Perplexity, LoadedWeights, Progress]
+@dataclass(frozen=True)
+class NodeNews:
+    """What the head says of the nodes of a training."""
+
+    text: str
+
+
+LogFact = Union[TrainingStep, Perplexity, LoadedWeights, Progress, NodeNews]
 
 
 def parse_line(line: str) -> Optional[LogFact]:
@@ -86,6 +94,8 @@ def parse_line(line: str) -> Optional[LogFact]:
             return Perplexity(_number(match["loss"]), _number(match["ppl"]))
         if match := _PROGRESS.match(head):
             return Progress(int(match["done"]), int(match["total"]), match["unit"], match["label"])
+        if head.startswith(NODE_NEWS):
+            return NodeNews(head[len(NODE_NEWS) :].strip())
     except ValueError:
         return None  # a torn line; the next one tells more
     if match := _NOT_LOADED.search(line):

@@ -164,12 +164,16 @@ class Attempt:
             left_running=tuple(self._left),
         )  # fmt: skip
         self._record.save_exit(record)
+        if self.step.least_grace and self._record.state.lifecycle == "running":
+            self._record.update(reason="")  # the news of its nodes are over
         self._record.update_step(self.step, status=status, exit_code=code, ended_at=now, reason=reason)
         self._record.emit("step_finished", self.step, {"status": status, "exit_code": code, "reason": reason})
 
     def _forward(self, *, to_the_end: bool = False) -> None:
         for kind, data in self._watch.read(to_the_end=to_the_end):
             self._record.emit(kind, self.step, data)
+            if kind == "node_news" and self._record.state.lifecycle == "running":
+                self._record.update(reason=data["text"])
 
 
 def describe_os_error(error: OSError) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterator, Optional
 
-from sft_tui.core.job import Event, JobState, ProcessIdentity
+from sft_tui.core.job import Event, JobState, PartOf, ProcessIdentity
 from sft_tui.core.plan import Plan
 from sft_tui.errors import InvalidInputError, SftError
 from sft_tui.jobs import process
@@ -19,7 +19,7 @@ from sft_tui.jobs.queue import gate, open_private
 from sft_tui.jobs.requests import KILL_NOW, STOP
 from sft_tui.jobs.resume import ResumePoint, find_resume_point
 from sft_tui.jobs.true_state import is_supervised, read_state
-from sft_tui.store.job_store import JobFolder, create_job, find_job, list_jobs
+from sft_tui.store.job_store import JobFolder, create_job, find_job, find_parts, list_jobs
 
 WATCH_SECONDS = 0.25
 DYING_SECONDS = 2.0
@@ -56,13 +56,33 @@ def submit(
             jobs_dir, plan, from_step=from_step, until_step=until_step, after=after,
             stop_grace_seconds=plan.stop_grace_seconds if stop_grace_seconds is None else stop_grace_seconds,
         )  # fmt: skip
-        with open_private(folder.lock) as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            # only now can the job be seen: without a lock that is held it would read as lost
-            folder.save_state(state)
-            # the supervisor inherits the locked descriptor; ours closes, the lock stays with it
-            process.start_supervisor(folder.path, lock.fileno(), plan.secrets())
+        _start(folder, state, plan)
     return folder
+
+
+def submit_part(jobs_dir: Path, plan: Plan, part_of: PartOf) -> tuple[JobFolder, bool]:
+    """The same for this node's part of a job that the head leads; asked again, the one that was made.
+
+    Also says whether it was made now. Raises InvalidInputError where something else works in the same folder; OSError.
+    """
+    with gate(jobs_dir):
+        for folder in find_parts(jobs_dir, part_of, plan):
+            return folder, False
+        _refuse_if_busy(jobs_dir, plan, (), part_of)
+        folder, state = create_job(
+            jobs_dir, plan, from_step=plan.steps[0].id, stop_grace_seconds=plan.stop_grace_seconds, part_of=part_of
+        )
+        _start(folder, state, plan)
+    return folder, True
+
+
+def _start(folder: JobFolder, state: JobState, plan: Plan) -> None:
+    with open_private(folder.lock) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # only now can the job be seen: without a lock that is held it would read as lost
+        folder.save_state(state)
+        # the supervisor inherits the locked descriptor; ours closes, the lock stays with it
+        process.start_supervisor(folder.path, lock.fileno(), plan.secrets())
 
 
 def _check_steps(plan: Plan, from_step: str, until_step: str) -> None:
@@ -74,7 +94,7 @@ def _check_steps(plan: Plan, from_step: str, until_step: str) -> None:
         raise InvalidInputError(f"Step {until_step} comes before step {from_step}: nothing would be done.")
 
 
-def _refuse_if_busy(jobs_dir: Path, plan: Plan, after: tuple[str, ...]) -> None:
+def _refuse_if_busy(jobs_dir: Path, plan: Plan, after: tuple[str, ...], part_of: Optional[PartOf] = None) -> None:
     """One job of a profile at a time, and never two that write the same files; but one may be told to come after."""
     folders = {step.cwd for step in plan.steps}
     before_us = _all_before(jobs_dir, after)
@@ -86,10 +106,11 @@ def _refuse_if_busy(jobs_dir: Path, plan: Plan, after: tuple[str, ...]) -> None:
                 continue
             lives = not read_state(folder).finished
             left = [] if lives else left_running(folder, state)
-            shared = folders & {step.cwd for step in folder.load_spec().plan.steps}
+            spec = folder.load_spec()
+            shared = folders & {step.cwd for step in spec.plan.steps}
         except SftError:  # damaged: what it was cannot be told
             continue
-        if lives and folder.id in before_us:
+        if (lives and folder.id in before_us) or spec.whole == part_of:
             continue
         if lives and state.profile == plan.profile:
             queued = bool(state.waits_for) or state.held  # one that is starting waits for nobody

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sft_tui.core.job import JobState, ProcessIdentity
 from sft_tui.jobs import process
+from sft_tui.paths import JOB_MARK
 from sft_tui.store.job_store import JobFolder
 
 POLL_SECONDS = 0.05
@@ -74,7 +75,7 @@ def marked(job_dir: Path) -> list[ProcessIdentity]:
 @functools.lru_cache(maxsize=1)
 def _scan(_tick: int) -> dict[str, list[ProcessIdentity]]:
     """Job folder to marked processes. Kept for a tick of the clock: a list of many lost jobs looks at /proc once."""
-    mark = f"{process.JOB_MARK}=".encode()
+    mark = f"{JOB_MARK}=".encode()
     found: dict[str, list[ProcessIdentity]] = {}
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit() or int(folder.name) == os.getpid():

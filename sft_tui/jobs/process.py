@@ -17,11 +17,10 @@ import psutil
 from sft_tui.core.job import ProcessIdentity
 from sft_tui.core.plan import Step
 from sft_tui.core.secret_names import looks_secret
-from sft_tui.paths import PACKAGE_DIR, child_environment
+from sft_tui.paths import JOB_MARK, PACKAGE_DIR, child_environment
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 KILL_SECONDS = 10.0  # a process that SIGKILL does not end in this time waits for a device or a disk
-JOB_MARK = "SFT_TUI_JOB"  # environment variable of every step: the folder of its job
 
 Child = subprocess.Popen[bytes]
 

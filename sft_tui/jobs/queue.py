@@ -111,33 +111,32 @@ def _repetitions(job: JobFolder, profile: str) -> list[JobFolder]:
 
 
 def _wait_for_devices(folder: JobFolder, spec: JobSpec) -> Optional[Wait]:
-    mine = spec.plan.devices
-    if not mine:
+    if not spec.plan.devices:
         return None
     look_again()
     for other in list_jobs(folder.path.parent):
         if other.id == folder.id:
             continue
         with contextlib.suppress(SftError):  # a damaged job holds nothing that we could name
-            wait = _wait_for_other(other, mine, job_number(folder.id))
+            wait = _wait_for_other(other, spec)
             if wait is not None:
                 return wait
     return None
 
 
-def _wait_for_other(other: JobFolder, mine: frozenset[str], our_number: int) -> Optional[Wait]:
+def _wait_for_other(other: JobFolder, ours: JobSpec) -> Optional[Wait]:
     lives = is_supervised(other)
     state = other.load_state()
     if state.finished or (not lives and not left_running(other, state)):
         return None
     spec = other.load_spec()
-    shared = mine & spec.plan.devices
-    if not shared:
+    shared = ours.plan.devices & spec.plan.devices
+    if not shared or spec.whole == ours.whole:
         return None
     if lives and state.lifecycle == "queued":
         # who came later lets us go first; who waits for the success of another stands in nobody's way: we may be it
         unready = (_wait_for_predecessor(other, spec, wanted) for wanted in spec.after)
-        if job_number(other.id) > our_number or any(unready):
+        if job_number(other.id) > job_number(ours.id) or any(unready):
             return None
     if not lives:
         hint = f"sft-tui jobs stop {other.id} ends what is left of it."

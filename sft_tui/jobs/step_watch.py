@@ -8,7 +8,7 @@ from typing import Any
 from sft_tui.core.job import EventKind
 from sft_tui.core.plan import Step
 from sft_tui.core.progress import Progress
-from sft_tui.core.training_log import LoadedWeights, Perplexity, TrainingStep, parse_line
+from sft_tui.core.training_log import LoadedWeights, NodeNews, Perplexity, TrainingStep, parse_line
 from sft_tui.jobs.log_tail import LogTail
 
 READS_A_CALL = 8  # of 1 MB each at most
@@ -63,10 +63,14 @@ class StepWatch:
         """The step has ended."""
         self._tail.close()
 
-    def _note(self, fact: TrainingStep | Perplexity | LoadedWeights) -> list[tuple[EventKind, dict[str, Any]]]:
+    def _note(
+        self, fact: TrainingStep | Perplexity | LoadedWeights | NodeNews
+    ) -> list[tuple[EventKind, dict[str, Any]]]:
         if isinstance(fact, TrainingStep):
             compiled, self._trained = self._trained is None, fact
             return [("training_step", {**_training_step(fact), "compiled": compiled})]
+        if isinstance(fact, NodeNews):
+            return [("node_news", {"text": fact.text})]
         if isinstance(fact, Perplexity):
             self.facts.update(loss=fact.loss, perplexity=fact.perplexity)
             return [("perplexity", {"loss": fact.loss, "perplexity": fact.perplexity})]

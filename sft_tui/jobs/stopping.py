@@ -9,6 +9,7 @@ from pathlib import Path
 from sft_tui.core.plan import Step
 from sft_tui.jobs import process
 from sft_tui.jobs.record import JobRecord, say
+from sft_tui.jobs.requests import KILL_NOW, STOP
 from sft_tui.store.atomic import write_atomic
 
 CLOCK_TOLERANCE = 1.0  # seconds
@@ -21,22 +22,30 @@ class Stopping:
     def __init__(self, step: Step, record: JobRecord, *, grace: float, trains: bool) -> None:
         self._record = record
         self._step = step
+        grace = max(grace, step.least_grace)
         self._deadline = time.monotonic() + grace
+        self._hurried = False
         self._killed_at: float | None = None
         self._stop_by = time.time() + grace
         self.saves = trains and grace > 0 and _ask_to_save(step)
         how = "a checkpoint is saved first" if self.saves else "asked to end"
         record.update(lifecycle="stopping", reason=how, stop_by=self._stop_by)
         record.emit("stop_asked", step, {"grace_seconds": grace, "saves": self.saves})
-        if not self.saves:  # a signal ends msrun, which would not wait for a checkpoint
+        if step.least_grace:  # it tells other hosts, by connections that are to stay
+            process.signal_process(record.state.step(step.id).process, STOP)
+        elif not self.saves:  # a signal ends msrun, which would not wait for a checkpoint
             process.signal_descendants(signal.SIGTERM)
 
     def look(self, *, at_once: bool) -> None:
         """Kill what still runs once the time is over, or at once."""
         if self._killed_at is not None:
             return
+        if at_once and self._step.least_grace and not self._hurried:
+            self._hurried = True
+            self._deadline = time.monotonic() + self._step.least_grace
+            process.signal_process(self._record.state.step(self._step.id).process, KILL_NOW)
         left = self._deadline - time.monotonic()
-        if left >= 0 and not at_once:
+        if left >= 0 and (not at_once or self._step.least_grace):
             self._tell_again(time.time() + left)
             return
         self._killed_at = time.monotonic()

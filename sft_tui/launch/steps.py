@@ -10,6 +10,7 @@ from sft_tui.core.plan import Output, Plan, PlannedFile, Step
 from sft_tui.core.profile import Dataset, Profile
 from sft_tui.launch.base_yaml import compare
 from sft_tui.launch.msrun import build_msrun, worker_log
+from sft_tui.launch.nodes import facts_on, profile_on, spread
 from sft_tui.launch.training_config import RunMode, build_training_yaml, is_distributed, saves_on_request
 
 
@@ -75,8 +76,18 @@ def work_paths(profile: Profile) -> WorkPaths:
 
 
 def build_plan(profile: Profile, facts: Facts) -> Plan:
-    """The steps of the profile on this machine; a step that the route does without says why."""
-    builder = _PlanBuilder(profile, facts)
+    """The steps of the profile on this machine, and from here on its nodes.
+
+    A step that the route does without says why.
+    """
+    hosts = profile.nodes.hosts
+    plan = _build_here(profile, facts, 0)
+    on_nodes = [_build_here(profile_on(profile, h), facts_on(facts, h), rank) for rank, h in enumerate(hosts)]
+    return spread(plan, profile, facts, on_nodes) if hosts else plan
+
+
+def _build_here(profile: Profile, facts: Facts, node_rank: int) -> Plan:
+    builder = _PlanBuilder(profile, facts, node_rank)
     steps = [
         builder.inspect(),
         builder.convert_weight(),
@@ -102,14 +113,15 @@ def needed_devices(profile: Profile, mode: RunMode, visible_npus: tuple[int, ...
     """What a step has to itself: two trainings on one CPU would only slow each other down."""
     if profile.environment.device_target == "CPU":
         return ("cpu",)
-    count = profile.nodes.worker_num if is_distributed(profile, mode) else 1
+    count = profile.nodes.local_worker_num if is_distributed(profile, mode) else 1
     numbers = (visible_npus or tuple(range(count)))[:count]
     return tuple(f"npu:{number}" for number in numbers)
 
 
 class _PlanBuilder:
-    def __init__(self, profile: Profile, facts: Facts) -> None:
+    def __init__(self, profile: Profile, facts: Facts, node_rank: int) -> None:
         self.profile = profile
+        self.node_rank = node_rank
         self.facts = facts
         self.paths = work_paths(profile)
         self._no_evaluation = (
@@ -256,9 +268,11 @@ class _PlanBuilder:
         training_log = ""
         argv: tuple[str, ...] = (environment.python, *arguments)
         if is_distributed(self.profile, mode):
-            msrun_log = f"{self.paths.run_dir}/msrun_log/{step_id}"
-            argv = build_msrun(environment.msrun, self.profile.nodes, log_dir=msrun_log, script=arguments)
-            training_log = worker_log(msrun_log, self.profile.nodes)
+            nodes, rank = self.profile.nodes, self.node_rank
+            # on a shared disk each node has a folder of its own
+            msrun_log = f"{self.paths.run_dir}/msrun_log/{step_id}" + (f"/node_{rank}" if nodes.hosts else "")
+            argv = build_msrun(environment.msrun, nodes, log_dir=msrun_log, script=arguments, node_rank=rank)
+            training_log = worker_log(msrun_log, nodes, rank)
         step = self._step(step_id, title, argv, inputs, outputs)
         # the records of what is done lie in the working directory: here one set for each run
         return step.model_copy(

@@ -6,11 +6,11 @@ import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, TypeVar
+from typing import Iterator, Optional, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from sft_tui.core.job import Event, JobSpec, JobState, StepExit, initial_state
+from sft_tui.core.job import Event, JobSpec, JobState, PartOf, StepExit, initial_state
 from sft_tui.core.plan import Plan
 from sft_tui.errors import InvalidInputError, SftError
 from sft_tui.store.atomic import append_line, make_private_dir, write_atomic
@@ -136,6 +136,7 @@ def create_job(
     until_step: str = "",
     after: tuple[str, ...] = (),
     stop_grace_seconds: float,
+    part_of: Optional[PartOf] = None,
 ) -> tuple[JobFolder, JobState]:
     """Make the folder of a new job with its spec; its first state is not written yet, so nobody lists it.
 
@@ -143,7 +144,8 @@ def create_job(
     """
     make_private_dir(jobs_dir)
     while True:
-        folder = JobFolder(jobs_dir / _next_id(jobs_dir, plan.profile))
+        name = _next_id(jobs_dir, plan.profile) if part_of is None else _part_id(jobs_dir, part_of, plan)
+        folder = JobFolder(jobs_dir / name)
         try:
             folder.path.mkdir(mode=0o700)
             break
@@ -157,6 +159,7 @@ def create_job(
         after=after,
         stop_grace_seconds=stop_grace_seconds,
         submitted_at=time.time(),
+        part_of=part_of,
     )
     make_private_dir(folder.path / "logs")
     write_atomic(folder.path / "spec.json", spec.model_dump_json(indent=1))
@@ -164,12 +167,32 @@ def create_job(
     return folder, initial_state(spec)
 
 
+def _part_id(jobs_dir: Path, part_of: PartOf, plan: Plan) -> str:
+    """`5-demo@train-node1` is done for job 5-demo; another head's job of that name makes it `...node1.2`."""
+    name, number = f"{part_of.id}@{plan.steps[0].id}", 1
+    while (jobs_dir / (name if number == 1 else f"{name}.{number}")).exists():
+        number += 1
+    return name if number == 1 else f"{name}.{number}"
+
+
+def find_parts(jobs_dir: Path, part_of: PartOf, plan: Plan) -> list[JobFolder]:
+    """Jobs that do this part of that very job."""
+    found = []
+    for folder in list_jobs(jobs_dir):
+        if folder.id.startswith(f"{part_of.id}@{plan.steps[0].id}"):
+            with contextlib.suppress(SftError):
+                spec = folder.load_spec()
+                if spec.part_of == part_of and spec.plan.steps[0].id == plan.steps[0].id:
+                    found.append(folder)
+    return found
+
+
 def list_jobs(jobs_dir: Path) -> list[JobFolder]:
-    """All jobs, oldest first."""
+    """All jobs, oldest first; on a shared disk the parts of a job come before it."""
     if not jobs_dir.is_dir():
         return []
     folders = [p for p in jobs_dir.iterdir() if job_number(p.name) and (p / "state.json").is_file()]
-    return [JobFolder(p) for p in sorted(folders, key=lambda p: (job_number(p.name), p.name))]
+    return [JobFolder(p) for p in sorted(folders, key=lambda p: (job_number(p.name), "@" not in p.name, p.name))]
 
 
 def find_job(jobs_dir: Path, wanted: str, *, exactly: bool = False) -> JobFolder:

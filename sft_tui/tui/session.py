@@ -6,6 +6,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Optional
 
+from sft_tui.core.nodes import keep_details
 from sft_tui.core.plan import Plan
 from sft_tui.core.problem import Problem
 from sft_tui.core.profile import SECTIONS, Profile, validate_profile
@@ -87,7 +88,8 @@ class Session:
 
     def edit(self, section: str, name: str, value: object) -> None:
         """Take over a typed value; what was found for other fields stays until the next look."""
-        self.data.setdefault(section, {})[name] = value
+        fields = self.data.setdefault(section, {})
+        fields[name] = keep_details(value, fields.get(name)) if (section, name) == ("nodes", "hosts") else value
         self.edited.add(f"{section}.{name}")
         self.validate()
 

@@ -55,7 +55,7 @@ async def test_tab_and_arrows_walk_the_fields_and_stop_nowhere_unseen(open_wizar
             ("down", "nodes.cluster_time_out"),
             ("up", "nodes.master_port"),
             ("shift+tab", "nodes.worker_num"),
-            ("shift+tab", "nodes.cluster_time_out"),
+            ("shift+tab", "nodes.master_addr"),
         ):
             await wizard.press(key)
             assert wizard.field(field).has_focus_within, f"{key} leads to {field}"

@@ -14,6 +14,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Checkbox, Input, Label, Select
 
+from sft_tui.core.nodes import show_hosts
 from sft_tui.core.problem import Problem
 from sft_tui.core.profile import PATH_FIELDS
 from sft_tui.core.terminal_text import neutralise
@@ -49,7 +50,7 @@ class FormField(Vertical):
         self.section = section
         self.field = field
         self._info = info
-        self._value = value
+        self._value = show_hosts(value) if (section, field) == ("nodes", "hosts") else value
 
     @property
     def dotted(self) -> str:

@@ -1,0 +1,161 @@
+"""Watches a node's part of a job, on that node: its state, its ranks, its log, and a worker that dies."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Any, Callable, Final, Optional
+
+import psutil
+
+from sft_tui.core.job import JobState
+from sft_tui.core.training_log import TrainingStep, parse_line
+from sft_tui.jobs import completion, process
+from sft_tui.jobs.log_tail import LogTail
+from sft_tui.jobs.true_state import read_state
+from sft_tui.store.job_store import JobFolder
+
+POLL_SECONDS: Final = 0.3
+BEAT_SECONDS: Final = 2.0
+READ_AT_MOST: Final = 1 << 18
+START_BYTES: Final = 4 << 20  # of a worker's log: its rank is told near the beginning
+TAIL_LINES: Final = 40
+# MindSpore (cluster_context.cc) once all ranks have found each other; and msrun of a worker that ended badly, which it
+# says at once, while it may itself wait half a minute for its scheduler
+_RANK = re.compile(r"This node \S+ rank id: (\d+)")
+_DIED = re.compile(r"Worker process (\d+) exit with exception\. Error code: (-?\d+)")
+
+Tell = Callable[[dict[str, Any]], None]
+
+
+class PartWatch:
+    """Tells changes as JSON objects; `before` is what stood where the workers log when the part was submitted."""
+
+    def __init__(self, folder: JobFolder, offset: int, before: completion.Signature, tell: Tell) -> None:
+        self._folder, self._offset, self._before, self._tell = folder, offset, before, tell
+        self._step = folder.load_spec().plan.steps[0]
+        self._own_log = LogTail(folder.step_log(self._step.id))
+        self._ranks: set[int] = set()
+        self._local = _local_ranks(self._step.argv)
+        self._workers: dict[int, int] = {}  # pid to rank
+        self._died = False
+        self._state: Optional[JobState] = None
+        self._beat = 0.0
+
+    def run(self) -> None:
+        """Until the part has ended. Raises SftError, OSError."""
+        while True:
+            state = read_state(self._folder)
+            self._note_workers(state)
+            self._tell_ranks()
+            self._tell_death()
+            while self._tell_log():
+                pass
+            self._tell_state(state)
+            if state.finished:
+                return
+            if time.monotonic() - self._beat > BEAT_SECONDS:
+                self._beat = time.monotonic()
+                self._tell({"beat": time.time()})
+            time.sleep(POLL_SECONDS)
+
+    def _tell_state(self, state: JobState) -> None:
+        if self._state is not None and (state.lifecycle, state.reason) == (self._state.lifecycle, self._state.reason):
+            return
+        self._state = state
+        if state.outcome == "failed":
+            self._tell({"tail": self._last_lines()})
+        step = state.steps[0]
+        self._tell(
+            {
+                "state": state.lifecycle, "outcome": state.outcome or "", "reason": step.reason or state.reason,
+                "time": step.ended_at or state.ended_at or 0.0,
+            }
+        )  # fmt: skip
+
+    def _fresh(self, path: Path) -> bool:
+        now = completion.signature(path).get(path.name)
+        return now is not None and now != self._before.get(path.name)
+
+    def _tell_log(self) -> bool:
+        """More of the last local worker's log; whether there was any."""
+        path = Path(self._step.training_log)
+        if not self._step.training_log or not self._fresh(path):
+            return False
+        with path.open("rb") as file:
+            file.seek(self._offset)
+            data = file.read(READ_AT_MOST)
+        end = data.rfind(b"\n") + 1 or (len(data) if len(data) == READ_AT_MOST else 0)
+        if not end:
+            return False
+        self._offset += end
+        text = data[:end].decode(errors="replace")
+        if any(isinstance(parse_line(line), TrainingStep) for line in text.splitlines()):
+            self._ranks |= self._local  # one step needs all of them
+            self._tell_ranks()
+        self._tell({"log": text, "offset": self._offset})
+        return True
+
+    def _tell_ranks(self) -> None:
+        known = len(self._ranks)
+        if known < len(self._local) and self._step.training_log:
+            for rank in self._local - self._ranks:
+                path = Path(self._step.training_log).with_name(f"worker_{rank}.log")
+                if self._fresh(path):
+                    with path.open(encoding="utf-8", errors="replace") as file:
+                        if (match := _RANK.search(file.read(START_BYTES))) is not None:
+                            self._ranks.add(int(match[1]))
+        if self._ranks and (len(self._ranks) > known or self._state is None):
+            self._tell({"ranks": sorted(self._ranks)})
+
+    def _note_workers(self, state: JobState) -> None:
+        """Which process is which rank, as long as they live."""
+        leader = state.steps[0].process
+        if len(self._workers) >= len(self._local) or leader is None or not process.is_alive(leader):
+            return
+        try:
+            children = psutil.Process(leader.pid).children()
+        except psutil.Error:
+            return
+        for child in children:
+            try:
+                words = (Path("/proc") / str(child.pid) / "environ").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            rank = next((w[8:] for w in words if w.startswith(b"RANK_ID=")), b"")
+            if b"MS_ROLE=MS_WORKER" in words and rank.isdigit():
+                self._workers[child.pid] = int(rank)
+
+    def _tell_death(self) -> None:
+        while not self._died and (lines := self._own_log.read_lines()):
+            for line in lines:
+                if (match := _DIED.search(line)) is not None:
+                    self._died = True
+                    self._tell({"died": self._describe_death(int(match[2])), "rank": self._rank_of(int(match[1])),
+                                "signal": process.signal_name(int(match[2])), "time": time.time()})  # fmt: skip
+                    return
+
+    def _rank_of(self, pid: int) -> int:
+        return self._workers.get(pid, min(self._local) if len(self._local) == 1 else -1)
+
+    def _describe_death(self, code: int) -> str:
+        why = "" if code < 0 else completion.first_error(self._step, self._own_log.path, self._before)
+        how = process.describe_exit(code)
+        return f"{how}: {why}" if completion.tells_an_error(why) else how
+
+    def _last_lines(self) -> list[str]:
+        tail = LogTail(self._own_log.path, from_end=1 << 15)
+        lines: list[str] = []
+        while more := tail.read_lines():
+            lines += more
+        tail.close()
+        return lines[-TAIL_LINES:]
+
+
+def _local_ranks(argv: tuple[str, ...]) -> set[int]:
+    """The ranks of this node, from msrun's arguments."""
+    found = {name: int(value) for name, _, value in (word[2:].partition("=") for word in argv) if value.isdigit()}
+    count = found.get("local_worker_num", 1)
+    first = found.get("node_rank", 0) * count
+    return set(range(first, first + count))

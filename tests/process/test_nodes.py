@@ -1,0 +1,367 @@
+"""Two hosts on one machine: network namespaces, joined by a cable that can be cut; an sshd, and a home for each."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sft_tui.core.nodes import Launch, Node, NodePart
+from sft_tui.core.plan import Output, Plan, PlannedFile, Step
+from sft_tui.paths import PACKAGE_DIR
+from sft_tui.store.job_store import list_jobs
+
+HERE = Path(__file__).parent
+HEAD, OTHER = "10.77.0.1", "10.77.0.2"
+PORT = 8118
+
+
+def run(*words):
+    subprocess.run(words, check=True, capture_output=True, stdin=subprocess.DEVNULL)
+
+
+class Hosts:
+    """`head` is where commands are given; `other` is reached over SSH."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        tag = os.getpid() % 100_000
+        self.head_space, self.other_space = f"sft{tag}a", f"sft{tag}b"
+        self.sshd = None
+        self.bin = folder / "bin"
+        self.homes = {"head": folder / "head", "other": folder / "other"}
+
+    def set_up(self):
+        for space, address, link in ((self.head_space, HEAD, "va"), (self.other_space, OTHER, "vb")):
+            run("ip", "netns", "add", space)
+            run("ip", "-n", space, "link", "set", "lo", "up")
+            if link == "vb":
+                run("ip", "-n", self.head_space, "link", "add", "va", "type", "veth", "peer", "vb", "netns", space)
+                run("ip", "-n", self.head_space, "addr", "add", f"{HEAD}/24", "dev", "va")
+                run("ip", "-n", space, "addr", "add", f"{address}/24", "dev", "vb")
+                run("ip", "-n", self.head_space, "link", "set", "va", "up")
+                run("ip", "-n", space, "link", "set", "vb", "up")
+        for home in self.homes.values():
+            home.mkdir()
+        self._write_keys()
+        self.start_sshd()
+
+    def _write_keys(self):
+        for name in ("host_key", "user_key", "other_key"):
+            run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.folder / name))
+        (self.folder / "authorized_keys").write_text((self.folder / "user_key.pub").read_text())
+        self.trust("host_key")
+        config = self.folder / "ssh_config"
+        config.write_text(
+            f"IdentityFile {self.folder}/user_key\nIdentitiesOnly yes\nUserKnownHostsFile {self.folder}/known_hosts\n"
+            "GlobalKnownHostsFile /dev/null\nStrictHostKeyChecking yes\n"
+        )
+        self.bin.mkdir()
+        # ssh reads its files in the home of the account, whatever HOME says
+        (self.bin / "ssh").write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {config} "$@"\n')
+        (self.bin / "ssh").chmod(0o755)
+        home = self.homes["other"]
+        (self.folder / "sshd_config").write_text(
+            f"ListenAddress {OTHER}\nHostKey {self.folder}/host_key\nAuthorizedKeysFile {self.folder}/authorized_keys\n"
+            "PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
+            f"PermitRootLogin prohibit-password\nSetEnv HOME={home} SFT_TUI_HOME={home}/sft-tui\n"
+        )
+
+    def trust(self, key):
+        """What the user takes for the key of the other host."""
+        public = (self.folder / f"{key}.pub").read_text()
+        (self.folder / "known_hosts").write_text(f"{OTHER} {public}")
+
+    def start_sshd(self):
+        with (self.folder / "sshd.log").open("ab") as log:
+            words = ["ip", "netns", "exec", self.other_space, "/usr/sbin/sshd", "-D", "-e"]
+            self.sshd = subprocess.Popen(
+                [*words, "-f", str(self.folder / "sshd_config")], stdin=subprocess.DEVNULL, stderr=log
+            )
+        deadline = time.monotonic() + 20
+        while b"Server listening" not in (self.folder / "sshd.log").read_bytes()[self._log_seen() :]:
+            assert self.sshd.poll() is None and time.monotonic() < deadline, (self.folder / "sshd.log").read_text()
+            time.sleep(0.05)
+
+    def _log_seen(self):
+        seen, self._seen = getattr(self, "_seen", 0), 0
+        return seen
+
+    def kill_sshd(self):
+        """The server and its connections, and nothing below them."""
+        self._seen = (self.folder / "sshd.log").stat().st_size
+        below = [p for p in psutil.Process(self.sshd.pid).children(recursive=True) if p.name().startswith("sshd")]
+        for process in [psutil.Process(self.sshd.pid), *below]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.sshd.wait()
+
+    def link(self, state):
+        run("ip", "-n", self.other_space, "link", "set", "vb", state)
+
+    def environment(self):
+        home = self.homes["head"]
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("SFT_TUI")}
+        return {
+            **kept, "HOME": str(home), "SFT_TUI_HOME": f"{home}/sft-tui", "PATH": f"{self.bin}:{os.environ['PATH']}",
+            "XDG_RUNTIME_DIR": str(self.folder / "run"),
+        }  # fmt: skip
+
+    def command(self, *words, timeout=120):
+        """Run on the head."""
+        return subprocess.run(
+            ["ip", "netns", "exec", self.head_space, sys.executable, *map(str, words)],
+            env=self.environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout,
+            check=False,
+        )  # fmt: skip
+
+    def sft(self, *words, timeout=120):
+        return self.command(PACKAGE_DIR, *words, timeout=timeout)
+
+    def jobs(self, host):
+        return list_jobs(self.homes[host] / "sft-tui/state/jobs")
+
+    def tear_down(self):
+        for host in self.homes:
+            for folder in self.jobs(host):
+                with contextlib.suppress(Exception):
+                    os.kill(folder.load_state().supervisor.pid, signal.SIGKILL)
+        for space in (self.head_space, self.other_space):
+            listed = subprocess.run(["ip", "netns", "pids", space], capture_output=True, text=True, check=False)
+            for pid in listed.stdout.split():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
+            subprocess.run(["ip", "netns", "del", space], check=False, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory):
+    if os.geteuid() != 0:
+        pytest.skip("network namespaces want root")
+    for program in ("ip", "ssh", "ssh-keygen"):
+        if shutil.which(program) is None:
+            pytest.skip(f"there is no {program} here (Debian: iproute2, openssh-client)")
+    if not Path("/usr/sbin/sshd").exists():
+        pytest.skip("there is no sshd here (Debian: openssh-server)")
+    probe = subprocess.run(["ip", "netns", "add", "sft-probe"], check=False, capture_output=True, text=True)
+    if probe.returncode:
+        pytest.skip(f"network namespaces cannot be made here: {probe.stderr.strip()}")
+    run("ip", "netns", "del", "sft-probe")
+    separation = Path("/run/sshd")
+    made = not separation.exists()
+    if made:
+        separation.mkdir(mode=0o755)
+    found = Hosts(tmp_path_factory.mktemp("n"))
+    (found.folder / "run").mkdir()
+    try:
+        found.set_up()
+        yield found
+    finally:
+        found.tear_down()
+        if made:
+            shutil.rmtree(separation, ignore_errors=True)
+
+
+class Work:
+    """A job of one step on both hosts, with workers that train until they may end."""
+
+    def __init__(self, hosts, folder, eventually):
+        self.hosts, self.folder, self.eventually = hosts, folder, eventually
+        self.other_dir = folder
+        (folder / "data").write_text("rows")
+
+    def launch(self):
+        parts = []
+        for rank, (host, work_dir) in enumerate(((HEAD, self.folder), (OTHER, self.other_dir))):
+            log_dir = f"{work_dir}/log/node_{rank}"
+            argv = (
+                sys.executable, str(HERE / "msrun_stub.py"), "--worker_num=2", "--local_worker_num=1",
+                f"--node_rank={rank}", f"--log_dir={log_dir}", str(self.folder),
+            )  # fmt: skip
+            step = Step(
+                id=f"train-node{rank}", title="Train", argv=argv, cwd=str(work_dir), devices=("cpu",),
+                training_log=f"{log_dir}/worker_{rank}.log",
+                outputs=(Output(path=f"{work_dir}/checkpoint", kind="checkpoint_folder"),),
+            )  # fmt: skip
+            plan = Plan(profile="p", steps=(step,), stop_grace_seconds=3)
+            parts.append(
+                NodePart(rank=rank, node=Node(host=host), python=sys.executable, work_dir=str(work_dir), plan=plan)
+            )
+        return Launch(
+            step="train", master_addr=HEAD, master_port=PORT, worker_num=2, device="CPU", package_dir=str(PACKAGE_DIR),
+            python=sys.executable, mindformers_home="", work_dir=str(self.folder), inputs=(f"{self.folder}/data",),
+            parts=tuple(parts),
+        )  # fmt: skip
+
+    def plan(self):
+        path = f"{self.folder}/train.nodes.json"
+        train = Step(
+            id="train", title="Train", argv=(sys.executable, str(PACKAGE_DIR), "_run_nodes", path),
+            cwd=str(self.folder), least_grace=20, inputs=(path,),
+            outputs=(Output(path=f"{self.folder}/checkpoint", kind="checkpoint_folder"),),
+        )  # fmt: skip
+        file = PlannedFile(path=path, text=self.launch().model_dump_json())
+        return Plan(profile="p", steps=(train,), files=(file,), stop_grace_seconds=20)
+
+    def submit(self):
+        """`sft-tui run` on the head."""
+        file = self.folder / "plan.json"
+        file.write_text(self.plan().model_dump_json())
+        return self.hosts.command(HERE / "run_plan.py", file, "--detach")
+
+    def start(self):
+        result = self.submit()
+        assert result.returncode == 0, result.stdout + result.stderr
+        self.job = result.stdout.strip().splitlines()[-1]
+        self.says("all 2 ranks on 2 nodes have started")
+        return self
+
+    def show(self):
+        return json.loads(self.hosts.sft("jobs", "show", self.job, "--json").stdout)
+
+    def says(self, text, within=40.0):
+        """Wait until the headline says so."""
+        self.eventually(lambda: text in self.show()["reason"], f"the job says {text!r}", within)
+
+    def end(self, within=60.0):
+        self.eventually(lambda: self.show()["lifecycle"] == "finished", "the job ends", within)
+        return self.show()
+
+    def go(self):
+        (self.folder / "go").touch()
+
+    def pid(self, rank):
+        return int((self.folder / f"worker_{rank}.pid").read_text())
+
+    def is_over(self):
+        """No worker is left, and no part reads as running."""
+        return not any(psutil.pid_exists(self.pid(rank)) for rank in (0, 1))
+
+    def log(self):
+        return self.hosts.sft("jobs", "log", self.job).stdout
+
+
+@pytest.fixture
+def work(hosts, tmp_path, eventually):
+    made = Work(hosts, tmp_path, eventually)
+    yield made
+    hosts.trust("host_key")
+    hosts.link("up")
+    made.go()
+
+
+def test_both_train_and_the_head_follows(work):
+    work.start()
+    work.go()
+    job = work.end()
+    assert job["outcome"] == "succeeded", job
+    assert {p.name for p in (work.folder / "checkpoint").iterdir()} == {"rank_0", "rank_1"}
+    assert [
+        len([f for f in work.hosts.jobs(host) if f.id.startswith(f"{work.job}@")]) for host in ("head", "other")
+    ] == [1, 1]
+    assert "[1] INFO - { Epoch:[  1/  1], step:[  100/  100]" in work.log()
+    assert work.hosts.sft("jobs", "wait", work.job.partition("-")[0]).returncode == 0
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_worker_that_is_killed_ends_all_and_is_named(work, rank):
+    work.start()
+    begin = time.monotonic()
+    os.kill(work.pid(rank), signal.SIGKILL)
+    job = work.end()
+    took = time.monotonic() - begin
+    host = (HEAD, OTHER)[rank]
+    assert f"node {rank} ({host}), rank {rank}, failed first: its worker was killed by SIGKILL" in job["reason"]
+    assert job["outcome"] == "failed" and work.is_over()
+    print(f"stopped after {took:.1f} s")
+
+
+def test_an_error_of_a_worker_is_told_with_its_cause(work):
+    work.start()
+    (work.folder / "fail_1").touch()
+    job = work.end()
+    assert (
+        f"node 1 ({OTHER}), rank 1, failed first:" in job["reason"] and "nothing is left of the loss" in job["reason"]
+    )
+    assert work.is_over()
+
+
+def test_a_stop_is_for_all(work):
+    work.start()
+    result = work.hosts.sft("jobs", "stop", work.job)
+    assert "stopped" in result.stdout and work.is_over()
+    assert [f.load_state().outcome for h in ("head", "other") for f in work.hosts.jobs(h)[-1:]] == [
+        "stopped",
+        "stopped",
+    ]
+
+
+def test_a_kill_is_for_all(work):
+    work.start()
+    assert "stopped" in work.hosts.sft("jobs", "stop", "--now", work.job).stdout
+    assert work.is_over()
+
+
+@pytest.mark.parametrize("what", ["sshd", "link"])
+def test_a_lost_connection_is_no_dead_job_and_is_found_again(work, what):
+    work.start()
+    work.hosts.kill_sshd() if what == "sshd" else work.hosts.link("down")
+    work.says(f"node 1 ({OTHER}) is not reachable since ")
+    assert psutil.pid_exists(work.pid(1))
+    work.hosts.start_sshd() if what == "sshd" else work.hosts.link("up")
+    work.eventually(lambda: "not reachable" not in work.show()["reason"], "it is found again", 40.0)
+    work.go()
+    assert work.end()["outcome"] == "succeeded"
+    lines = [line for line in work.log().splitlines() if "step:[  100/" in line]
+    assert len(lines) == 1, "nothing is told twice"
+
+
+def refused(work, *words):
+    before = len(work.hosts.jobs("head"))
+    result = work.submit()
+    assert result.returncode == 4, result.stdout + result.stderr
+    assert f"1  {OTHER}" in result.stderr, "the table is shown"
+    for word in words:
+        assert word in result.stderr
+    assert len(work.hosts.jobs("head")) == before
+
+
+def test_a_link_that_is_cut_at_start_is_told(work):
+    work.hosts.link("down")
+    refused(work, f"node 1 ({OTHER}), reach")
+
+
+def test_another_host_key_is_never_accepted(work, hosts):
+    shutil.rmtree(hosts.folder / "run")
+    (hosts.folder / "run").mkdir()  # no connection of before is left
+    hosts.trust("other_key")
+    refused(work, "its host key is not the one that is known", "ssh-keygen -R")
+
+
+def test_other_data_on_one_node_is_found(work, tmp_path):
+    work.other_dir = tmp_path / "theirs"
+    work.other_dir.mkdir()
+    (work.other_dir / "data").write_text("ROWS")
+    refused(work, f"{work.other_dir}/data is another file")
+
+
+def test_a_port_that_is_taken_is_told(work, hosts):
+    listen = (
+        f"import socket, time; s = socket.create_server(('{HEAD}', {PORT})); print('.', flush=True); time.sleep(60)"
+    )
+    words = ["ip", "netns", "exec", hosts.head_space, sys.executable, "-c", listen]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as holder:
+        holder.stdout.readline()
+        try:
+            refused(work, f"{HEAD} port {PORT} is in use")
+        finally:
+            holder.kill()
