@@ -21,7 +21,7 @@ from sft_tui.jobs.completion import current_steps
 from sft_tui.jobs.true_state import read_state
 from sft_tui.launch.documented import documented_command
 from sft_tui.launch.nodes import launches
-from sft_tui.launch.scripts import LAUNCH_FOLDER, ScriptNode, build_scripts
+from sft_tui.launch.scripts import LAUNCH_FOLDER, build_scripts
 from sft_tui.paths import PACKAGE_DIR, jobs_dir
 from sft_tui.preflight import examine
 from sft_tui.store.atomic import write_atomic
@@ -66,20 +66,18 @@ def show_plan(arguments: argparse.Namespace) -> int:
 
 
 def _write_scripts(plan: Plan, folder: Path) -> int:
-    nodes = (ScriptNode(plan.step("train").workers),)
-    scripts = build_scripts(plan, str(PACKAGE_DIR), nodes, "127.0.0.1")
     launch = folder / LAUNCH_FOLDER
     launch.mkdir(parents=True, exist_ok=True)
-    for file in plan.files:
-        write_atomic(folder / Path(file.path).name, file.text)
     shutil.copy(PACKAGE_DIR / "launch" / "runner.py", launch / "runner.py")
     shutil.copytree(
         PACKAGE_DIR / "launch" / "cpu", launch / "cpu", ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True
     )
-    for name, text in scripts.items():
+    for name, text in build_scripts(plan, str(PACKAGE_DIR), launches(plan)).items():
         write_atomic(folder / name, text)
-        (folder / name).chmod(0o700)
-    say(f"{folder / 'run_all.sh'} runs everything; {len(nodes)} node(s), prepare.sh once before them; or slurm.sbatch")
+        if name.endswith((".sh", ".sbatch")):
+            (folder / name).chmod(0o700)
+    say(f"{folder / 'run_all.sh'} runs everything. Or: prepare.sh once, then node_N.sh on each node, or slurm.sbatch.")
+    say("Other nodes need this folder under the same path.")
     return 0
 
 

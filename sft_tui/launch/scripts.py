@@ -1,7 +1,7 @@
 """The plan as shell scripts, one for each node and one for the whole: for clusters where jobs of ours are not wanted.
 
-Training and evaluation need no sft-tui: the launcher of MindFormers and the YAML files lie beside the scripts. Only
-`prepare.sh`, run once, calls sft-tui for the conversions.
+Training and evaluation need no sft-tui: the launcher and the YAML files lie beside the scripts. Only `prepare.sh`, run
+once, calls sft-tui for the conversions, and the last line of `run_all.sh` for the summary.
 """
 
 from __future__ import annotations
@@ -11,104 +11,139 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Sequence
 
-from sft_tui.core.plan import Plan, Step
+from sft_tui.core.nodes import Launch, Node
+from sft_tui.core.plan import Plan, PlannedFile, Step
 
+LAUNCH_FOLDER = "launch"
 _HEAD = ("#!/usr/bin/env bash", "set -euo pipefail")
 _HERE = 'here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)'
-LAUNCH_FOLDER = "launch"
 _WAIT_FOR_ONE = "wait -n || { failed=1; jobs -p | xargs -r kill 2>/dev/null || true; }"
 # $SLURM_NODEID is each task's own
 _SLURM_TASK = "'NODE_RANK=$SLURM_NODEID exec bash \"$1/node_$SLURM_NODEID.sh\"'"
+# what a node's environment may say instead
+_OF_NODE = {"--node_rank": "NODE_RANK", "--master_addr": "MASTER_ADDR"}
 
 
 @dataclass(frozen=True)
-class ScriptNode:
-    """A host, in the order of node_rank; `ssh` are the words that run a command there, none for this host."""
+class _NodeScript:
+    """A host: the words that run a command there (none for this one), and its steps with the files that they read."""
 
-    local_worker_num: int
-    ssh: tuple[str, ...] = ()
+    ssh: tuple[str, ...]
+    steps: dict[str, Step]
+    files: dict[str, str]  # path there -> name beside the scripts
 
 
-def build_scripts(plan: Plan, package_dir: str, nodes: Sequence[ScriptNode], master_addr: str) -> dict[str, str]:
-    """File name -> text. `nodes` with one entry: this host alone."""
-    writer = _Writer(plan, package_dir, tuple(nodes), master_addr)
+def build_scripts(plan: Plan, package_dir: str, launches: Sequence[Launch] = ()) -> dict[str, str]:
+    """File name -> text, scripts and YAML files. `launches` are the steps that several nodes do together."""
+    files: dict[str, str] = {}
+    nodes = _nodes_of(plan, launches, files)
+    writer = _Writer(plan, package_dir, nodes)
     scripts = {"prepare.sh": writer.prepare(), "run_all.sh": writer.run_all(), "slurm.sbatch": writer.slurm()}
     scripts.update({f"node_{rank}.sh": writer.node(rank) for rank in range(len(nodes))})
-    return scripts
+    return {**files, **scripts}
+
+
+def _nodes_of(plan: Plan, launches: Sequence[Launch], files: dict[str, str]) -> list[_NodeScript]:
+    """The nodes in the order of node_rank; `files` gets what their steps read."""
+    if not launches:
+        steps = {step.id: step for step in plan.steps if _is_launched(step) and not step.not_needed}
+        names = {file.path: PurePosixPath(file.path).name for file in plan.files}
+        files.update({names[file.path]: file.text for file in plan.files})
+        return [_NodeScript((), steps, names)]
+    nodes = []
+    for rank, part in enumerate(launches[0].parts):
+        names, steps = {}, {}
+        for launch in launches:
+            theirs = launch.parts[rank].plan
+            steps[launch.step] = theirs.steps[0]
+            for file in theirs.files:
+                names[file.path] = f"node_{rank}_{PurePosixPath(file.path).name}"
+                files[names[file.path]] = file.text
+        nodes.append(_NodeScript(_ssh_words(part.node) if rank else (), steps, names))
+    local = [step for step in plan.steps if _is_launched(step) and step.id not in nodes[0].steps]
+    for file in _files_of(plan, local):
+        files[PurePosixPath(file.path).name] = file.text
+    return nodes
+
+
+def _files_of(plan: Plan, steps: Sequence[Step]) -> list[PlannedFile]:
+    return [file for file in plan.files if any(file.path in step.argv for step in steps)]
+
+
+def _is_launched(step: Step) -> bool:
+    return "--run_mode" in step.argv
+
+
+def _ssh_words(node: Node) -> tuple[str, ...]:
+    options = [word for option in node.options for word in ("-o", option)]
+    port, identity = (["-p", str(node.port)] if node.port else []), ["-i", node.identity_file]
+    target = f"{node.user}@{node.host}" if node.user else node.host
+    return ("ssh", *options, *port, *(identity if node.identity_file else []), target)
 
 
 class _Writer:
-    def __init__(self, plan: Plan, package_dir: str, nodes: tuple[ScriptNode, ...], master_addr: str) -> None:
-        self._plan = plan
-        self._nodes = nodes
-        self._package_dir = package_dir
-        self._master_addr = master_addr
-        words = [word for step in plan.steps for word in (*step.argv, *step.env.values())]
+    def __init__(self, plan: Plan, package_dir: str, nodes: list[_NodeScript]) -> None:
+        self._plan, self._package_dir, self._nodes = plan, package_dir, nodes
+        steps = [*plan.steps, *(step for node in nodes for step in node.steps.values())]
+        words = [word for step in steps for word in (*step.argv, *step.env.values(), *step.search_paths.values())]
         self._mark = "@HERE"
         while any(self._mark in word for word in words):
             self._mark += "@"
 
-    def _steps(self, *, trained: bool) -> list[Step]:
-        wanted = [step for step in self._plan.steps if not step.not_needed]
-        return [step for step in wanted if ("--run_mode" in step.argv) == trained]
-
     def prepare(self) -> str:
         """Everything before training that sft-tui itself does."""
         lines = [*_HEAD, f"# Profile {_line(self._plan.profile)}: weights and data. Run it once, on one node."]
-        for step in self._steps(trained=False):
-            if step.id != "summary":
+        for step in self._plan.steps:
+            if not step.not_needed and not self._is_trained(step) and step.id != "summary":
                 lines += ["", *_run(step, step.command)]
         return _text(lines)
 
     def node(self, rank: int) -> str:
-        """Training on one node."""
-        [step] = [step for step in self._steps(trained=True) if step.id == "train"]
+        """What one node does: training, unless another step is named."""
+        node = self._nodes[rank]
         lines = [
             *_HEAD,
-            f"# Profile {_line(self._plan.profile)}: training on node {rank} of {len(self._nodes)}.",
+            f"# Profile {_line(self._plan.profile)}, node {rank} of {len(self._nodes)}: node_{rank}.sh [STEP]",
             "# NODE_RANK and MASTER_ADDR of the environment go before what stands here.",
             _HERE,
-            f'node_rank="${{NODE_RANK:-{rank}}}"',
-            f'master_addr="${{MASTER_ADDR:-{self._master_addr}}}"',
-            ': "$node_rank" "$master_addr"',
-            *self._files(step),
-            "",
-            *_run(step, self._command(step, self._nodes[rank])),
+            'case "${1:-train}" in',
         ]
+        for step_id, step in node.steps.items():
+            lines += [f"{step_id})", *self._place_files(step, node.files), *_run(step, self._command(step)), ";;"]
+        lines += ['*) echo "there is no step $1" >&2; exit 2 ;;', "esac"]
         return _text(lines)
 
     def run_all(self) -> str:
         """The whole, from one node; the others are reached by ssh, and find these scripts in the same folder."""
         title = f"# Profile {_line(self._plan.profile)}: everything, started on node 0."
         lines = [*_HEAD, title, _HERE, "", 'bash "$here/prepare.sh"']
-        for step in self._steps(trained=True):
-            if step.id != "train":
-                lines += ["", *self._files(step), *_run(step, self._command(step, None))]
+        names = {file.path: PurePosixPath(file.path).name for file in self._plan.files}
+        for step in self._plan.steps:
+            if step.not_needed or not (self._is_trained(step) or step.id == "summary"):
                 continue
-            lines += ["", "# Train: all nodes at once; the first that fails ends the script"]
+            if step.id not in self._nodes[0].steps:
+                lines += ["", *self._place_files(step, names), *_run(step, self._command(step))]
+                continue
+            lines += ["", f"# {_line(step.title)}: all nodes at once; the first that fails ends the script"]
             for rank, node in enumerate(self._nodes):
-                start = f'bash "$here/node_{rank}.sh"'
+                start = f'bash "$here/node_{rank}.sh" {step.id}'
                 if node.ssh:
                     # printf %q: the folder's name goes through the shell of the other host
-                    start = f'{shlex.join(node.ssh)} "bash $(printf %q "$here/node_{rank}.sh")"'
+                    start = f'{shlex.join(node.ssh)} "bash $(printf %q "$here/node_{rank}.sh") {step.id}"'
                 lines += [f"{start} &"]
             lines += ["failed=0", *[_WAIT_FOR_ONE] * len(self._nodes), '[ "$failed" = 0 ]']
-        for step in self._steps(trained=False):
-            if step.id == "summary":
-                lines += ["", *_run(step, step.command)]
         return _text(lines)
 
     def slurm(self) -> str:
-        """The same for Slurm: one task on each node."""
-        count = len(self._nodes)
-        workers = max(node.local_worker_num for node in self._nodes)
+        """Training for Slurm: one task on each node."""
+        name = _word(self._plan.profile)
         lines = [
             _HEAD[0],
-            f"#SBATCH --job-name={_word(self._plan.profile)}",
-            f"#SBATCH --nodes={count}",
+            f"#SBATCH --job-name={name}",
+            f"#SBATCH --nodes={len(self._nodes)}",
             "#SBATCH --ntasks-per-node=1",
-            f"#SBATCH --output={_word(self._plan.profile)}-%j.log",
-            f"# Add what your cluster wants: partition, account, NPUs (#SBATCH --gres=npu:{workers}), time.",
+            f"#SBATCH --output={name}-%j.log",
+            "# Add what your cluster wants: partition, account, NPUs (such as #SBATCH --gres=npu:8), time.",
             "# Submit it from the folder of these scripts, which all nodes see; run prepare.sh before.",
             _HEAD[1],
             'here="${SLURM_SUBMIT_DIR:?submit this with sbatch}"',
@@ -119,43 +154,33 @@ class _Writer:
         ]
         return _text(lines)
 
-    def _files(self, step: Step) -> list[str]:
+    def _is_trained(self, step: Step) -> bool:
+        return _is_launched(step) or step.id in self._nodes[0].steps
+
+    def _place_files(self, step: Step, names: dict[str, str]) -> list[str]:
         """Put the YAML of a step in its place."""
         lines = []
-        for file in self._plan.files:
-            if file.path in step.argv:
-                folder, name = str(PurePosixPath(file.path).parent), PurePosixPath(file.path).name
-                lines += [f"mkdir -p {shlex.quote(folder)}", f'cp "$here"/{shlex.quote(name)} {shlex.quote(file.path)}']
+        for path in step.argv:
+            if path in names:
+                folder = shlex.quote(str(PurePosixPath(path).parent))
+                lines += [f"mkdir -p {folder}", f'cp "$here"/{shlex.quote(names[path])} {shlex.quote(path)}']
         return lines
 
-    def _command(self, step: Step, node: ScriptNode | None) -> str:
-        """The step's command with the launcher that lies here, and with what differs between nodes."""
-        changed = {}
-        if node is not None:
-            changed = {
-                "--worker_num": str(sum(item.local_worker_num for item in self._nodes)),
-                "--local_worker_num": str(node.local_worker_num),
-            }
-        argv = []
-        for word in step.whole_argv:
-            name = word.partition("=")[0]
-            if PurePosixPath(step.argv[0]).name == "msrun" and name in changed:
-                word = f"{name}={changed[name]}"
-            elif word == f"{self._package_dir}/launch/runner.py" or word == f"{self._package_dir}/launch/cpu":
+    def _command(self, step: Step) -> str:
+        """The step's command with the launcher that lies here, and with what a node's environment may say."""
+        argv, holes = [], {}
+        for word in step.argv:
+            name, _, value = word.partition("=")
+            if word in (f"{self._package_dir}/launch/runner.py", f"{self._package_dir}/launch/cpu"):
                 word = self._mark + word[len(self._package_dir) :]
-            elif node is not None and name == "--master_addr":
-                word = f"--master_addr={self._mark}M"
-            elif node is not None and name == "--node_rank":
-                continue
+            elif name in _OF_NODE and PurePosixPath(step.argv[0]).name == "msrun":
+                word = f"{name}={self._mark}{_OF_NODE[name]}"
+                holes[f"{self._mark}{_OF_NODE[name]}"] = f'"${{{_OF_NODE[name]}:-{shlex.quote(value)}}}"'
             argv.append(word)
-            if name == "--master_addr" and len(self._nodes) > 1 and node is not None:
-                argv.append(f"--node_rank={self._mark}R")
         command = step.model_copy(update={"argv": tuple(argv), "resume": ()}).command
-        return (
-            command.replace(f"{self._mark}M", '"$master_addr"')
-            .replace(f"{self._mark}R", '"$node_rank"')
-            .replace(self._mark, '"$here"')
-        )
+        for hole, text in holes.items():
+            command = command.replace(hole, text)
+        return command.replace(self._mark, '"$here"')
 
 
 def _run(step: Step, command: str) -> list[str]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
 
-from sft_tui.launch.scripts import ScriptNode, build_scripts
+from sft_tui.core.nodes import parse_hosts
+from sft_tui.launch.nodes import launches
+from sft_tui.launch.scripts import build_scripts
 from sft_tui.launch.steps import build_plan
 
 ODD = "a 'b' \"c\" $(touch pwned) `touch pwned` ; é"
-ONE = (ScriptNode(2),)
-TWO = (ScriptNode(2), ScriptNode(3, ("ssh", "-p", "22", "user@other host")))
+TWO = [*parse_hosts("n0*2"), {"host": "other-host", "user": "me", "port": 2200, "local_worker_num": 2}]
 
 
 @pytest.fixture
@@ -35,27 +37,19 @@ def stubs(tmp_path):
 def written(tmp_path, make_profile, make_facts, stubs):
     """Writes the scripts of a plan whose names are odd, and returns their folder."""
 
-    def write(nodes=ONE, name=ODD, **changes):
+    def write(hosts=(), name=ODD, **changes):
         work = tmp_path / name
         work.mkdir()
         facts = make_facts()
-        environment = {"python": stubs("python"), "msrun": stubs("msrun")}
-        facts = type(facts)(
-            **{
-                **facts.__dict__,
-                "environment": type(facts.environment)(**{**facts.environment.__dict__, **environment}),
-                "own_command": (stubs("sft-tui"),),
-                "training_command": (stubs("sft-tui"),),
-            }
-        )
-        profile = make_profile(environment__work_dir=str(work), nodes__worker_num=2, **changes)
-        plan = build_plan(profile, facts)
+        environment = replace(facts.environment, python=stubs("python"), msrun=stubs("msrun"))
+        ours = (stubs("sft-tui"),)
+        facts = replace(facts, environment=environment, own_command=ours, training_command=ours)
+        nodes = {"nodes__hosts": hosts} if hosts else {"nodes__worker_num": 2}
+        plan = build_plan(make_profile(environment__work_dir=str(work), **nodes, **changes), facts)
         folder = tmp_path / "scripts of ours"
         (folder / "launch").mkdir(parents=True)
-        for name, text in build_scripts(plan, facts.package_dir, nodes, "10.0.0.1").items():
-            (folder / name).write_text(text)
-        for file in plan.files:
-            (folder / os.path.basename(file.path)).write_text(file.text)
+        for file_name, text in build_scripts(plan, facts.package_dir, launches(plan)).items():
+            (folder / file_name).write_text(text)
         return folder
 
     return write
@@ -99,7 +93,7 @@ def test_nodes_have_their_rank_and_the_environment_can_say_another(written, tmp_
     folder = written(TWO)
     done, said = run(folder, "node_1.sh", tmp_path)
     assert done.returncode == 0, done.stderr
-    for word in ("--worker_num=5", "--local_worker_num=3", "--master_addr=10.0.0.1", "--node_rank=1", "--join=True"):
+    for word in ("--worker_num=4", "--local_worker_num=2", "--master_addr=n0", "--node_rank=1", "--join=True"):
         assert word in said
     done, said = run(folder, "node_1.sh", tmp_path, NODE_RANK="7", MASTER_ADDR="node a")
     assert "--node_rank=7" in said and "--master_addr=node a" in said
@@ -111,7 +105,7 @@ def test_the_other_nodes_are_reached_by_ssh_and_a_failure_ends_all(written, stub
     path = f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"
     done, said = run(folder, "run_all.sh", tmp_path, PATH=path)
     assert done.returncode == 0, done.stderr
-    assert {"--node_rank=0", "--node_rank=1", "user@other host"} <= set(said)
+    assert {"--node_rank=0", "--node_rank=1", "me@other-host", "2200"} <= set(said)
     stubs("ssh", "exit 255")
     stubs("msrun", "sleep 30")
     (tmp_path / "notes").unlink()
