@@ -7,7 +7,9 @@ the training environment needs nothing of ours installed.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
+import json
 import os
 import sys
 from typing import Any
@@ -17,7 +19,7 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
     """The flags of `run_mindformer.py` that a plan uses, under the same names."""
     parser = argparse.ArgumentParser(description="Train or evaluate with MindFormers from a YAML file.")
     parser.add_argument("--config", required=True, help="YAML file")
-    parser.add_argument("--run_mode", required=True, choices=("finetune", "eval"))
+    parser.add_argument("--run_mode", required=True, choices=("train", "finetune", "eval", "predict"))
     parser.add_argument("--load_checkpoint", default=None, help="checkpoint, in place of the one in the YAML file")
     parser.add_argument(
         "--resume_training",
@@ -31,6 +33,8 @@ def parse_arguments(argv: list[str]) -> argparse.Namespace:
         type=_boolean_or_name,
         help="False: each rank loads its own file of a sliced checkpoint",
     )
+    parser.add_argument("--predict_data", nargs="+", default=[], metavar="TEXT", help="what the model goes on from")
+    parser.add_argument("--predict_length", type=int, default=512, help="tokens of text and answer together at most")
     parser.add_argument("--register_path", default="", help="folder of classes that the YAML file registers")
     return parser.parse_args(argv)
 
@@ -55,6 +59,8 @@ def run(arguments: argparse.Namespace) -> None:
         # MindFormers reads this when it registers the classes that the YAML file names
         os.environ["REGISTER_PATH"] = arguments.register_path
         sys.path.append(arguments.register_path)
+        if arguments.run_mode == "predict":
+            _import_stand_ins()
     from mindformers import MindFormerConfig, Trainer
     from mindformers.core.context import build_context
 
@@ -70,9 +76,30 @@ def run(arguments: argparse.Namespace) -> None:
     trainer = Trainer(config)
     if arguments.run_mode == "eval":
         trainer.evaluate(eval_checkpoint=config.load_checkpoint)
+    elif arguments.run_mode == "predict":
+        _predict(trainer, config, arguments)
     else:
         # `Trainer.finetune()` of 1.6 and 1.7 starts from random weights whatever the config says; `train()` loads them
         trainer.train()
+
+
+def _import_stand_ins() -> None:
+    """What takes the place of operators has to be there before MindFormers is imported."""
+    with contextlib.suppress(ModuleNotFoundError):
+        importlib.import_module("operators")
+
+
+def _predict(trainer: Any, config: Any, arguments: argparse.Namespace) -> None:  # noqa: ANN401 - MindFormers' own
+    """Print what the model says, greedily, so that the same question has the same answer."""
+    answers = trainer.predict(
+        predict_checkpoint=config.load_checkpoint,
+        input_data=arguments.predict_data,
+        max_length=arguments.predict_length,
+        do_sample=False,
+    )
+    for answer in answers:
+        text = answer.get("text_generation_text") if isinstance(answer, dict) else answer
+        print(f"answer: {json.dumps(text, ensure_ascii=False)}", flush=True)
 
 
 if __name__ == "__main__":

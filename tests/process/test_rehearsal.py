@@ -4,12 +4,15 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import psutil
 import pytest
 
+from sft_tui.paths import PACKAGE_DIR
 from sft_tui.store.job_store import JobFolder
 
 pytestmark = pytest.mark.real
@@ -60,6 +63,27 @@ def test_the_workspace_is_what_a_user_would_have(sft, home):
     assert any(r["input"] for r in train) and any(not r["input"] for r in train)
     report = json.loads(sft("inspect", model, "--json").stdout)
     assert (report["convertible"], report["shards"], report["problems"]) == (True, 2, [])
+
+
+def test_the_model_can_be_asked(home):
+    """The very command that Results shows."""
+    run_dir = home / "demo/work/runs/rehearsal-1"
+    checkpoint = json.loads((run_dir / "summary.json").read_text())["checkpoint"]
+    [question, answer] = json.loads((home / "demo/work/data/eval_conversation.json").read_text())[0]["conversations"]
+    opening = "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, "
+    prompt = f"{opening}detailed, and polite answers to the user's questions. USER: {question['value']} ASSISTANT:"
+    done = subprocess.run(
+        [
+            sys.executable, PACKAGE_DIR / "launch/runner.py", "--config", run_dir / "evaluate-after.yaml",
+            "--run_mode", "predict", "--load_checkpoint", checkpoint, "--register_path", PACKAGE_DIR / "launch/cpu",
+            "--predict_length", "150", "--predict_data", prompt,
+        ],
+        capture_output=True, text=True, timeout=200, cwd=home,
+    )  # fmt: skip
+    said = [json.loads(line[len("answer: ") :])[0] for line in done.stdout.splitlines() if line.startswith("answer: ")]
+    assert done.returncode == 0, done.stderr[-2000:]
+    # a toy model: it has learned how answers look, not what is right
+    assert said[0].startswith(prompt) and set(said[0][len(prompt) :].split()) & set(answer["value"].split()), said
 
 
 def test_a_second_run_does_nothing_twice(sft, home):

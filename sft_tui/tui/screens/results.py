@@ -7,8 +7,10 @@ import shlex
 from textual.app import ComposeResult
 from textual.content import Content
 
+from sft_tui.core.profile import Profile
 from sft_tui.core.terminal_text import neutralise
 from sft_tui.launch.steps import work_paths
+from sft_tui.launch.training_config import is_distributed
 from sft_tui.tui.screens.base import WizardScreen
 from sft_tui.tui.session import Session
 from sft_tui.tui.widgets.text_block import TextBlock
@@ -46,4 +48,22 @@ def _lines(session: Session) -> list[str]:
          "--config_path", profile.model.hf_dir, "--output_path", f"{paths.run_dir}/hf"]
     )  # fmt: skip
     lines += ["To serve it elsewhere, as a Hugging Face folder:", export, ""]
+    asks = _asking(session, profile, summary.checkpoint)
+    if asks:
+        lines += ["To ask it something, from a folder of yours:", asks, ""]
     return [*lines, f"folder  {paths.run_dir}", f"YAML    {paths.config('train')}", f"summary {paths.summary}"]
+
+
+def _asking(session: Session, profile: Profile, checkpoint: str) -> str:
+    """The command that lets the model answer; several workers hold it in slices, which is another matter."""
+    facts = session.findings.facts if session.findings else None
+    evaluated = facts is not None and profile.training.evaluate and facts.eval_records
+    if facts is None or not evaluated or is_distributed(profile, "eval"):
+        return ""
+    cpu = profile.environment.device_target == "CPU"
+    config = work_paths(profile).config("evaluate-after")
+    return shlex.join(
+        [facts.environment.python, f"{facts.package_dir}/launch/runner.py", "--config", config, "--run_mode", "predict",
+         "--load_checkpoint", checkpoint, *(("--register_path", f"{facts.package_dir}/launch/cpu") if cpu else ()),
+         "--predict_data", "YOUR TEXT"]
+    )  # fmt: skip
