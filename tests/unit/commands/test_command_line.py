@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -34,19 +35,63 @@ def test_doctor_tells_what_is_there_and_what_lacks(sft, fake_stack, bare_python)
     assert "NPUs                   there is no npu-smi on PATH" in said
 
 
-def test_doctor_tells_what_does_not_fit_and_which_npus_there_are(sft, fake_stack, tmp_path, monkeypatch):
+@pytest.fixture
+def npu_smi(tmp_path, monkeypatch):
+    """Puts an npu-smi on PATH that prints a sample."""
+
+    def make(sample):
+        path = tmp_path / "bin" / "npu-smi"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"#!/bin/sh\ncat {Path(__file__).parents[2] / 'data' / 'npu_smi' / sample}\n")
+        path.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{path.parent}{os.pathsep}{os.environ['PATH']}")
+
+    return make
+
+
+def test_monitor_shows_every_npu_and_null_for_what_is_not_known(sft, npu_smi):
+    without = sft("monitor", "--once", "--json")
+    assert without.returncode == 0
+    assert json.loads(without.stdout)["npu_smi"]["state"] == "no npu-smi"
+    npu_smi("info_25.2.0_A3_4dies_procs.txt")
+    found = json.loads(sft("monitor", "--once", "--json").stdout)
+    assert found["npu_smi"] is None and found["host"]["memory_total"] > 0
+    assert len(found["devices"]) == 4
+    names = {
+        "index",
+        "name",
+        "health",
+        "power_w",
+        "temperature_c",
+        "utilisation_percent",
+        "hbm_used_mb",
+        "hbm_total_mb",
+    }
+    assert all(names | {"processes"} <= set(device) for device in found["devices"])
+    assert any(device["power_w"] is None for device in found["devices"]), "the second die has no power of its own"
+    lines = sft("monitor", "--once").stdout.splitlines()
+    assert lines[0].startswith("host: ") and len(lines) == 2 + 4 and " -  " in "\n".join(lines)
+
+
+def test_monitor_goes_on_until_it_is_interrupted(sft, npu_smi, home):
+    npu_smi("info_25.2.0_A3_4dies_procs.txt")
+    command = [sys.executable, "-m", "sft_tui", "monitor", "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    looks = [json.loads(process.stdout.readline()) for _ in range(2)]
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 3
+    assert looks[0]["taken_at"] < looks[1]["taken_at"]
+
+
+def test_doctor_tells_what_does_not_fit_and_which_npus_there_are(sft, fake_stack, tmp_path, npu_smi):
     home = tmp_path / "mindformers"
     (home / "mindformers").mkdir(parents=True)
     (home / "mindformers" / "__init__.py").write_text('__version__ = "1.9.0"')
     (home / "run_mindformer.py").touch()
     (home / "configs" / "qwen3").mkdir(parents=True)
     (home / "configs" / "qwen3" / "finetune_qwen3.yaml").touch()
-    npu_smi = tmp_path / "bin" / "npu-smi"
-    npu_smi.parent.mkdir()
-    sample = Path(__file__).parents[2] / "data" / "npu_smi" / "info_24.1.RC2_910A_x8_warning_procs.txt"
-    npu_smi.write_text(f"#!/bin/sh\ncat {sample}\n")
-    npu_smi.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{npu_smi.parent}{os.pathsep}{os.environ['PATH']}")
+    npu_smi("info_24.1.RC2_910A_x8_warning_procs.txt")
     python = fake_stack(mindspore="2.7.2")
     sft("profile", "new", "p", f"--set=environment.python={python}", f"--set=environment.mindformers_home={home}")
     said = sft("doctor", "--profile", "p").stdout
