@@ -10,6 +10,7 @@ import yaml
 from sft_tui.core.memory_estimate import GIB, estimate_memory
 from sft_tui.launch.base_yaml import list_base_configs, merge_into_base
 from sft_tui.launch.steps import build_plan
+from sft_tui.launch.training_config import training_steps
 from sft_tui.launch.workload import plan_workload, read_workload
 
 # the shape of MindFormers' configs/llama2/finetune_llama2_7b.yaml of 1.2, shortened
@@ -216,6 +217,19 @@ def test_selected_layers_and_halves_of_a_batch_are_read(make_facts):
     config["micro_batch_interleave_num"] = 2
     work = read_workload(config, make_facts().model)
     assert (work.select_recompute, work.batch_size) == (8, 2)
+
+
+@pytest.mark.parametrize(("chosen", "steps"), [(0, 8), (1, 1), (4, 4)])
+def test_accumulation_of_the_base_holds_until_the_profile_says_otherwise(make_profile, make_facts, chosen, steps):
+    profile = make_profile(
+        environment__device_target="Ascend", nodes__worker_num=8, training__gradient_accumulation_steps=chosen
+    )
+    base = BASE.replace("  sink_size: 2\n", "  sink_size: 2\n  gradient_accumulation_steps: 8\n")
+    facts = make_facts("1.2.0", base_yaml=base, train_records=960)
+    config = yaml.safe_load(file_of(build_plan(profile, facts), "train").text)
+    assert config["runner_config"]["gradient_accumulation_steps"] == steps
+    assert training_steps(profile, facts) == 960 // 8 // steps
+    assert plan_workload(profile, facts)[0].accumulation == steps
 
 
 def test_a_base_with_more_memory_than_the_device_has_is_cut_down(make_profile, make_facts):
