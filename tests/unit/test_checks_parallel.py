@@ -119,7 +119,7 @@ def test_versions_without_barrier_train_on_cpu_with_one_worker():
 
 def test_a_base_of_another_tree_is_warned_of(tmp_path):
     path = tmp_path / "finetune_x.yaml"
-    path.write_text("model: {}\n")
+    path.write_text("model: {model_config: {}}\n")
     profile = profile_of(base_yaml=str(path))
     for home, severities in ((tmp_path, []), (tmp_path / "other", ["warning"])):
         environment = profile.environment.model_copy(update={"mindformers_home": str(home)})
