@@ -120,7 +120,7 @@ def _layout(profile: Profile, facts: Facts, layout: Layout) -> list[Problem]:
 def _ignored(profile: Profile, layout: Layout) -> list[Problem]:
     """What MindFormers would reset without an error."""
     wanted = profile.training.gradient_accumulation_steps
-    if wanted == 1 or (layout.pipeline_stage == 1 and layout.accumulation == wanted):
+    if wanted < 2 or (layout.pipeline_stage == 1 and layout.accumulation == wanted):
         return []
     why = "in a pipeline micro batches do it" if layout.pipeline_stage > 1 else "one worker alone does not accumulate"
     message = f"MindFormers takes 1 in place of {wanted}: {why}."

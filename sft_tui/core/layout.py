@@ -43,13 +43,16 @@ def build_layout(profile: Profile, base: Mapping[str, Any]) -> Layout:
     given = _section(base, "parallel_config")
     model = training.model_parallel or _size(given, "model_parallel")
     stages = training.pipeline_stage or _size(given, "pipeline_stage")
+    accumulated = training.gradient_accumulation_steps or _size(
+        _section(base, "runner_config"), "gradient_accumulation_steps"
+    )
     micro = training.micro_batch_num or max(stages, _size(given, "micro_batch_num") if stages > 1 else 1)
     return Layout(
         data_parallel=max(1, workers // (model * stages)),
         model_parallel=model,
         pipeline_stage=stages,
         micro_batch_num=micro,
-        accumulation=micro if stages > 1 else training.gradient_accumulation_steps if workers > 1 else 1,
+        accumulation=micro if stages > 1 else accumulated if workers > 1 else 1,
         interleave=_size(base, "micro_batch_interleave_num"),
         parallel_optimizer=_switched(
             training.parallel_optimizer, _section(base, "parallel"), "enable_parallel_optimizer"

@@ -178,7 +178,7 @@ class Training(_Section):
         0, ge=0, le=65_536, title="Micro batches", description="Of a pipeline. 0: as the base YAML, or one a stage."
     )
     gradient_accumulation_steps: int = Field(
-        1, ge=1, le=65_536, title="Accumulation", description="Batches for one step, without a pipeline. NPUs only."
+        0, ge=0, le=65_536, title="Accumulation", description="Batches of a step, on NPUs. 0: as the base YAML, or 1."
     )
     recompute: Switch = Field(
         "auto", title="Recompute", description="Less memory, a third more time. auto: as the base YAML, or on (NPUs)."

@@ -22,24 +22,46 @@ class _Absent:
 ABSENT: Final = _Absent()
 # the class of model_config in MindFormers' files -> the family of a Hugging Face config.json
 _MODEL_TYPES = {"llama": "LlamaConfig", "gpt2": "GPT2Config"}
+_SECTIONS = (
+    "model", "runner_config", "parallel", "parallel_config", "recompute_config", "context", "optimizer", "lr_schedule",
+    "runner_wrapper", "trainer", "processor", "metric", "train_dataset", "train_dataset_task", "eval_dataset",
+    "eval_dataset_task",
+)  # fmt: skip
 _CHOOSE = "Choose a finetune_*.yaml of MindFormers."
 
 
 @functools.lru_cache(maxsize=8)
 def parse_base(text: str) -> Mapping[str, Any]:
     """The content of a base YAML; empty for an empty text. Raises InvalidInputError that says where it is broken."""
+    if not text:
+        return {}
+    from ruamel.yaml.error import YAMLError
+
     try:
         content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        _editor().load(text)  # stricter: a key that is there twice is an error to it
+    except (yaml.YAMLError, YAMLError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}: " if mark else ""
         why = getattr(error, "problem", None) or "it cannot be read"
         raise InvalidInputError(f"This is no YAML: {place}{why}.", _CHOOSE) from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict) or (text and "model" not in content):
+    except (ValueError, RecursionError, TypeError) as error:
+        raise InvalidInputError("This YAML cannot be read.", _CHOOSE) from error
+    if not isinstance(content, dict) or "model" not in content:
         raise InvalidInputError("This YAML has no model section.", _CHOOSE)
+    _check_sections(content)
     return content
+
+
+def _check_sections(content: Mapping[str, Any]) -> None:
+    model, processor = content["model"], content.get("processor")
+    parts: dict[str, object] = {name: content[name] for name in _SECTIONS if content.get(name) is not None}
+    parts["model.model_config"] = model.get("model_config") if isinstance(model, dict) else None
+    if isinstance(processor, dict) and "tokenizer" in processor:
+        parts["processor.tokenizer"] = processor["tokenizer"]
+    for name, part in parts.items():
+        if not isinstance(part, dict):
+            raise InvalidInputError(f"{name} is no section of keys and values.", _CHOOSE)
 
 
 def merge_into_base(text: str, changes: Mapping[str, Any]) -> str:
@@ -114,7 +136,7 @@ def _quoted(value: Any) -> Any:  # noqa: ANN401 - whatever a YAML holds
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
     if isinstance(value, Mapping):
-        return {key: _quoted(item) for key, item in value.items()}
+        return {key: _quoted(item) for key, item in value.items() if item is not ABSENT}
     if isinstance(value, list):
         return [_quoted(item) for item in value]
     return DoubleQuotedScalarString(value) if isinstance(value, str) else value

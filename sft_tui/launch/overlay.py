@@ -48,7 +48,11 @@ def choose_changes(base: Mapping[str, Any], ours: Mapping[str, Any], *, memory_g
     changes.update({key: defaults[key] for key in _IF_THERE if key in base})
     for section, keys in _PARTS.items():
         known = isinstance(base.get(section), Mapping) and not (cpu and section in _DEVICE_SECTIONS)
-        changes[section] = {key: ours[section][key] for key in keys if key in ours[section]} if known else ours[section]
+        changes[section] = {
+            key: ours[section][key] for key in (keys if known else ours[section]) if key in ours[section]
+        }
+    if "gradient_accumulation_steps" in (base.get("runner_config") or {}):
+        changes["runner_config"].setdefault("gradient_accumulation_steps", 1)
     for key in ("trainer", "processor", "metric", *(_DEVICE_SECTIONS if cpu else ())):
         if cpu or key not in base:
             changes[key] = ours[key]

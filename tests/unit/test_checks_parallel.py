@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
+from sft_tui.checkpoint.inspect import CheckpointReport
+from sft_tui.checks import needed_bytes
 from sft_tui.checks_parallel import check_made, check_parallel, read_base
 from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.profile import default_data, validate_profile
+from sft_tui.dataset.records import AlpacaReport
 from sft_tui.launch.training_config import training_layout, training_schedule
 from sft_tui.stack.compatibility import find_traits
 
@@ -119,7 +123,7 @@ def test_versions_without_barrier_train_on_cpu_with_one_worker():
 
 def test_a_base_of_another_tree_is_warned_of(tmp_path):
     path = tmp_path / "finetune_x.yaml"
-    path.write_text("model: {}\n")
+    path.write_text("model: {model_config: {}}\n")
     profile = profile_of(base_yaml=str(path))
     for home, severities in ((tmp_path, []), (tmp_path / "other", ["warning"])):
         environment = profile.environment.model_copy(update={"mindformers_home": str(home)})
@@ -200,3 +204,19 @@ def test_weights_of_another_model_are_converted_again(tmp_path):
 
 def test_whole_weights_are_no_problem(tmp_path):
     assert check_made(made(tmp_path, [[10, 10], [5]]), 105, facts_of()) == []
+
+
+@pytest.mark.parametrize(
+    ("training", "device", "copies"),
+    [
+        ({}, "Ascend", 4),  # weights, two moments, and the weights alone, in slices
+        ({"parallel_optimizer": "off"}, "Ascend", 4 * 8),
+        ({"parallel_optimizer": "off", "model_parallel": 4}, "Ascend", 4 * 2),
+        ({"method": "lora"}, "Ascend", 2 * 8),  # frozen weights are whole on every rank
+        ({}, "CPU", 4 * 8),
+    ],
+)
+def test_disk_for_the_checkpoints_of_all_ranks(training, device, copies):
+    checkpoint = CheckpointReport(Path("/m"), parameters=1000)
+    data = AlpacaReport("/d.json", 1, 0, 0, 0, 0, (), "")
+    assert needed_bytes(profile_of(device, **training), checkpoint, data) == 3 * copies * 4 * 1000

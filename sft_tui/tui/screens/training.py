@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from textual import on
 from textual.app import ComposeResult
 from textual.content import Content
+from textual.widgets import Select
 
 from sft_tui.checks import needed_bytes
 from sft_tui.core.memory_text import layout_line, memory_line, memory_lines
@@ -12,6 +16,7 @@ from sft_tui.launch.steps import work_paths
 from sft_tui.launch.training_config import save_steps, training_schedule
 from sft_tui.tui.screens.form import FormScreen
 from sft_tui.tui.session import Session
+from sft_tui.tui.widgets.form_field import FormField
 from sft_tui.tui.widgets.text_block import TextBlock
 
 
@@ -21,13 +26,29 @@ class TrainingScreen(FormScreen):
     STEP = "training"
     ABOUT = "What MindFormers is told. The YAML is written below the run's folder."
 
+    _offered: tuple[Path, ...] = ()
+
     def compose_above(self) -> ComposeResult:
-        """The verdict on memory: the table below is far down on a small terminal."""
+        """The verdict on memory (its table is far down on a small terminal), and MindFormers' own configurations."""
         yield TextBlock(id="memory")
+        yield Select[str]([], prompt="Configurations of MindFormers to start from", id="bases", compact=True)
+
+    @on(Select.Changed, "#bases")
+    def _take_base(self, event: Select.Changed) -> None:
+        event.stop()
+        if isinstance(event.value, str):
+            self.query_one("#field-training-base_yaml", FormField).set_value(event.value)
 
     def draw(self, session: Session) -> None:
         super().draw(session)
-        workload = session.findings.workload if session.findings else None
+        findings = session.findings
+        offered = findings.base_configs if findings else ()
+        bases = self.query_one("#bases", Select)
+        bases.display = bool(offered)
+        if offered != self._offered:
+            self._offered = offered
+            bases.set_options([(neutralise("/".join(path.parts[-3:])), str(path)) for path in offered])
+        workload = findings.workload if findings else None
         self.query_one("#memory", TextBlock).show(Content(neutralise(memory_line(*workload)) if workload else ""))
 
     def found_lines(self, session: Session) -> list[str]:

@@ -83,7 +83,7 @@ def _pipeline(dp: int, mp: int, pp: int, micro: int) -> dict[str, object]:
 # file at the tag of MindFormers -> training, max_device_memory in GB
 PUBLISHED: dict[str, tuple[Workload, float]] = {
     "1.2 configs/llama2/finetune_llama2_7b.yaml": (Workload(**LLAMA2_7B, **EIGHT, softmax_bytes=2), 58),
-    "1.2 configs/llama2/finetune_llama2_7b_bf16.yaml": (Workload(**LLAMA2_7B, **EIGHT, **HALF), 57),
+    "1.2 configs/llama2/finetune_llama2_7b_bf16.yaml": (Workload(**LLAMA2_7B, **EIGHT, **HALF, accumulation=8), 57),
     "1.2 configs/llama2/finetune_llama2_13b.yaml": (
         Workload(**LLAMA2_13B, **EIGHT, **HALF, batch_size=4, recompute=True),
         58,
@@ -117,7 +117,10 @@ PUBLISHED: dict[str, tuple[Workload, float]] = {
         Workload(**LLAMA3_70B, **_pipeline(1, 8, 8, 256), select_recompute=10),
         52.5,
     ),
-    "1.3 research/qwen1_5/finetune_qwen1_5_7b.yaml": (Workload(**QWEN1_5_7B, **EIGHT, recompute=True), 55),
+    "1.3 research/qwen1_5/finetune_qwen1_5_7b.yaml": (
+        Workload(**QWEN1_5_7B, **EIGHT, softmax_bytes=2, sequence_parallel=True, recompute=True),
+        55,
+    ),
     "1.3 research/qwen1_5/finetune_qwen1_5_14b.yaml": (Workload(**QWEN1_5_14B, **_pipeline(1, 2, 4, 128)), 57),
     "1.3 configs/codellama/finetune_codellama_34b_16p.yaml": (
         Workload(**CODELLAMA_34B, **HALF, **_pipeline(1, 8, 2, 128)),

@@ -6,12 +6,25 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.memory_estimate import GIB, estimate_memory
-from sft_tui.launch.base_yaml import list_base_configs, merge_into_base
+from sft_tui.core.model_config import ModelConfig
+from sft_tui.core.profile import default_data, validate_profile
+from sft_tui.errors import InvalidInputError
+from sft_tui.launch.base_yaml import list_base_configs, merge_into_base, parse_base
 from sft_tui.launch.steps import build_plan
+from sft_tui.launch.training_config import training_steps
 from sft_tui.launch.workload import plan_workload, read_workload
+from sft_tui.stack.compatibility import find_traits
 
+MODEL = ModelConfig(
+    family="llama", hidden_size=64, num_layers=2, num_heads=4, num_kv_heads=2, intermediate_size=128, vocab_size=1024,
+    max_position_embeddings=512, rms_norm_eps=1e-6, rope_theta=500000.0, rope_scaling=None, tied=False,
+    torch_dtype="float16", bos_token_id=1, eos_token_id=2, pad_token_id=None, architectures=("LlamaForCausalLM",),
+)  # fmt: skip
 # the shape of MindFormers' configs/llama2/finetune_llama2_7b.yaml of 1.2, shortened
 BASE = """\
 seed: 0
@@ -218,11 +231,63 @@ def test_selected_layers_and_halves_of_a_batch_are_read(make_facts):
     assert (work.select_recompute, work.batch_size) == (8, 2)
 
 
+@pytest.mark.parametrize(("chosen", "steps"), [(0, 8), (1, 1), (4, 4)])
+def test_accumulation_of_the_base_holds_until_the_profile_says_otherwise(make_profile, make_facts, chosen, steps):
+    profile = make_profile(
+        environment__device_target="Ascend", nodes__worker_num=8, training__gradient_accumulation_steps=chosen
+    )
+    base = BASE.replace("  sink_size: 2\n", "  sink_size: 2\n  gradient_accumulation_steps: 8\n")
+    facts = make_facts("1.2.0", base_yaml=base, train_records=960)
+    config = yaml.safe_load(file_of(build_plan(profile, facts), "train").text)
+    assert config["runner_config"]["gradient_accumulation_steps"] == steps
+    assert training_steps(profile, facts) == 960 // 8 // steps
+    assert plan_workload(profile, facts)[0].accumulation == steps
+
+
 def test_a_base_with_more_memory_than_the_device_has_is_cut_down(make_profile, make_facts):
     profile = make_profile(environment__device_target="Ascend", environment__device_memory_gb=32.0)
     facts = make_facts("1.2.0", base_yaml=BASE)
     config = yaml.safe_load(file_of(build_plan(profile, facts), "train").text)
     assert config["context"]["max_device_memory"] == "29GB"
+
+
+junk = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=5) | st.floats(allow_nan=False),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["type", "a", "recompute"]), inner),
+    max_leaves=4,
+)
+
+
+@given(st.sampled_from(sorted(yaml.safe_load(BASE))), junk, st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_whatever_stands_in_a_section_is_refused_or_used(section, value, cpu):
+    content = yaml.safe_load(BASE)
+    content[section] = value
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    try:
+        parse_base(text)
+    except InvalidInputError as error:
+        assert section in error.message
+        return
+    data = default_data("p", work_dir="/w", python="/p", device_target="CPU" if cpu else "Ascend")
+    data["model"]["hf_dir"], data["dataset"]["train_path"] = "/m", "/d.json"
+    data["training"]["base_yaml"], data["nodes"]["worker_num"] = "/b.yaml", 2
+    profile = validate_profile(data)[0]
+    environment = EnvironmentFacts(python="/p", mindformers_version="1.7.0", traits=find_traits("1.7.0"))
+    facts = Facts(("s",), ("t",), "/pkg", environment, MODEL, "/t", 100, 10, base_yaml=text)
+    config = yaml.safe_load(file_of(build_plan(profile, facts), "train").text)
+    assert config["runner_config"]["epochs"] == 1 and config["load_checkpoint"] == "/w/weights/llama.ckpt"
+    assert estimate_memory(plan_workload(profile, facts)[0]).total > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("model: {}\nmodel: {}\n", "no YAML"), ("model: 1\n", "model is no section"), ("a:\n - b\n c", "line 3"),
+     ("model: {model_config: {}}\ncontext: 5\n", "context is no section")],
+)  # fmt: skip
+def test_what_cannot_be_used_says_why(text, words):
+    with pytest.raises(InvalidInputError, match=words):
+        parse_base(text)
 
 
 LAYOUTS = {
