@@ -17,7 +17,7 @@ from sft_tui.core.problem import Problem
 from sft_tui.core.profile import PATH_FIELDS, Profile
 from sft_tui.dataset.audit_report import COVERED, AuditReport
 from sft_tui.dataset.limits import reason_text
-from sft_tui.dataset.records import AlpacaReport
+from sft_tui.dataset.records import DataReport
 from sft_tui.dataset.sources import parse_columns
 from sft_tui.dataset.templates import check_template
 from sft_tui.dataset.tokenizer import inspect_tokenizer, load_tokenizer
@@ -146,7 +146,7 @@ def _job_with_port(profile: Profile) -> str:
 
 
 def check_work_dir(
-    profile: Profile, checkpoint: CheckpointReport, train: Optional[AlpacaReport], base_yaml: str = ""
+    profile: Profile, checkpoint: CheckpointReport, train: Optional[DataReport], base_yaml: str = ""
 ) -> list[Problem]:
     """The working folder can be written and its disk has room for what the job leaves."""
     field, folder = "environment.work_dir", Path(profile.environment.work_dir)
@@ -177,7 +177,7 @@ def check_work_dir(
     return []
 
 
-def needed_bytes(profile: Profile, checkpoint: CheckpointReport, train: AlpacaReport, base_yaml: str = "") -> int:
+def needed_bytes(profile: Profile, checkpoint: CheckpointReport, train: DataReport, base_yaml: str = "") -> int:
     """What the job will still put on disk: weights, MindRecord, and the checkpoints that are kept.
 
     A training checkpoint holds the weights and two moments of AdamW (of what is trained) in float32; MindFormers keeps

@@ -26,7 +26,7 @@ from sft_tui.core.problem import Problem
 from sft_tui.core.profile import Profile, missing_fields
 from sft_tui.dataset.audit_report import AuditReport
 from sft_tui.dataset.manifest import load_audit
-from sft_tui.dataset.records import AlpacaReport, inspect_alpaca
+from sft_tui.dataset.records import DataReport, inspect_data
 from sft_tui.launch.base_yaml import list_base_configs
 from sft_tui.launch.steps import build_plan, work_paths
 from sft_tui.monitor.npu_smi import sample_npus
@@ -44,8 +44,8 @@ class Findings:
     problems: tuple[Problem, ...]
     environment: EnvironmentFacts
     checkpoint: CheckpointReport
-    train: Optional[AlpacaReport] = None
-    evaluation: Optional[AlpacaReport] = None
+    train: Optional[DataReport] = None
+    evaluation: Optional[DataReport] = None
     tokenizer_vocab: int = 0
     facts: Optional[Facts] = None
     plan: Optional[Plan] = None
@@ -125,7 +125,7 @@ def examine(profile: Profile) -> Findings:
     )
 
 
-def _data_problems(profile: Profile, report: Optional[AlpacaReport]) -> tuple[Problem, ...]:
+def _data_problems(profile: Profile, report: Optional[DataReport]) -> tuple[Problem, ...]:
     """What is wrong with a data file; single records are only worth a warning where they will be skipped."""
     if report is None or not report.count or profile.dataset.on_error == "fail":
         return report.problems if report else ()
@@ -135,7 +135,7 @@ def _data_problems(profile: Profile, report: Optional[AlpacaReport]) -> tuple[Pr
     return (Problem(report.problems[0].field, text, hint, "warning"),) if report.problems else ()
 
 
-def _records(profile: Profile, train: AlpacaReport, evaluation: Optional[AlpacaReport]) -> tuple[int, int]:
+def _records(profile: Profile, train: DataReport, evaluation: Optional[DataReport]) -> tuple[int, int]:
     """Records to train on and to hold out; the share is cut as convert-alpaca cuts it."""
     from sft_tui.dataset.held_out import count_held_out
 
@@ -147,13 +147,13 @@ def _records(profile: Profile, train: AlpacaReport, evaluation: Optional[AlpacaR
     return train.count - held_out, held_out
 
 
-def _inspect_data(path: str, field: str, columns: dict[str, str]) -> Optional[AlpacaReport]:
+def _inspect_data(path: str, field: str, columns: dict[str, str]) -> Optional[DataReport]:
     if not path:
         return None
     try:
         status = Path(path).stat()
     except (OSError, ValueError):
-        return inspect_alpaca(Path(path), field)
+        return inspect_data(Path(path), field)
     return _inspect_unchanged(path, field, tuple(columns.items()), status.st_size, status.st_mtime_ns)
 
 
@@ -169,9 +169,9 @@ def _device_memory_gb(npu_smi: str) -> float:
 @functools.lru_cache(maxsize=8)
 def _inspect_unchanged(
     path: str, field: str, columns: tuple[tuple[str, str], ...], _size: int, _mtime_ns: int
-) -> AlpacaReport:
+) -> DataReport:
     """Reading a large file again after every key in the wizard would take a core."""
-    return inspect_alpaca(Path(path), field, columns=dict(columns))
+    return inspect_data(Path(path), field, columns=dict(columns))
 
 
 def find_tokenizer(profile: Profile) -> Optional[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Dict, Iterator, List, Mapping, Optional, Tuple, Union
+from typing import Dict, List, Mapping, Optional, Tuple, Union
 
 from sft_tui.core.problem import Problem
 from sft_tui.core.progress import ProgressCallback, no_progress
@@ -18,7 +18,7 @@ MAX_PROBLEMS = 5
 
 
 @dataclass(frozen=True)
-class AlpacaReport:
+class DataReport:
     """What a data file holds. `count` counts the good records, `problem_count` all that is wrong.
 
     `size` is in bytes; `problems` are the first five. `description` says what kind of file it is, and how it is read.
@@ -38,25 +38,12 @@ class AlpacaReport:
         return asdict(self)
 
 
-def read_alpaca(path: Path, progress: ProgressCallback = no_progress) -> Iterator[AlpacaRecord]:
-    """Yield the records of a file in the alpaca layout, in constant memory.
-
-    `progress` hears of bytes. Raises InvalidInputError that names the file, the record and the field.
-    """
-    for record in parse_records(path, progress=progress):
-        if isinstance(record, BadRecord):
-            raise record.error()
-        if isinstance(record, Conversation):
-            raise BadRecord(str(path), record.number, "", "is a conversation, not an alpaca record.", HINT).error()
-        yield record
-
-
-def inspect_alpaca(
+def inspect_data(
     path: Path,
     field: str = "dataset.train_path",
     progress: ProgressCallback = no_progress,
     columns: Optional[Mapping[str, str]] = None,
-) -> AlpacaReport:
+) -> DataReport:
     """Look through a whole data file, of any layout; what is wrong with it is tied to the profile's `field`."""
     count = with_input = empty_outputs = problem_count = 0
     problems: List[Problem] = []
@@ -80,7 +67,7 @@ def inspect_alpaca(
         problems.append(Problem(field, f"{path} holds no record.", HINT))
     size = path.stat().st_size if path.is_file() else 0
     described = _describe(path, columns) if count else ""
-    return AlpacaReport(str(path), size, count, with_input, empty_outputs, problem_count, tuple(problems), described)
+    return DataReport(str(path), size, count, with_input, empty_outputs, problem_count, tuple(problems), described)
 
 
 def _describe(path: Path, columns: Optional[Mapping[str, str]]) -> str:

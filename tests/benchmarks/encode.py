@@ -17,9 +17,9 @@ from typing import Callable
 import sentencepiece
 
 from sft_tui.dataset import reference
-from sft_tui.dataset.conversation import build_conversation
+from sft_tui.dataset.conversation import Conversation
 from sft_tui.dataset.encode import BATCH, DEFAULT_TEMPLATE, Encoder, load_tokenizer
-from sft_tui.dataset.records import read_alpaca
+from sft_tui.dataset.sources import read_records
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--template", default=DEFAULT_TEMPLATE)
     parser.add_argument("--runs", type=int, default=5)
     arguments = parser.parse_args()
-    conversations = [build_conversation(record) for record in read_alpaca(arguments.alpaca)]
+    conversations = [r for r in read_records(arguments.alpaca) if isinstance(r, Conversation)]
     rounds = [item for c in conversations for item in reference.split_rounds(reference.build_prompt(c))]
     texts = [text for item in rounds for text in (item.text, item.text[: item.place])]
     processor = sentencepiece.SentencePieceProcessor()

@@ -11,7 +11,7 @@ from sft_tui.core.job import Event, JobState, StepState
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.problem import Problem
 from sft_tui.dataset.audit_report import Finding, Tally
-from sft_tui.dataset.records import AlpacaReport
+from sft_tui.dataset.records import DataReport
 from sft_tui.launch.steps import build_plan
 from sft_tui.launch.summary import RunSummary
 from sft_tui.launch.workload import plan_workload
@@ -56,7 +56,7 @@ def _findings(profile):
         shapes_agree=True,
         output_sizes={"fp32": 26_953_662_464},
     )
-    train = AlpacaReport(
+    train = DataReport(
         "/data/alpaca.parquet", 24_500_000, 52_002, 20_679, 0, 0, (),
         "alpaca records, Parquet, columns guessed: instruction=prompt, output=response",
     )  # fmt: skip

@@ -14,7 +14,7 @@ from sft_tui.checks_parallel import check_made, check_parallel, read_base
 from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.profile import default_data, validate_profile
-from sft_tui.dataset.records import AlpacaReport
+from sft_tui.dataset.records import DataReport
 from sft_tui.launch.training_config import training_layout, training_schedule
 from sft_tui.stack.compatibility import find_traits
 
@@ -218,5 +218,5 @@ def test_whole_weights_are_no_problem(tmp_path):
 )
 def test_disk_for_the_checkpoints_of_all_ranks(training, device, copies):
     checkpoint = CheckpointReport(Path("/m"), parameters=1000)
-    data = AlpacaReport("/d.json", 1, 0, 0, 0, 0, (), "")
+    data = DataReport("/d.json", 1, 0, 0, 0, 0, (), "")
     assert needed_bytes(profile_of(device, **training), checkpoint, data) == 3 * copies * 4 * 1000

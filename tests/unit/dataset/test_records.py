@@ -7,12 +7,22 @@ from pathlib import Path
 
 import pytest
 
-from sft_tui.core.progress import Progress
+from sft_tui.core.progress import Progress, no_progress
 from sft_tui.dataset.alpaca import AlpacaRecord
-from sft_tui.dataset.records import inspect_alpaca, read_alpaca
+from sft_tui.dataset.bad_record import BadRecord
+from sft_tui.dataset.records import inspect_data
+from sft_tui.dataset.sources import parse_records
 from sft_tui.errors import InvalidInputError
 
 GOOD = {"instruction": "Say hello.", "input": "", "output": "Hello!"}
+
+
+def read_alpaca(path, progress=no_progress):
+    """The records of a file; the first that cannot be used is raised."""
+    for record in parse_records(path, progress=progress):
+        if isinstance(record, BadRecord):
+            raise record.error()
+        yield record
 
 
 def message_of(path: Path) -> str:
@@ -122,7 +132,7 @@ def test_a_missing_file_and_a_folder(tmp_path):
 def test_inspection_collects_and_goes_on(write_json):
     bad = [{"instruction": "a"}, 1, "x", None, [], {"output": ""}]
     path = write_json([GOOD, *bad, {**GOOD, "input": "given"}, {**GOOD, "output": ""}])
-    report = inspect_alpaca(path)
+    report = inspect_data(path)
     assert (report.count, report.with_input, report.empty_outputs, report.problem_count) == (3, 1, 1, 6)
     assert len(report.problems) == 5
     assert all(problem.field == "dataset.train_path" for problem in report.problems)
@@ -132,15 +142,15 @@ def test_inspection_collects_and_goes_on(write_json):
 
 
 def test_inspection_never_raises_for_the_file_itself(tmp_path, write_json):
-    missing = inspect_alpaca(tmp_path / "none.json", field="dataset.eval_path")
+    missing = inspect_data(tmp_path / "none.json", field="dataset.eval_path")
     assert (missing.count, missing.size, missing.problem_count) == (0, 0, 1)
     assert missing.problems[0].field == "dataset.eval_path"
-    assert "holds no record" in inspect_alpaca(write_json([])).problems[0].message
+    assert "holds no record" in inspect_data(write_json([])).problems[0].message
 
 
 def test_inspection_of_a_file_that_breaks_off_counts_what_came_before(tmp_path):
     path = tmp_path / "broken.json"
     path.write_text(json.dumps([GOOD, GOOD])[:-1], encoding="utf-8")
-    report = inspect_alpaca(path)
+    report = inspect_data(path)
     assert report.count == 2
     assert "not valid JSON" in report.problems[0].message
