@@ -97,7 +97,7 @@ def test_memory_does_not_grow_with_the_file(write_json):
         (b'[{"output": "a", "text": "b"}]', ["no record has a field `instruction`", "`output`, `text`"]),
         (b"[{}]", ["record 1", "no field `instruction`", "none"]),
         (b'[{"instruction": "a", "output": "b"}, {"id": "1", "conversations": []}]', ["record 2", "ShareGPT"]),
-        (b'[{"id": "1", "conversations": [{"from": "gpt", "value": "a"}]}]', ["record 1", "not an alpaca record"]),
+        (b'[{"instruction": "", "output": "b"}]', ["record 1", "`instruction` is empty"]),
         (b'[{"instruction": 1, "output": "b"}]', ["record 1", "`instruction` is a number"]),
         (b'[{"instruction": "a", "output": null}]', ["record 1", "`output` is null"]),
         (b'[{"instruction": "a", "output": true}]', ["record 1", "`output` is true"]),
