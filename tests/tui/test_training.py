@@ -1,9 +1,11 @@
 """The Training screen: where the YAML starts, and what memory the training takes."""
 
+import pytest
 from textual.widgets import Select
 
 BASE = """\
-runner_config: {epochs: 7, batch_size: 1}  # a comment
+runner_config:
+  epochs: 7  # a comment
 model:
   model_config:
     type: LlamaConfig
@@ -43,3 +45,17 @@ async def test_without_a_source_folder_there_is_nothing_to_choose(open_wizard, s
         await wizard.looked()
         await wizard.press("f5")
         assert wizard.app.screen.query_one("#bases", Select).display is False
+
+
+@pytest.mark.real
+async def test_the_review_shows_what_is_changed_in_the_base(open_wizard, sound, tmp_path):
+    config = make_home(tmp_path / "mindformers-1.7")
+    sound(environment__mindformers_home=str(tmp_path / "mindformers-1.7"), training__base_yaml=str(config))
+    async with open_wizard(size=(100, 40)) as wizard:
+        await wizard.looked()
+        assert wizard.app.session.plan, wizard.app.session.all_problems
+        await wizard.press("f7")
+        review = wizard.app.screen.query_one("#review")
+        await wizard.until(lambda: f"--- {config}" in str(review.render()), "the changes")
+        lines = [line.strip() for line in str(review.render()).splitlines()]
+        assert "-  epochs: 7  # a comment" in lines and "+  epochs: 1  # a comment" in lines
