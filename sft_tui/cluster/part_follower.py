@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import queue
-import subprocess
 import tempfile
 import threading
 import time
 from typing import Any, Final, Optional, Sequence
 
-from sft_tui.cluster.ssh import Ssh, SshError, translate
+from sft_tui.cluster.ssh import Child, Ssh, SshError, translate
 from sft_tui.core.nodes import NodePart
 from sft_tui.errors import SftError
 
@@ -35,7 +34,7 @@ class PartFollower(threading.Thread):
         self._offset = 0
         self._ended = False
         self._given_up = threading.Event()
-        self._child: Optional[subprocess.Popen[bytes]] = None
+        self._child: Optional[Child] = None
         self._heard = time.monotonic()
 
     def run(self) -> None:

@@ -24,6 +24,7 @@ ALIVE_SECONDS, ALIVE_COUNT = 5, 3  # a link that is cut is noticed after their p
 CONTROL_PATH_LONGEST: Final = 40  # %C and ssh's temporary suffix take 60 more; a socket's path ends at 108
 
 Kind = Literal["no ssh", "unreachable", "key refused", "host key", "timeout", "broken", "failed"]
+Child = subprocess.Popen[bytes]
 _T = TypeVar("_T")
 _SSH_FAILED = 255  # ssh(1): its own error; every other status is the remote command's
 # what ssh says, in the order in which it tells most
@@ -93,9 +94,7 @@ class Ssh:
             raise translate(node, child.returncode, err.decode(errors="replace"))
         return out.decode(errors="replace")
 
-    def open(
-        self, node: Node, words: Sequence[str], stderr: Union[int, IO[bytes]] = subprocess.PIPE
-    ) -> subprocess.Popen[bytes]:
+    def open(self, node: Node, words: Sequence[str], stderr: Union[int, IO[bytes]] = subprocess.PIPE) -> Child:
         """Start the command with pipes to it. Raises SshError if it cannot be started."""
         argv = self.command(node, words)
         try:
@@ -129,7 +128,7 @@ def _up(node: Node) -> str:
 
 def is_this_host(node: Node) -> bool:
     """The node is this machine and this user: no connection is needed."""
-    if node.user and node.user != getpass.getuser():
+    if node.user and node.user != _user():
         return False
     name = socket.gethostname()
     if node.host in ("localhost", name, name.partition(".")[0]):
@@ -143,6 +142,13 @@ def is_this_host(node: Node) -> bool:
     except OSError:
         return False
     return True
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without an account
+        return ""
 
 
 def run_all(

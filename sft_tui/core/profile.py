@@ -299,6 +299,7 @@ def default_data(name: str, *, work_dir: str, python: str, device_target: Device
     """The data of a new profile: every default that works, to be completed by the user."""
     data = Profile(name=name).model_dump()
     data["environment"].update(work_dir=work_dir, python=python, device_target=device_target)
+    data["nodes"]["hosts"] = []  # as a file has it
     return data
 
 
@@ -387,4 +388,9 @@ def missing_fields(profile: Profile) -> list[Problem]:
         ("model.hf_dir", profile.model.hf_dir, "Choose the folder that holds config.json."),
         ("dataset.train_path", profile.dataset.train_path, "Choose a file of instructions and answers."),
     )
-    return [Problem(field, "Not chosen yet.", hint) for field, value, hint in required if not value]
+    problems = [Problem(field, "Not chosen yet.", hint) for field, value, hint in required if not value]
+    nodes = profile.nodes
+    if len(nodes.hosts) > 1 and (nodes.master == "localhost" or nodes.master.startswith(("127.", "::1"))):
+        hint = "Name the address at which the other nodes reach the first one."
+        problems.append(Problem("nodes.master_addr", f"{nodes.master} is another host on each node.", hint))
+    return problems

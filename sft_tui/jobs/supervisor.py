@@ -117,7 +117,7 @@ class Supervisor:
             return
         done = None if self._forced else completion.find_record(completion.records_dir(step), step)
         if done is None:
-            if step.resume:
+            if step.resume and step.checkpoint_dir:  # without one it was decided elsewhere, on the head
                 step = self._resumed(step)
             Attempt(step, self.record, self.requests, grace=self.spec.stop_grace_seconds).run()
             return

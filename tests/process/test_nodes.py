@@ -23,6 +23,7 @@ from sft_tui.store.job_store import list_jobs
 HERE = Path(__file__).parent
 HEAD, OTHER = "10.77.0.1", "10.77.0.2"
 PORT = 8118
+QUICK = ("ConnectTimeout=3", "ServerAliveInterval=1")
 
 
 def run(*words):
@@ -194,7 +195,13 @@ class Work:
             )  # fmt: skip
             plan = Plan(profile="p", steps=(step,), stop_grace_seconds=3)
             parts.append(
-                NodePart(rank=rank, node=Node(host=host), python=sys.executable, work_dir=str(work_dir), plan=plan)
+                NodePart(
+                    rank=rank,
+                    node=Node(host=host, options=QUICK),
+                    python=sys.executable,
+                    work_dir=str(work_dir),
+                    plan=plan,
+                )
             )
         return Launch(
             step="train", master_addr=HEAD, master_port=PORT, worker_num=2, device="CPU", package_dir=str(PACKAGE_DIR),
@@ -275,14 +282,11 @@ def test_both_train_and_the_head_follows(work):
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_worker_that_is_killed_ends_all_and_is_named(work, rank):
     work.start()
-    begin = time.monotonic()
     os.kill(work.pid(rank), signal.SIGKILL)
     job = work.end()
-    took = time.monotonic() - begin
     host = (HEAD, OTHER)[rank]
     assert f"node {rank} ({host}), rank {rank}, failed first: its worker was killed by SIGKILL" in job["reason"]
     assert job["outcome"] == "failed" and work.is_over()
-    print(f"stopped after {took:.1f} s")
 
 
 def test_an_error_of_a_worker_is_told_with_its_cause(work):
@@ -325,6 +329,17 @@ def test_a_lost_connection_is_no_dead_job_and_is_found_again(work, what):
     assert len(lines) == 1, "nothing is told twice"
 
 
+def test_a_node_that_is_lost_when_another_fails_is_told_with_what_to_do(work):
+    work.start()
+    work.hosts.link("down")
+    work.says(f"node 1 ({OTHER}) is not reachable since ")
+    os.kill(work.pid(0), signal.SIGKILL)
+    job = work.end()
+    assert f"node 0 ({HEAD}), rank 0, failed first" in job["reason"]
+    assert f"node 1 ({OTHER}) is not reachable since " in job["reason"]
+    assert f"there sft-tui jobs stop {work.job}@train-node1 ends its part" in work.log()
+
+
 def refused(work, *words):
     before = len(work.hosts.jobs("head"))
     result = work.submit()
@@ -365,3 +380,77 @@ def test_a_port_that_is_taken_is_told(work, hosts):
             refused(work, f"{HEAD} port {PORT} is in use")
         finally:
             holder.kill()
+
+
+REHEARSE = """
+import sys
+from pathlib import Path
+from sft_tui.demo.workspace import write_workspace
+from sft_tui.paths import profiles_dir
+from sft_tui.store.profile_store import save_profile_data
+
+data = write_workspace(Path(sys.argv[1]))
+data["rehearsal"] = False
+data["training"].update(run_name="nodes", evaluate=False, epochs=int(sys.argv[2]))
+data["nodes"]["hosts"] = [{"host": host, "local_worker_num": 1} for host in sys.argv[3:]]
+save_profile_data(profiles_dir(), "demo", data)
+"""
+
+
+class RealTraining:
+    """The toy model of the rehearsal, one worker on each host."""
+
+    def __init__(self, hosts, folder, eventually):
+        self.hosts, self.eventually, self.run_dir = hosts, eventually, folder / "demo/work/runs/nodes"
+        made = hosts.command("-c", REHEARSE, folder / "demo", 1, HEAD, OTHER)
+        assert made.returncode == 0, made.stderr
+
+    def start(self, *flags):
+        started = self.hosts.sft("run", "demo", "--detach", *flags)
+        assert started.returncode == 0, started.stderr
+        self.job = started.stdout.strip()
+        ended = "finished"
+        self.eventually(lambda: self.steps() or self.show()["lifecycle"] == ended, "it trains", 120.0)
+        assert self.show()["reason"] == "all 2 ranks on 2 nodes have started", self.show()
+
+    def show(self):
+        return json.loads(self.hosts.sft("jobs", "show", self.job, "--json").stdout)
+
+    def steps(self):
+        [head] = [f for f in self.hosts.jobs("head") if f.id == self.job]
+        return [e.data["step"] for e in head.read_events()[0] if e.kind == "training_step"]
+
+    def worker(self):
+        """The process of rank 1, on the other host."""
+        listed = subprocess.run(["ip", "netns", "pids", self.hosts.other_space], capture_output=True, check=True)
+        for pid in map(int, listed.stdout.split()):
+            with contextlib.suppress(OSError, psutil.NoSuchProcess):
+                marked = b"RANK_ID=1\0" in Path(f"/proc/{pid}/environ").read_bytes()
+                if marked and "runner.py" in " ".join(psutil.Process(pid).cmdline()):
+                    return pid
+        pytest.fail("rank 1 does not run")
+
+
+@pytest.mark.real
+def test_mindformers_trains_on_both_hosts(hosts, tmp_path_factory, eventually):
+    """A worker is killed; the next training is stopped, saves a checkpoint on both hosts, and goes on from it."""
+    real = RealTraining(hosts, tmp_path_factory.mktemp("real"), eventually)
+    doctor = hosts.sft("doctor", "--profile", "demo")
+    assert doctor.returncode == 0 and f"1  {OTHER}" in doctor.stdout, doctor.stdout + doctor.stderr
+    plan = hosts.sft("plan", "demo").stdout
+    assert f"on node 1 ({OTHER}): " in plan and "--node_rank=1" in plan
+
+    real.start()
+    os.kill(real.worker(), signal.SIGKILL)
+    eventually(lambda: real.show()["lifecycle"] == "finished", "all has stopped", 60.0)
+    assert f"node 1 ({OTHER}), rank 1, failed first: its worker was killed by SIGKILL" in real.show()["reason"]
+
+    real.start()
+    assert hosts.sft("jobs", "stop", real.job).returncode == 0
+    assert real.show()["outcome"] == "stopped"
+    again = hosts.sft("run", "demo", timeout=300)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "Going on from" in again.stderr and f"step {real.steps()[-1] + 1}/" in again.stderr
+    assert {p.name for p in (real.run_dir / "checkpoint").iterdir()} == {"rank_0", "rank_1"}
+    summary = json.loads((real.run_dir / "summary.json").read_text())
+    assert summary["last_loss"] < summary["first_loss"] - 2

@@ -47,6 +47,12 @@ def test_what_ssh_could_take_for_something_else_is_refused(hosts):
     assert profile is None and list(problems) == ["nodes.hosts"]
 
 
+def test_the_first_node_needs_an_address_that_means_the_same_everywhere():
+    _, problems = check("localhost*2, b*2")
+    assert list(problems) == ["nodes.master_addr"]
+    assert check("localhost*2, b*2", master_addr="10.0.0.1")[1] == {}
+
+
 def test_a_count_that_is_not_the_sum_is_refused():
     profile, problems = check("a*2, b*2", worker_num=3)
     assert profile is None and problems == {"nodes.worker_num": "The nodes have 4 workers, not 3."}
