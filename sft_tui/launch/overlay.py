@@ -61,8 +61,11 @@ def choose_changes(base: Mapping[str, Any], ours: Mapping[str, Any], *, memory_g
     if "learning_rate" in (base.get("optimizer") or {}):
         changes["optimizer"]["learning_rate"] = ours["optimizer"]["learning_rate"]
     changes["context"].update(_memory(base, ours, memory_gb))
+    if cpu or "train_dataset" not in ours:
+        # MindFormers compiles with it for training on NPUs alone: elsewhere its level O1 is an error
+        changes["context"]["jit_config"] = ABSENT
     changes["model"] = _model(base, ours, cpu)
-    changes.update(_datasets(base, ours))
+    changes.update(_datasets(base, ours, cpu))
     changes["callbacks"] = _callbacks(base.get("callbacks"), ours["callbacks"])
     return changes
 
@@ -92,12 +95,14 @@ def _model(base: Mapping[str, Any], ours: Mapping[str, Any], cpu: bool) -> dict[
     return {"model_config": changed}
 
 
-def _datasets(base: Mapping[str, Any], ours: Mapping[str, Any]) -> dict[str, Any]:
+def _datasets(base: Mapping[str, Any], ours: Mapping[str, Any], cpu: bool) -> dict[str, Any]:
     name = "train_dataset" if "train_dataset" in ours else "eval_dataset"
     mine, task = ours[name], f"{name}_task"
     if name not in base or task not in base:
         return {name: mine, task: ours[task]}
-    changed = {key: mine[key] for key in ("data_loader", "input_columns", "batch_size", "drop_remainder")}
+    keys = ("data_loader", "input_columns", "batch_size", "drop_remainder")
+    # more of them than the host has cores is an error
+    changed = {key: mine[key] for key in (*keys, *(("num_parallel_workers",) if cpu else ()))}
     # where the task repeats the section by an alias, the same change is made to the same object
     return {name: changed, task: {"dataset_config": changed}}
 

@@ -84,6 +84,8 @@ context:
   mode: 0 #0--Graph Mode; 1--Pynative Mode
   device_target: "Ascend"
   max_device_memory: "57GB"
+  jit_config:
+    jit_level: "O1"
 model:
   model_config:
     type: LlamaConfig
@@ -170,6 +172,8 @@ def test_the_diff_tells_of_changes_alone(plan):
 
 def test_evaluation_starts_from_the_same_base(plan):
     config = yaml.safe_load(file_of(plan()[0], "evaluate-before").text)
+    assert "jit_config" not in config["context"]  # O1 is an error there
+    assert yaml.safe_load(file_of(plan()[0], "train").text)["context"]["jit_config"] == {"jit_level": "O1"}
     assert (config["run_mode"], config["callbacks"]) == ("eval", [])
     assert config["eval_dataset"]["data_loader"]["dataset_dir"] == "/w/data/eval.mindrecord"
     assert config["runner_config"]["batch_size"] == 1
