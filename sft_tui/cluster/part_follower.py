@@ -13,7 +13,7 @@ from sft_tui.cluster.ssh import Child, Ssh, SshError, translate
 from sft_tui.core.nodes import NodePart
 from sft_tui.errors import SftError
 
-SILENT_SECONDS: Final = 10.0  # without a word: the connection counts as lost
+SILENT_SECONDS: Final = 15.0  # without a word: the connection counts as lost
 SUBMIT_SECONDS: Final = 45.0  # to get a part started over a connection that comes and goes
 LONGEST_PAUSE: Final = 5.0
 
