@@ -316,6 +316,19 @@ def test_a_stop_is_for_all(work):
     ]
 
 
+@pytest.mark.parametrize("seconds", [0.0, 1.0, 1.6])
+def test_a_stop_that_comes_early_leaves_nothing(work, seconds):
+    result = work.submit()
+    assert result.returncode == 0, result.stderr
+    time.sleep(seconds)
+    stopped = work.hosts.sft("jobs", "stop", result.stdout.strip())
+    assert "stopped" in stopped.stdout, stopped.stdout + stopped.stderr
+    left = [
+        p.info["cmdline"] for p in psutil.process_iter(["cmdline"]) if str(work.folder) in (p.info["cmdline"] or ())
+    ]
+    assert left == []
+
+
 def test_a_kill_is_for_all(work):
     work.start()
     assert "stopped" in work.hosts.sft("jobs", "stop", "--now", work.job).stdout
