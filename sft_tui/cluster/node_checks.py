@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -125,7 +126,7 @@ class _Judge:
         for path in self._launch.inputs:
             there = self._launch.path_on(self._part, path)
             ours, theirs = self._head["files"].get(path), self._facts["files"].get(there)
-            copy = f"rsync -a {path} {self._part.node.host}:{there}"
+            copy = shlex.join(["rsync", "-a", path, f"{self._part.node.host}:{there}"])
             if ours is None:
                 text = f"its working folder is not shared with the head, where {path} is not made yet"
                 return self._find(

@@ -167,7 +167,7 @@ def run_nodes_command(arguments: list[str]) -> int:
         for line in table_lines(matrix):
             print(neutralise(line), flush=True)
         if not matrix.fits:
-            bad = next(f for f in matrix.findings if f.verdict == "failed")
+            bad = min((f for f in matrix.findings if f.verdict == "failed"), key=lambda f: f.rank)
             raise EnvironmentNotFitError(f"node {bad.rank} ({bad.host}) is not fit: {bad.text}.", bad.hint)
         return NodesJob(launch, matrix, part_of, arguments[1:]).run()
     except SftError as error:

@@ -13,7 +13,7 @@ from sft_tui.cluster.ssh import Child, Ssh, SshError, translate
 from sft_tui.core.nodes import NodePart
 from sft_tui.errors import SftError
 
-SILENT_SECONDS: Final = 10.0  # without a word: the connection counts as lost
+SILENT_SECONDS: Final = 15.0  # without a word: the connection counts as lost
 SUBMIT_SECONDS: Final = 45.0  # to get a part started over a connection that comes and goes
 LONGEST_PAUSE: Final = 5.0
 
@@ -33,6 +33,7 @@ class PartFollower(threading.Thread):
         self._ssh, self._command, self._request, self._messages = ssh, command, request, messages
         self._offset = 0
         self._ended = False
+        self._stopping = False
         self._given_up = threading.Event()
         self._child: Optional[Child] = None
         self._heard = time.monotonic()
@@ -66,10 +67,12 @@ class PartFollower(threading.Thread):
 
     def stop(self, *, now: bool) -> None:
         """Ask the part to stop, in a thread of its own; what goes wrong shows in that it goes on."""
+        self._stopping = True
         threading.Thread(target=self._stop, args=(now,), daemon=True).start()
 
     def _stop(self, now: bool) -> None:
-        for _ in range(3):
+        # until it has worked: the part may be about to start, the connection may come back
+        while not self._ended:
             try:
                 if self.folder:
                     words = [*self._command, "_node", "stop", self.folder, *(("now",) if now else ())]
@@ -81,10 +84,13 @@ class PartFollower(threading.Thread):
                 return
 
     def _submit(self) -> bool:
-        deadline = time.monotonic() + SUBMIT_SECONDS
+        deadline, asked = time.monotonic() + SUBMIT_SECONDS, False
         while not self._given_up.is_set():
+            if self._stopping and not asked:  # else it may run: asked again, the node tells which job it is
+                self._tell(refused="it was stopped before it began")
+                return False
             try:
-                words = [*self._command, "_node", "submit"]
+                asked, words = True, [*self._command, "_node", "submit"]
                 answer = self._ssh.run(self.part.node, words, stdin=json.dumps(self._request), timeout=30)
                 self.folder = json.loads(answer.strip().splitlines()[-1])["folder"]
                 return True

@@ -128,7 +128,8 @@ def _up(node: Node) -> str:
 
 def is_this_host(node: Node) -> bool:
     """The node is this machine and this user: no connection is needed."""
-    if node.user and node.user != _user():
+    # another port is that of a container, as a rule
+    if (node.user and node.user != _user()) or node.port not in (0, 22):
         return False
     name = socket.gethostname()
     if node.host in ("localhost", name, name.partition(".")[0]):

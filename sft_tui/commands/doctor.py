@@ -8,15 +8,18 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from typing import Optional
 
 import psutil
 
 from sft_tui.checks import check_environment
-from sft_tui.commands.nodes import nodes_fit
+from sft_tui.cluster.preflight import Matrix, table_lines
+from sft_tui.commands.nodes import look_at_nodes
 from sft_tui.commands.profiles import exit_code, load_valid
 from sft_tui.commands.report import print_json, print_problems, say
 from sft_tui.commands.run import plan_of
 from sft_tui.core.facts import EnvironmentFacts
+from sft_tui.core.problem import Problem
 from sft_tui.core.profile import Environment, Profile
 from sft_tui.core.terminal_text import short_size
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
@@ -50,19 +53,25 @@ def run_doctor(arguments: argparse.Namespace) -> int:
         "memory_available": psutil.virtual_memory().available,
         "disk_free": disk.free,
     }
+    matrix = None
+    if profile.nodes.hosts and exit_code(problems) == 0:
+        matrix, more = _look_at_nodes(arguments.profile)
+        problems += tuple(p for p in more if p not in problems)
     code = exit_code(problems)
+    if matrix is not None and not matrix.fits:
+        code = EnvironmentNotFitError.exit_code
     if arguments.json:
-        print_json(
-            {
-                "environment": asdict(facts),
-                "source_tree": asdict(tree) if tree else None,
-                "verdicts": [asdict(verdict) for verdict in verdicts],
-                "npus": [asdict(device) for device in snapshot.devices],
-                "npu_smi": str(snapshot.reading) if isinstance(snapshot.reading, NpuUnavailable) else "",
-                "host": host,
-                "problems": [p.to_json() for p in problems],
-            }
-        )
+        answer = {
+            "environment": asdict(facts),
+            "source_tree": asdict(tree) if tree else None,
+            "verdicts": [asdict(verdict) for verdict in verdicts],
+            "npus": [asdict(device) for device in snapshot.devices],
+            "npu_smi": str(snapshot.reading) if isinstance(snapshot.reading, NpuUnavailable) else "",
+            "host": host,
+            "problems": [p.to_json() for p in problems],
+        }
+        nodes = {"nodes": [asdict(finding) for finding in matrix.findings]} if matrix is not None else {}
+        print_json({**answer, **nodes})
         return code
     words = {verdict.thing: verdict for verdict in verdicts}
     for name, value in _rows(facts):
@@ -78,20 +87,18 @@ def run_doctor(arguments: argparse.Namespace) -> int:
     say(f"{'memory':22} {short_size(psutil.virtual_memory().available)} available")
     say(f"{'disk of home folder':22} {short_size(disk.free)} free")
     print_problems(problems)
-    if profile.nodes.hosts and code == 0:
-        code = _look_at_nodes(arguments.profile)
+    if matrix is not None:
+        for line in table_lines(matrix):
+            say(line)
     if code == 0:
         say(f"Fit for training on {profile.environment.device_target}.")
     return code
 
 
-def _look_at_nodes(name: str) -> int:
-    """All nodes of the profile, if it is whole enough to tell what they would have to do."""
+def _look_at_nodes(name: str) -> tuple[Optional[Matrix], tuple[Problem, ...]]:
+    """All nodes of the profile, if it is whole enough to tell what they would have to do; else what it lacks."""
     plan, problems = plan_of(name)
-    if plan is None:
-        print_problems(problems)
-        return exit_code(problems)
-    return 0 if nodes_fit(plan, always=True) else EnvironmentNotFitError.exit_code
+    return (look_at_nodes(plan), ()) if plan is not None else (None, problems)
 
 
 def _profile(name: str) -> Profile:

@@ -178,6 +178,7 @@ class Work:
     def __init__(self, hosts, folder, eventually):
         self.hosts, self.folder, self.eventually = hosts, folder, eventually
         self.other_dir = folder
+        self.workers = 1  # on each host
         (folder / "data").write_text("rows")
 
     def launch(self):
@@ -185,26 +186,28 @@ class Work:
         for rank, (host, work_dir) in enumerate(((HEAD, self.folder), (OTHER, self.other_dir))):
             log_dir = f"{work_dir}/log/node_{rank}"
             argv = (
-                sys.executable, str(HERE / "msrun_stub.py"), "--worker_num=2", "--local_worker_num=1",
+                sys.executable, str(HERE / "msrun_stub.py"), f"--worker_num={2 * self.workers}",
+                f"--local_worker_num={self.workers}",
                 f"--node_rank={rank}", f"--log_dir={log_dir}", str(self.folder),
             )  # fmt: skip
             step = Step(
                 id=f"train-node{rank}", title="Train", argv=argv, cwd=str(work_dir), devices=("cpu",),
-                training_log=f"{log_dir}/worker_{rank}.log",
+                training_log=f"{log_dir}/worker_{(rank + 1) * self.workers - 1}.log",
                 outputs=(Output(path=f"{work_dir}/checkpoint", kind="checkpoint_folder"),),
             )  # fmt: skip
             plan = Plan(profile="p", steps=(step,), stop_grace_seconds=3)
             parts.append(
                 NodePart(
                     rank=rank,
-                    node=Node(host=host, options=QUICK),
+                    node=Node(host=host, options=QUICK, local_worker_num=self.workers),
                     python=sys.executable,
                     work_dir=str(work_dir),
                     plan=plan,
                 )
             )
         return Launch(
-            step="train", master_addr=HEAD, master_port=PORT, worker_num=2, device="CPU", package_dir=str(PACKAGE_DIR),
+            step="train", master_addr=HEAD, master_port=PORT, worker_num=2 * self.workers, device="CPU",
+            package_dir=str(PACKAGE_DIR),
             python=sys.executable, mindformers_home="", work_dir=str(self.folder), inputs=(f"{self.folder}/data",),
             parts=tuple(parts),
         )  # fmt: skip
@@ -229,7 +232,7 @@ class Work:
         result = self.submit()
         assert result.returncode == 0, result.stdout + result.stderr
         self.job = result.stdout.strip().splitlines()[-1]
-        self.says("all 2 ranks on 2 nodes have started")
+        self.says(f"all {2 * self.workers} ranks on 2 nodes have started")
         return self
 
     def show(self):
@@ -251,7 +254,7 @@ class Work:
 
     def is_over(self):
         """No worker is left, and no part reads as running."""
-        return not any(psutil.pid_exists(self.pid(rank)) for rank in (0, 1))
+        return not any(psutil.pid_exists(self.pid(rank)) for rank in range(2 * self.workers))
 
     def log(self):
         return self.hosts.sft("jobs", "log", self.job).stdout
@@ -259,11 +262,14 @@ class Work:
 
 @pytest.fixture
 def work(hosts, tmp_path, eventually):
-    made = Work(hosts, tmp_path, eventually)
+    folder = tmp_path / "a $(touch pwned) 'name\" ö;"
+    folder.mkdir()
+    made = Work(hosts, folder, eventually)
     yield made
     hosts.trust("host_key")
     hosts.link("up")
     made.go()
+    assert not list(hosts.folder.rglob("pwned")) and not Path("/pwned").exists()
 
 
 def test_both_train_and_the_head_follows(work):
@@ -279,13 +285,14 @@ def test_both_train_and_the_head_follows(work):
     assert work.hosts.sft("jobs", "wait", work.job.partition("-")[0]).returncode == 0
 
 
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("rank", [0, 2])
 def test_a_worker_that_is_killed_ends_all_and_is_named(work, rank):
+    work.workers = 2
     work.start()
     os.kill(work.pid(rank), signal.SIGKILL)
     job = work.end()
-    host = (HEAD, OTHER)[rank]
-    assert f"node {rank} ({host}), rank {rank}, failed first: its worker was killed by SIGKILL" in job["reason"]
+    host = (HEAD, OTHER)[rank // 2]
+    assert f"node {rank // 2} ({host}), rank {rank}, failed first: its worker was killed by SIGKILL" in job["reason"]
     assert job["outcome"] == "failed" and work.is_over()
 
 
@@ -307,6 +314,19 @@ def test_a_stop_is_for_all(work):
         "stopped",
         "stopped",
     ]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.0, 1.6])
+def test_a_stop_that_comes_early_leaves_nothing(work, seconds):
+    result = work.submit()
+    assert result.returncode == 0, result.stderr
+    time.sleep(seconds)
+    stopped = work.hosts.sft("jobs", "stop", result.stdout.strip())
+    assert "stopped" in stopped.stdout, stopped.stdout + stopped.stderr
+    left = [
+        p.info["cmdline"] for p in psutil.process_iter(["cmdline"]) if str(work.folder) in (p.info["cmdline"] or ())
+    ]
+    assert left == []
 
 
 def test_a_kill_is_for_all(work):

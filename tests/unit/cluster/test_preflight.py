@@ -66,7 +66,7 @@ class Nodes:
     def wrong(self, *answers, **options):
         """What is not right, as (rank, check, verdict)."""
         self.matrix = examine_whole(self.launch(*answers, **options))
-        return [(f.rank, f.check, f.verdict) for f in self.matrix.findings if f.verdict != "ok"]
+        return sorted((f.rank, f.check, f.verdict) for f in self.matrix.findings if f.verdict != "ok")
 
     def text(self):
         return "\n".join(table_lines(self.matrix))

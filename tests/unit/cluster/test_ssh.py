@@ -105,6 +105,7 @@ def test_this_host_needs_no_connection(monkeypatch, tmp_path):
     for host in ("localhost", "127.0.0.1"):
         assert Ssh().run(Node(host=host), ["echo", "here"]) == "here\n"
     assert not is_this_host(Node(host="localhost", user="nobody-else"))
+    assert not is_this_host(Node(host="localhost", port=2222))
     assert not is_this_host(Node(host="192.0.2.77"))
 
 
