@@ -17,6 +17,8 @@ import pytest
 
 from sft_tui.core.nodes import Launch, Node, NodePart
 from sft_tui.core.plan import Output, Plan, PlannedFile, Step
+from sft_tui.errors import SftError
+from sft_tui.jobs import process
 from sft_tui.paths import PACKAGE_DIR
 from sft_tui.store.job_store import list_jobs
 
@@ -101,9 +103,9 @@ class Hosts:
         """The server and its connections, and nothing below them."""
         self._seen = (self.folder / "sshd.log").stat().st_size
         below = [p for p in psutil.Process(self.sshd.pid).children(recursive=True) if p.name().startswith("sshd")]
-        for process in [psutil.Process(self.sshd.pid), *below]:
+        for one in [psutil.Process(self.sshd.pid), *below]:
             with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+                one.kill()
         self.sshd.wait()
 
     def link(self, state):
@@ -134,8 +136,8 @@ class Hosts:
     def tear_down(self):
         for host in self.homes:
             for folder in self.jobs(host):
-                with contextlib.suppress(Exception):
-                    os.kill(folder.load_state().supervisor.pid, signal.SIGKILL)
+                with contextlib.suppress(SftError):
+                    process.signal_process(folder.load_state().supervisor, signal.SIGKILL)
         for space in (self.head_space, self.other_space):
             listed = subprocess.run(["ip", "netns", "pids", space], capture_output=True, text=True, check=False)
             for pid in listed.stdout.split():

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import tempfile
 import time
 
 import pytest
@@ -125,6 +126,7 @@ def test_all_are_asked_at_once_and_an_error_of_one_is_its_own():
 def test_the_folder_of_shared_connections_is_ours_alone(monkeypatch, tmp_path):
     monkeypatch.setattr(ssh_module, "CONTROL_PATH_LONGEST", 200)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     made = control_dir()
     assert os.stat(made).st_mode & 0o777 == 0o700 and made.startswith(str(tmp_path))
     os.chmod(made, 0o777)
