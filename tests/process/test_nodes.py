@@ -344,7 +344,7 @@ def test_a_lost_connection_is_no_dead_job_and_is_found_again(work, what):
     work.says(f"node 1 ({OTHER}) is not reachable since ")
     assert psutil.pid_exists(work.pid(1))
     work.hosts.start_sshd() if what == "sshd" else work.hosts.link("up")
-    work.eventually(lambda: "not reachable" not in work.show()["reason"], "it is found again", 40.0)
+    work.eventually(lambda: "not reachable" not in work.show()["reason"], "it is found again", 90.0)
     work.go()
     assert work.end()["outcome"] == "succeeded"
     lines = [line for line in work.log().splitlines() if "step:[  100/" in line]
