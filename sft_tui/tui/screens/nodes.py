@@ -2,25 +2,56 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+
+from sft_tui.core.profile import Profile
 from sft_tui.tui.screens.form import FormScreen
 from sft_tui.tui.session import Session
 
 
 class NodesScreen(FormScreen):
-    """How many workers train."""
+    """How many workers train, and where."""
 
     STEP = "nodes"
     ABOUT = "One worker runs by itself; more are started by msrun, on this host or on those named here."
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+g", "look", "Look at nodes")]
 
     def found_lines(self, session: Session) -> list[str]:
-        """How the workers are started."""
+        """How the workers are started, and the nodes as a table."""
         assert session.findings is not None
         facts, profile = session.findings.environment, session.readable
         workers = profile.nodes.worker_num if profile else 1
         if profile and profile.nodes.hosts:
-            names = [f"node {rank}: {node.typed}" for rank, node in enumerate(profile.nodes.hosts)]
-            look = f"sft-tui doctor --profile {profile.name} looks at all of them."
-            return [f"{workers} workers, on {len(names)} nodes reached over SSH. {look}", *names]
+            return [f"{workers} workers, started over SSH. ctrl+g looks at all nodes.", *_node_lines(profile)]
         if workers == 1:
             return ["One worker: MindFormers is started directly, without msrun."]
         return [f"{workers} workers are started by {facts.msrun or 'msrun (not found)'}"]
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Nodes can be looked at once the plan says what they will do."""
+        if action == "look":
+            profile = self.session.readable
+            return bool(profile and profile.nodes.hosts and self.session.plan)
+        return super().check_action(action, parameters)
+
+    def action_look(self) -> None:
+        """Show what all nodes answer."""
+        from sft_tui.launch.nodes import launches
+        from sft_tui.tui.screens.nodes_matrix import NodesMatrix
+
+        found = launches(self.session.plan) if self.session.plan else []
+        if found:
+            self.app.push_screen(NodesMatrix(found[0]))
+
+
+def _node_lines(profile: Profile) -> list[str]:
+    """A line for each node, in the order of node_rank."""
+    rows = [("rank", "host", "user", "port", "workers", "python, folder, options")]
+    for rank, node in enumerate(profile.nodes.hosts):
+        more = ", ".join(filter(None, (node.python, node.work_dir, node.identity_file, *node.options)))
+        port, workers = str(node.port or "-"), str(node.local_worker_num)
+        rows.append((str(rank), node.host, node.user or "-", port, workers, more or "as here"))
+    widths = [max(len(row[place]) for row in rows) for place in range(5)]
+    return [" ".join([*(cell.ljust(width) for cell, width in zip(row, widths)), row[5]]) for row in rows]
