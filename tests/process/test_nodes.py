@@ -111,6 +111,16 @@ class Hosts:
     def link(self, state):
         run("ip", "-n", self.other_space, "link", "set", "vb", state)
 
+    def await_connection(self):
+        """After a cut the kernel holds the neighbour for dead for some seconds."""
+        run("ip", "-n", self.head_space, "neigh", "flush", "all")
+        connect = f"import socket; socket.create_connection(('{OTHER}', 22), 1)"
+        words = ["ip", "netns", "exec", self.head_space, sys.executable, "-c", connect]
+        deadline = time.monotonic() + 20
+        while subprocess.run(words, check=False, capture_output=True).returncode:
+            assert time.monotonic() < deadline, "the other host is not reached"
+            time.sleep(0.1)
+
     def environment(self):
         home = self.homes["head"]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("SFT_TUI")}
@@ -270,6 +280,7 @@ def work(hosts, tmp_path, eventually):
     yield made
     hosts.trust("host_key")
     hosts.link("up")
+    hosts.await_connection()
     made.go()
     assert not list(hosts.folder.rglob("pwned")) and not Path("/pwned").exists()
 

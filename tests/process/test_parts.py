@@ -7,12 +7,14 @@ from sft_tui.errors import InvalidInputError
 from sft_tui.jobs import client
 from sft_tui.store.job_store import find_job
 
-WAITS = "while [ ! -e go ]; do sleep 0.02; done; echo done > part"
+WAITS = "while [ ! -e go ]; do sleep 0.02; done"
 WHOLE = PartOf(id="1-p", submitted_at=12345.678901)
 
 
 def part_plan(lab, name="train-node1", script=WAITS, profile="p", **more):
-    return lab.plan(lab.step(name, script, outputs=("part",), devices=("cpu",), **more), profile=profile)
+    # each its own output: two that write one file would see it empty for a moment
+    script = f"{script}; echo done > {name}.out"
+    return lab.plan(lab.step(name, script, outputs=(f"{name}.out",), devices=("cpu",), **more), profile=profile)
 
 
 def test_asked_twice_it_is_started_once(lab):
