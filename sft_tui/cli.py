@@ -11,6 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Callable, NoReturn
 
 from sft_tui import __version__
+from sft_tui.core.sample_limits import MAX_MASKED, MAX_REJECTED, WARN_CUT
 from sft_tui.errors import EnvironmentNotFitError, SftError, StoppedError
 
 if TYPE_CHECKING:
@@ -125,20 +126,8 @@ def _add_convert_alpaca(group: _Group) -> None:
     parser = group.add("convert-alpaca", "convert:convert_alpaca", text, json=True)
     _flag(parser, "data_path", required=True, help="file with the records")
     _flag(parser, "output_path", required=True, help="conversation file to write")
-    _flag(
-        parser, "columns", default="", metavar="OURS=NAME,...",
-        help="names in the file, such as instruction=prompt,output=answer (also input, system, history, "
-        "conversations); default: our own names, else well-known ones",
-    )  # fmt: skip
-    _flag(
-        parser, "on_error", choices=("fail", "skip"), default="fail",
-        help="at a record that cannot be used: stop, or leave it out and list it in OUTPUT.rejected.jsonl "
-        "(default: %(default)s)",
-    )  # fmt: skip
-    _flag(
-        parser, "max_rejected", type=float, default=0.01, metavar="SHARE",
-        help="with skip: fail when more than this share is left out (default: %(default)s)",
-    )  # fmt: skip
+    _add_columns(parser)
+    _add_rejects(parser)
     _flag(parser, "eval_output_path", default="", help="conversation file for held-out records")
     parser.add_argument(
         "--eval_fraction", "--eval-fraction", "--eval_split", "--eval-split", type=float, default=None, metavar="SHARE",
@@ -179,16 +168,24 @@ def _add_encoding(parser: argparse.ArgumentParser) -> None:
     _flag(parser, "model_file", required=True, help="tokenizer.model (SentencePiece) or tokenizer.json")
     _flag(parser, "seq_length", type=int, default=4096, help="tokens per sample (default: %(default)s)")
     _flag(parser, "template", default="vicuna_v1.1", help="FastChat template (default: %(default)s)")
-    _flag(parser, "columns", default="", metavar="A=B,...", help="fields of the file: instruction=prompt,output=answer")
+    _add_columns(parser)
     _flag(
-        parser, "max_masked", type=float, default=0.05, metavar="SHARE",
+        parser, "max_masked", type=float, default=MAX_MASKED, metavar="SHARE",
         help="refuse when more of the rows teach nothing (default: %(default)s)",
     )  # fmt: skip
     _flag(
-        parser, "warn_cut", type=float, default=0.1, metavar="SHARE",
+        parser, "warn_cut", type=float, default=WARN_CUT, metavar="SHARE",
         help="warn when more of the rows are cut (default: %(default)s)",
     )  # fmt: skip
     _flag(parser, "vocab_size", type=int, default=0, metavar="N", help="refuse token ids that the model has not")
+
+
+def _add_columns(parser: argparse.ArgumentParser) -> None:
+    _flag(
+        parser, "columns", default="", metavar="OURS=NAME,...",
+        help="names in the file, such as instruction=prompt,output=answer (also input, system, history, "
+        "conversations); default: our own names, else well-known ones",
+    )  # fmt: skip
 
 
 def _add_rejects(parser: argparse.ArgumentParser) -> None:
@@ -198,7 +195,7 @@ def _add_rejects(parser: argparse.ArgumentParser) -> None:
         help="stop at the first bad record, or list it in OUTPUT.rejected.jsonl and go on (default: %(default)s)",
     )  # fmt: skip
     _flag(
-        parser, "max_rejected", type=float, default=0.01, metavar="SHARE",
+        parser, "max_rejected", type=float, default=MAX_REJECTED, metavar="SHARE",
         help="fail when more are skipped (default: %(default)s)",
     )  # fmt: skip
 

@@ -21,6 +21,7 @@ from pydantic import (
 from sft_tui.core.nodes import Node, parse_hosts
 from sft_tui.core.plan import STOP_GRACE_SECONDS
 from sft_tui.core.problem import Problem
+from sft_tui.core.sample_limits import MAX_MASKED, MAX_REJECTED, WARN_CUT
 
 SCHEMA_VERSION: Final = 1
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -114,11 +115,22 @@ class Dataset(_Section):
     on_error: Literal["fail", "skip"] = Field(
         "fail", title="Bad records", description="fail: stop at the first. skip: list them beside the data, go on."
     )
+    max_rejected: float = Field(
+        MAX_REJECTED, ge=0.0, le=1.0, title="Skipped at most", description="Share of records that may be skipped."
+    )
     max_masked: float = Field(
-        0.05, ge=0.0, le=1.0, title="Masked at most", description="Share of samples that may teach nothing, 0 to 1."
+        MAX_MASKED,
+        ge=0.0,
+        le=1.0,
+        title="Masked at most",
+        description="Share of samples that may teach nothing, 0 to 1.",
     )
     warn_cut: float = Field(
-        0.1, ge=0.0, le=1.0, title="Cut, warn above", description="Share of samples that may be cut without a warning."
+        WARN_CUT,
+        ge=0.0,
+        le=1.0,
+        title="Cut, warn above",
+        description="Share of samples that may be cut without a warning.",
     )
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Mapping, Optional
 
 from sft_tui.core.progress import ProgressCallback, no_progress
+from sft_tui.core.sample_limits import MAX_REJECTED
 from sft_tui.dataset.bad_record import BadRecord
 from sft_tui.dataset.conversation_writer import ConversationWriter, open_conversations
 from sft_tui.dataset.held_out import HeldOut, count_held_out
-from sft_tui.dataset.rejects import DEFAULT_MAX_REJECTED, OnError, Rejects, rejects_path
+from sft_tui.dataset.rejects import OnError, Rejects, rejects_path
 from sft_tui.dataset.sources import read_records
 from sft_tui.errors import InvalidInputError
 
@@ -42,7 +43,7 @@ def convert_alpaca(
     eval_fraction: float = 0.0,
     seed: int = 0,
     on_error: OnError = "fail",
-    max_rejected: float = DEFAULT_MAX_REJECTED,
+    max_rejected: float = MAX_REJECTED,
     progress: ProgressCallback = no_progress,
 ) -> ConversionResult:
     """Write a data file (`sources.read_records`) as conversations; of alpaca the very bytes of MindFormers' converter.

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
+from sft_tui.core.sample_limits import MAX_MASKED, WARN_CUT
 from sft_tui.dataset.audit_report import AuditReport
 from sft_tui.dataset.encode import REASONS
 from sft_tui.errors import InvalidInputError
-
-MAX_MASKED = 0.05
-WARN_CUT = 0.10
 
 
 @dataclass(frozen=True)

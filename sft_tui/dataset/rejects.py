@@ -8,12 +8,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Dict, List, Literal, Optional, TextIO, Type
 
+from sft_tui.core.sample_limits import MAX_REJECTED
 from sft_tui.dataset.bad_record import BadRecord
 from sft_tui.errors import InvalidInputError
 from sft_tui.whole_file import open_whole_file
 
 OnError = Literal["fail", "skip"]
-DEFAULT_MAX_REJECTED = 0.01
 _SHOWN = 3
 # Reasons can hold words of the file: no file may fill the memory with them.
 _KEPT_REASONS = 50
@@ -27,7 +27,7 @@ class Rejects:
     or not at all, and not at all when nothing was left out. It is written also when `check` refuses.
     """
 
-    def __init__(self, output: Path, on_error: OnError = "fail", max_share: float = DEFAULT_MAX_REJECTED) -> None:
+    def __init__(self, output: Path, on_error: OnError = "fail", max_share: float = MAX_REJECTED) -> None:
         """Raises InvalidInputError unless `max_share` lies between 0 and 1."""
         if not 0.0 <= max_share <= 1.0:
             raise InvalidInputError(f"The share of rejected records is {max_share}.", "It lies between 0 and 1: 0.01.")

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional, Tuple
 
+from sft_tui.core.sample_limits import MAX_REJECTED
 from sft_tui.dataset.encode import DEFAULT_TEMPLATE, check_seq_length
 from sft_tui.dataset.limits import Limits
-from sft_tui.dataset.rejects import DEFAULT_MAX_REJECTED, OnError
+from sft_tui.dataset.rejects import OnError
 from sft_tui.dataset.templates import check_template
 from sft_tui.dataset.tokenizer import Tokenizer
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
@@ -46,7 +47,7 @@ class Request:
     eval_output_file: Optional[Path] = None
     seed: int = 0
     on_error: OnError = "fail"
-    max_rejected: float = DEFAULT_MAX_REJECTED
+    max_rejected: float = MAX_REJECTED
     limits: Limits = field(default_factory=Limits)
 
     @property

@@ -164,7 +164,9 @@ class _PlanBuilder:
         argv = (*self.facts.own_command, "convert-alpaca", "--data_path", path, "--output_path", output)
         if data.columns:
             argv = (*argv, "--columns", data.columns)
-        return (*argv, "--on_error", data.on_error) if data.on_error != "fail" else argv
+        if data.on_error == "fail":
+            return argv
+        return (*argv, "--on_error", data.on_error, "--max_rejected", str(data.max_rejected))
 
     def convert_alpaca_eval(self) -> Step:
         path, output = self.profile.dataset.eval_path, self.paths.conversation("eval")

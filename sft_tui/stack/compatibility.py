@@ -37,19 +37,19 @@ DIRECT_ROUTE: dict[str, tuple[str, ...]] = {
 def find_traits(mindformers_version: str) -> Optional[StackTraits]:
     """What is known of a MindFormers version ("1.7.0"), or None."""
     for traits in TRAITS:
-        if _matches(mindformers_version, traits.mindformers):
+        if is_version(mindformers_version, traits.mindformers):
             return traits
     return None
 
 
 def fits(traits: StackTraits, mindspore_version: str) -> bool:
     """The MindSpore is one that this MindFormers runs with."""
-    return any(_matches(mindspore_version, prefix) for prefix in traits.mindspore)
+    return any(is_version(mindspore_version, prefix) for prefix in traits.mindspore)
 
 
 def find_route(family: str, mindformers_version: str) -> Route:
     """Checkpoint route or direct route."""
-    direct = any(_matches(mindformers_version, prefix) for prefix in DIRECT_ROUTE.get(family, ()))
+    direct = any(is_version(mindformers_version, prefix) for prefix in DIRECT_ROUTE.get(family, ()))
     return "direct" if direct else "checkpoint"
 
 
@@ -66,7 +66,7 @@ def weight_needs(model_type: str, version: str = "") -> dict[str, Need]:
 def _weight_need(model_type: str, version: str) -> Need:
     if find_route(model_type, version) == "direct":
         return "folder"
-    found = any(_matches(version, prefix) for prefix in CKPT_ROUTE.get(model_type, ()))
+    found = any(is_version(version, prefix) for prefix in CKPT_ROUTE.get(model_type, ()))
     return "ckpt" if found else "no training"
 
 
@@ -85,5 +85,6 @@ def describe_weight_needs(needs: dict[str, Need]) -> list[str]:
     return lines
 
 
-def _matches(version: str, prefix: str) -> bool:
+def is_version(version: str, prefix: str) -> bool:
+    """Whether a version is the prefix or one below it: 1.7.0 and 1.7rc1 are of 1.7, 1.70 is not."""
     return version == prefix or version.startswith((prefix + ".", prefix + "rc"))

@@ -9,30 +9,30 @@ import re
 from dataclasses import dataclass
 from typing import Literal, Optional
 
-from sft_tui.core.facts import EnvironmentFacts
+from sft_tui.core.facts import EnvironmentFacts, StackTraits
+from sft_tui.stack.compatibility import fits, is_version
 
 Word = Literal["fits", "untested", "does not fit"]
 
 
 @dataclass(frozen=True)
 class Release:
-    """A release of MindFormers: the MindSpore versions it runs with, and the CANN and driver it came out with."""
+    """A release of MindFormers, and the CANN, the driver and the newest Python that it came out with."""
 
     mindformers: str
-    mindspore: tuple[str, ...]
     cann: str
     driver: str
-    python: tuple[int, int] = (3, 11)  # the newest that its MindSpore has wheels for
+    python: tuple[int, int] = (3, 11)
 
 
+# which MindSpore each runs with stands in stack/compatibility.py
 RELEASES: tuple[Release, ...] = (
-    Release("1.2", ("2.3",), "8.0.RC2", "24.1.RC2", (3, 10)),
-    Release("1.3", ("2.4",), "8.0.0", "24.1.0"),
-    Release("1.5", ("2.6",), "8.1.RC1", "25.0.RC1"),
-    Release("1.6", ("2.7.0", "2.7.1", "2.7.2"), "8.2.RC1", "25.2.0"),
-    Release("1.7", ("2.7.1", "2.7.2"), "8.3.RC1", "25.3.RC1"),
-    Release("1.8", ("2.7.2",), "8.5.0", "25.5.0"),
-    Release("1.9", ("2.9.0",), "9.0.0", "26.0.RC1"),
+    Release("1.2", "8.0.RC2", "24.1.RC2", (3, 10)),
+    Release("1.3", "8.0.0", "24.1.0"),
+    Release("1.6", "8.2.RC1", "25.2.0"),
+    Release("1.7", "8.3.RC1", "25.3.RC1"),
+    Release("1.8", "8.5.0", "25.5.0"),
+    Release("1.9", "9.0.0", "26.0.RC1"),
 )
 
 
@@ -64,8 +64,8 @@ def judge(facts: EnvironmentFacts) -> tuple[Verdict, ...]:
         known = ", ".join(item.mindformers for item in RELEASES)
         return (Verdict("MindFormers", version, "untested", f"known releases are {known}"),)
     verdicts = [Verdict("MindFormers", version, "fits")]
-    if facts.mindspore:
-        verdicts.append(_judge_mindspore(release, facts.mindspore))
+    if facts.mindspore and facts.traits is not None:
+        verdicts.append(_judge_mindspore(facts.traits, facts.mindspore))
     for thing, found, wanted in (
         ("CANN", facts.cann, release.cann),
         ("Ascend driver", facts.driver, release.driver),
@@ -77,14 +77,12 @@ def judge(facts: EnvironmentFacts) -> tuple[Verdict, ...]:
     return tuple(verdicts)
 
 
-def _judge_mindspore(release: Release, found: str) -> Verdict:
-    if any(is_version(found, wanted) for wanted in release.mindspore):
+def _judge_mindspore(traits: StackTraits, found: str) -> Verdict:
+    if fits(traits, found):
         return Verdict("MindSpore", found, "fits")
-    wanted = " or ".join(release.mindspore)
-    reason = f"MindFormers {release.mindformers} runs with MindSpore {wanted}"
-    # a patch of the same minor version may do; another minor version has lacked functions every time
-    same_minor = any(found.split(".")[:2] == item.split(".")[:2] for item in release.mindspore)
-    return Verdict("MindSpore", found, "untested" if same_minor else "does not fit", reason)
+    wanted = " or ".join(traits.mindspore)
+    reason = f"MindFormers {traits.mindformers} runs with MindSpore {wanted}"
+    return Verdict("MindSpore", found, "does not fit", reason)
 
 
 def _judge_stack(thing: str, found: str, wanted: str, release: Release) -> Verdict:
@@ -114,8 +112,3 @@ def version_key(version: str) -> tuple[int, ...]:
     numbers += [0] * (3 - len(numbers))
     before = found[2] is not None and found[2].upper() == "RC"
     return (*numbers[:3], 0 if before else 1, int(found[3] or 0) if before else 0)
-
-
-def is_version(version: str, prefix: str) -> bool:
-    """Whether a version is the prefix or one below it: 1.7.0 and 1.7rc1 are of 1.7, 1.70 is not."""
-    return version == prefix or version.startswith((prefix + ".", prefix + "rc"))

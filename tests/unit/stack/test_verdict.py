@@ -3,12 +3,14 @@ from __future__ import annotations
 import pytest
 
 from sft_tui.core.facts import EnvironmentFacts
+from sft_tui.stack.compatibility import find_traits
 from sft_tui.stack.verdict import RELEASES, find_release, judge, version_key
 
 
 def facts(mindformers, **found):
     packages = {"mindspore": found.pop("mindspore")} if "mindspore" in found else {}
-    return EnvironmentFacts("/p", mindformers_version=mindformers, packages=packages, **found)
+    traits = find_traits(mindformers)
+    return EnvironmentFacts("/p", mindformers_version=mindformers, packages=packages, traits=traits, **found)
 
 
 def words(found):
@@ -19,7 +21,7 @@ def words(found):
 def test_every_release_fits_what_it_came_out_with(release):
     found = facts(
         f"{release.mindformers}.0",
-        mindspore=release.mindspore[0] if release.mindspore[0].count(".") == 2 else f"{release.mindspore[0]}.0",
+        mindspore=f"{find_traits(release.mindformers).mindspore[0]}",
         cann=release.cann,
         driver=release.driver,
         python_version="3.10.12",
@@ -31,7 +33,7 @@ def test_every_release_fits_what_it_came_out_with(release):
 @pytest.mark.parametrize(
     ("mindformers", "found", "expected"),
     [
-        ("1.7.0", {"mindspore": "2.7.0"}, {"MindSpore": "untested"}),
+        ("1.7.0", {"mindspore": "2.7.0"}, {"MindSpore": "does not fit"}),
         ("1.7.0", {"mindspore": "2.9.0"}, {"MindSpore": "does not fit"}),
         ("1.9.0", {"mindspore": "2.7.2"}, {"MindSpore": "does not fit"}),
         ("1.7.0", {"cann": "8.2.RC1"}, {"CANN": "does not fit"}),
@@ -50,7 +52,7 @@ def test_verdicts(mindformers, found, expected):
 
 def test_a_reason_names_what_is_wanted():
     [_, verdict] = judge(facts("1.9.0", mindspore="2.7.2"))
-    assert str(verdict) == "MindSpore 2.7.2: does not fit, because MindFormers 1.9 runs with MindSpore 2.9.0"
+    assert str(verdict) == "MindSpore 2.7.2: does not fit, because MindFormers 1.9 runs with MindSpore 2.9"
 
 
 def test_an_unknown_release_is_untested_and_a_missing_one_not_judged():
