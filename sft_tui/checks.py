@@ -210,12 +210,13 @@ def check_samples(
 
     dataset = profile.dataset
     try:
-        check_template(dataset.template, load_tokenizer(tokenizer))
+        loaded = load_tokenizer(tokenizer)
+        check_template(dataset.template, loaded)
     except SftError as error:
         return None, [Problem("dataset.template", error.message, error.hint)]
     path = Path(dataset.train_path)
     try:
-        sample = audit_sample(path, tokenizer, dataset.template, dataset.seq_length, tuple(columns.items()))
+        sample = audit_sample(path, loaded, dataset.template, dataset.seq_length, tuple(columns.items()))
     except SftError as error:
         return None, [Problem("dataset.train_path", error.message, error.hint)]
     return sample, _lost_samples(sample, dataset.max_masked, dataset.warn_cut)

@@ -21,6 +21,7 @@ from sft_tui.checks import (
 from sft_tui.checks_parallel import check_made, check_parallel, find_workload, read_base
 from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.memory_estimate import Workload
+from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.plan import Plan
 from sft_tui.core.problem import Problem
 from sft_tui.core.profile import Profile, missing_fields
@@ -94,21 +95,8 @@ def examine(profile: Profile) -> Findings:
     findings = Findings(tuple(problems), environment, checkpoint, train, evaluation, vocab, sample=sample)
     if checkpoint.config is None or environment.traits is None or train is None:
         return findings
-    train_records, eval_records = _records(profile, train, evaluation)
-    facts = Facts(
-        own_command=own_command(),
-        training_command=command_under(environment.python),
-        package_dir=str(PACKAGE_DIR),
-        environment=environment,
-        model=checkpoint.config,
-        tokenizer_model=str(tokenizer),
-        train_records=train_records,
-        eval_records=eval_records,
-        route=find_route(profile.model.family, environment.mindformers_version),
-        visible_npus=visible_npus(),
-        base_yaml=base_yaml,
-        device_memory_gb=_device_memory_gb(environment.npu_smi) if profile.environment.device_target != "CPU" else 0.0,
-    )
+    records = _records(profile, train, evaluation)
+    facts = _facts(profile, environment, checkpoint.config, str(tokenizer), records, base_yaml)
     problems += [*check_training(profile, facts), *check_parallel(profile, facts)]
     if not any(p.severity == "error" for p in problems):
         problems += check_made(profile, checkpoint.parameters, facts)
@@ -122,6 +110,31 @@ def examine(profile: Profile) -> Findings:
         audit=load_audit(Path(work_paths(profile).mindrecord("train"))),
         workload=find_workload(profile, facts),
         base_configs=tuple(list_base_configs(Path(home), profile.model.family)) if home else (),
+    )
+
+
+def _facts(
+    profile: Profile,
+    environment: EnvironmentFacts,
+    model: ModelConfig,
+    tokenizer: str,
+    records: tuple[int, int],
+    base_yaml: str,
+) -> Facts:
+    on_npus = profile.environment.device_target != "CPU"
+    return Facts(
+        own_command=own_command(),
+        training_command=command_under(environment.python),
+        package_dir=str(PACKAGE_DIR),
+        environment=environment,
+        model=model,
+        tokenizer_model=tokenizer,
+        train_records=records[0],
+        eval_records=records[1],
+        route=find_route(profile.model.family, environment.mindformers_version),
+        visible_npus=visible_npus(),
+        base_yaml=base_yaml,
+        device_memory_gb=_device_memory_gb(environment.npu_smi) if on_npus else 0.0,
     )
 
 

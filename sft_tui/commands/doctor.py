@@ -6,7 +6,7 @@ import argparse
 import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Optional
 
@@ -26,7 +26,7 @@ from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
 from sft_tui.monitor.npu_smi import sample_npus
 from sft_tui.monitor.snapshot import NpuSnapshot, NpuUnavailable
 from sft_tui.stack.probe import probe_environment
-from sft_tui.stack.source_tree import inspect_source_tree
+from sft_tui.stack.source_tree import SourceTree, inspect_source_tree
 from sft_tui.stack.verdict import judge
 
 NPU_SECONDS = 5.0
@@ -36,23 +36,11 @@ PINS = ("transformers", "tokenizers", "sentencepiece", "fschat", "pyarrow")
 def run_doctor(arguments: argparse.Namespace) -> int:
     """`sft-tui doctor`: exit code 4 when training is not possible here."""
     profile = _profile(arguments.profile)
-    with ThreadPoolExecutor(2) as threads:  # npu-smi may take its time
-        npus = threads.submit(sample_npus, NPU_SECONDS)
-        facts = probe_environment(profile.environment.python, profile.environment.mindformers_home)
-        tree = inspect_source_tree(Path(facts.mindformers_home)) if facts.mindformers_home else None
-        snapshot = npus.result()
-    verdicts = judge(facts)
-    if not arguments.profile and not facts.npu_smi:
+    found = _look(profile)
+    if not arguments.profile and not found.facts.npu_smi:
         # without NPUs the question is whether a rehearsal is possible
         profile = Profile(name="doctor", environment=Environment(device_target="CPU"))
-    problems = tuple(check_environment(profile, facts))
-    disk = shutil.disk_usage(Path.home())
-    host = {
-        "cores": psutil.cpu_count(),
-        "memory_total": psutil.virtual_memory().total,
-        "memory_available": psutil.virtual_memory().available,
-        "disk_free": disk.free,
-    }
+    problems = tuple(check_environment(profile, found.facts))
     matrix = None
     if profile.nodes.hosts and exit_code(problems) == 0:
         matrix, more = _look_at_nodes(arguments.profile)
@@ -61,38 +49,74 @@ def run_doctor(arguments: argparse.Namespace) -> int:
     if matrix is not None and not matrix.fits:
         code = EnvironmentNotFitError.exit_code
     if arguments.json:
-        answer = {
-            "environment": asdict(facts),
-            "source_tree": asdict(tree) if tree else None,
-            "verdicts": [asdict(verdict) for verdict in verdicts],
-            "npus": [asdict(device) for device in snapshot.devices],
-            "npu_smi": str(snapshot.reading) if isinstance(snapshot.reading, NpuUnavailable) else "",
-            "host": host,
-            "problems": [p.to_json() for p in problems],
-        }
         nodes = {"nodes": [asdict(finding) for finding in matrix.findings]} if matrix is not None else {}
-        print_json({**answer, **nodes})
+        print_json({**found.to_json(), "problems": [p.to_json() for p in problems], **nodes})
         return code
-    words = {verdict.thing: verdict for verdict in verdicts}
-    for name, value in _rows(facts):
-        verdict = words.get(name)
-        fit = f"  [{verdict.word}{': ' + verdict.reason if verdict.reason else ''}]" if verdict else ""
-        say(f"{name:22} {value or 'not found'}{fit}")
-    if tree:
-        say(f"{'its programs':22} {', '.join(tree.programs) or 'none'}")
-        say(f"{'its configurations':22} {', '.join(tree.configs) or 'none'}")
-    for line in _npu_rows(snapshot):
+    for line in found.lines():
         say(line)
-    say(f"{'cores':22} {host['cores']}")
-    say(f"{'memory':22} {short_size(psutil.virtual_memory().available)} available")
-    say(f"{'disk of home folder':22} {short_size(disk.free)} free")
     print_problems(problems)
-    if matrix is not None:
-        for line in table_lines(matrix):
-            say(line)
+    for line in table_lines(matrix) if matrix is not None else ():
+        say(line)
     if code == 0:
         say(f"Fit for training on {profile.environment.device_target}.")
     return code
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What is installed here, and how it fits together."""
+
+    facts: EnvironmentFacts
+    tree: Optional[SourceTree]
+    snapshot: NpuSnapshot
+    host: dict[str, int]
+
+    def to_json(self) -> dict[str, object]:
+        """For programs."""
+        reading = self.snapshot.reading
+        return {
+            "environment": asdict(self.facts),
+            "source_tree": asdict(self.tree) if self.tree else None,
+            "verdicts": [asdict(verdict) for verdict in judge(self.facts)],
+            "npus": [asdict(device) for device in self.snapshot.devices],
+            "npu_smi": str(reading) if isinstance(reading, NpuUnavailable) else "",
+            "host": self.host,
+        }
+
+    def lines(self) -> list[str]:
+        """For people."""
+        verdicts = {verdict.thing: verdict for verdict in judge(self.facts)}
+        lines = []
+        for name, value in _rows(self.facts):
+            verdict = verdicts.get(name)
+            fit = f"  [{verdict.word}{': ' + verdict.reason if verdict.reason else ''}]" if verdict else ""
+            lines.append(f"{name:22} {value or 'not found'}{fit}")
+        if self.tree:
+            lines.append(f"{'its programs':22} {', '.join(self.tree.programs) or 'none'}")
+            lines.append(f"{'its configurations':22} {', '.join(self.tree.configs) or 'none'}")
+        return [
+            *lines,
+            *_npu_rows(self.snapshot),
+            f"{'cores':22} {self.host['cores']}",
+            f"{'memory':22} {short_size(self.host['memory_available'])} available",
+            f"{'disk of home folder':22} {short_size(self.host['disk_free'])} free",
+        ]
+
+
+def _look(profile: Profile) -> _Found:
+    with ThreadPoolExecutor(1) as thread:  # npu-smi may take its time
+        npus = thread.submit(sample_npus, NPU_SECONDS)
+        facts = probe_environment(profile.environment.python, profile.environment.mindformers_home)
+        tree = inspect_source_tree(Path(facts.mindformers_home)) if facts.mindformers_home else None
+        snapshot = npus.result()
+    memory = psutil.virtual_memory()
+    host = {
+        "cores": psutil.cpu_count() or 1,
+        "memory_total": memory.total,
+        "memory_available": memory.available,
+        "disk_free": shutil.disk_usage(Path.home()).free,
+    }
+    return _Found(facts, tree, snapshot, host)
 
 
 def _look_at_nodes(name: str) -> tuple[Optional[Matrix], tuple[Problem, ...]]:

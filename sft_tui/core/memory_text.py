@@ -20,8 +20,8 @@ def memory_lines(work: Workload, limit: Optional[int]) -> list[str]:
     """The parts, their sum, the verdict, and the nearest change where it is not plain that it fits."""
     estimate = estimate_memory(work)
     lines = ["Memory of a worker, about" if limit is None else "Memory of a device, about"]
-    lines += [f"  {name:16}{size / GIB:8.1f} GB" for name, size in estimate.parts]
-    lines.append(f"  {'together':16}{estimate.total / GIB:8.1f} GB")
+    lines += [f"  {name:16}{_shown(size)}" for name, size in estimate.parts]
+    lines.append(f"  {'together':16}{_shown(estimate.total)}")
     if limit is None:
         return lines
     verdict = estimate.verdict(limit)
@@ -31,6 +31,11 @@ def memory_lines(work: Workload, limit: Optional[int]) -> list[str]:
         text = "no single change is enough" if change is None else f"{change.text}, then {change.total / GIB:.1f} GB"
         lines.append(f"nearest change: {text}")
     return lines
+
+
+def _shown(size: int) -> str:
+    """A toy model has none of it in GB."""
+    return f"{size / GIB:8.1f} GB" if size >= GIB / 10 else f"{size / 2**20:8.1f} MB"
 
 
 def layout_line(work: Workload) -> str:

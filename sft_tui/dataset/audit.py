@@ -7,10 +7,11 @@ from typing import Tuple
 
 from sft_tui.core.progress import Progress, ProgressCallback, no_progress
 from sft_tui.dataset.audit_report import AuditReport, Finding, Tally
-from sft_tui.dataset.encode import DEFAULT_TEMPLATE, IGNORE_TOKEN_ID, check_seq_length
+from sft_tui.dataset.encode import check_seq_length
+from sft_tui.dataset.encoded_row import IGNORE_TOKEN_ID
 from sft_tui.dataset.mindrecord import read_rows
 from sft_tui.dataset.pipeline import Encoding, Pipeline
-from sft_tui.dataset.templates import check_template
+from sft_tui.dataset.templates import DEFAULT_TEMPLATE, check_template
 from sft_tui.dataset.tokenizer import load_tokenizer
 from sft_tui.errors import InvalidInputError
 

@@ -6,7 +6,7 @@ from array import array
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
-from sft_tui.dataset.encode import REASONS
+from sft_tui.dataset.encoded_row import REASONS
 from sft_tui.dataset.pipeline import REASON_NAMES, EncodedBatch
 from sft_tui.errors import InvalidInputError
 

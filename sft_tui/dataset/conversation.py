@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterator, List, Tuple, Union
+from typing import Dict, List, Tuple, Union
 
-from sft_tui.core.progress import ProgressCallback, no_progress
 from sft_tui.dataset.alpaca import AlpacaRecord
 from sft_tui.dataset.bad_record import (
     BadRecord,
@@ -18,7 +17,6 @@ from sft_tui.dataset.bad_record import (
     show_names,
     text_of,
 )
-from sft_tui.dataset.containers import read_items
 
 # The prompts that Stanford Alpaca was trained with (tatsu-lab/stanford_alpaca, train.py).
 PROMPT_WITH_INPUT = (
@@ -82,19 +80,6 @@ def build_conversation(record: AlpacaRecord) -> Conversation:
 def _prompt(instruction: str, given: str) -> str:
     prompt = PROMPT_WITH_INPUT if given else PROMPT_WITHOUT_INPUT
     return prompt.format(instruction=instruction, input=given)
-
-
-def read_conversations(path: Path, progress: ProgressCallback = no_progress) -> Iterator[Conversation]:
-    """Yield the conversations of a file that has them as they are, in constant memory; `progress` hears of bytes.
-
-    Raises InvalidInputError that names the file, the record and the field. A record without `id` gets its number,
-    because MindFormers llama_preprocess does not look at ids.
-    """
-    for number, item in read_items(path, progress=progress):
-        conversation = parse_conversation(path, number, item)
-        if isinstance(conversation, BadRecord):
-            raise conversation.error()
-        yield conversation
 
 
 def parse_conversation(path: Path, number: int, item: object, field: str = "") -> Union[Conversation, BadRecord]:

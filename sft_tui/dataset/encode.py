@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-from itertools import islice
-from pathlib import Path
-from typing import Any, Iterable, Iterator, List, Optional, Protocol, Sequence, Tuple, TypeVar, Union
+from typing import Any, Iterator, List, Optional, Protocol, Sequence, Tuple, TypeVar, Union
 
 from sft_tui.dataset.bad_record import BadRecord
 from sft_tui.dataset.conversation import Conversation
-from sft_tui.dataset.encoded_row import IGNORE_TOKEN_ID, REASONS, EncodedRow
+from sft_tui.dataset.encoded_row import EncodedRow
 from sft_tui.dataset.laid_out import LayoutEncoder
-from sft_tui.dataset.prompt import build_prompt
 from sft_tui.dataset.reference import ReferenceEncoder
 from sft_tui.dataset.sentencepiece_tokenizer import SentencePieceTokenizer
 from sft_tui.dataset.templates import DEFAULT_TEMPLATE, check_template
-from sft_tui.dataset.tokenizer import Tokenizer, inspect_tokenizer, load_tokenizer
+from sft_tui.dataset.tokenizer import Tokenizer
 from sft_tui.errors import InvalidInputError
-
-__all__ = [
-    "DEFAULT_TEMPLATE",
-    "IGNORE_TOKEN_ID",
-    "REASONS",
-    "EncodedRow",
-    "Encoder",
-    "Tokenizer",
-    "build_prompt",
-    "check_seq_length",
-    "encode_conversation",
-    "encode_conversations",
-    "inspect_tokenizer",
-    "load_tokenizer",
-]
 
 BATCH = 128
 _Written = TypeVar("_Written")
@@ -80,35 +62,3 @@ class Encoder:
                 entries.append(BadRecord(source, conversation.number, "conversations", error.message, error.hint))
         rows = self._way.encode_batch(written)
         return [next(rows) if entry is None else entry for entry in entries]
-
-
-def encode_conversation(
-    conversation: Conversation, tokenizer: Tokenizer, template: str = DEFAULT_TEMPLATE, seq_length: int = 4096
-) -> EncodedRow:
-    """One conversation as one row; see `encode_conversations`."""
-    return next(encode_conversations([conversation], tokenizer, template, seq_length))
-
-
-def encode_conversations(
-    conversations: Iterable[Conversation],
-    tokenizer: Tokenizer,
-    template: str = DEFAULT_TEMPLATE,
-    seq_length: int = 4096,
-    *,
-    source: Optional[Path] = None,
-) -> Iterator[EncodedRow]:
-    """Yield a row of seq_length + 1 tokens at most for each conversation, in order, in batches: memory stays flat.
-
-    Raises InvalidInputError for turns that cannot be written with the template; `source` is the file it names.
-    """
-    check_seq_length(seq_length)
-    encoder = Encoder(tokenizer, template, seq_length + 1)
-    waiting = iter(conversations)
-    while True:
-        batch = list(islice(waiting, BATCH))
-        if not batch:
-            return
-        for row in encoder.encode(batch, str(source or "")):
-            if isinstance(row, BadRecord):
-                raise row.error()
-            yield row

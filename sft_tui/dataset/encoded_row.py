@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Dict, Tuple
+from typing import TYPE_CHECKING, Dict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,14 +49,3 @@ class EncodedRow:
     def masked(self) -> bool:
         """Whether there is nothing to learn in this row."""
         return bool(self.masked_reason)
-
-    def padded(self, length: int, pad_id: int) -> Tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-        """`input_ids` and `labels` as int32 of shape (length,): padding has the label IGNORE_TOKEN_ID."""
-        import numpy as np
-
-        input_ids = np.full(length, pad_id, dtype=np.int32)
-        labels = np.full(length, IGNORE_TOKEN_ID, dtype=np.int32)
-        used = min(length, len(self.input_ids))
-        input_ids[:used] = self.input_ids[:used]
-        labels[:used] = self.labels[:used]
-        return input_ids, labels

@@ -7,7 +7,7 @@ from typing import Optional
 
 from sft_tui.core.sample_limits import MAX_MASKED, WARN_CUT
 from sft_tui.dataset.audit_report import AuditReport
-from sft_tui.dataset.encode import REASONS
+from sft_tui.dataset.encoded_row import REASONS
 from sft_tui.errors import InvalidInputError
 
 

@@ -25,9 +25,10 @@ from typing import TYPE_CHECKING, Callable, Dict, Iterator, List, Optional, Sequ
 from sft_tui.core.progress import Progress
 from sft_tui.dataset.bad_record import BadRecord
 from sft_tui.dataset.conversation import Conversation
-from sft_tui.dataset.encode import REASONS, EncodedRow, Encoder
+from sft_tui.dataset.encode import Encoder
+from sft_tui.dataset.encoded_row import REASONS, EncodedRow
 from sft_tui.dataset.sources import read_records
-from sft_tui.dataset.tokenizer import load_tokenizer
+from sft_tui.dataset.tokenizer import Tokenizer, load_tokenizer
 from sft_tui.errors import SftError, StoppedError
 
 if TYPE_CHECKING:
@@ -256,9 +257,9 @@ def _encode_all(task: Encoding, receive: Connection, send: Connection) -> None:
             return
 
 
-def encode_few(task: Encoding, source: str, records: Records) -> EncodedBatch:
+def encode_few(task: Encoding, tokenizer: Tokenizer, source: str, records: Records) -> EncodedBatch:
     """Encode some records here and now, without processes. Raises InvalidInputError."""
-    encoder = Encoder(load_tokenizer(Path(task.model_file)), task.template, task.length)
+    encoder = Encoder(tokenizer, task.template, task.length)
     return _encode_read(task, _Read(source, records, 0, 0), encoder, encoder)
 
 

@@ -232,7 +232,7 @@ def padded_rows(
     """The chosen rows of a batch, filled up to `length`: ids with the padding token, labels with IGNORE_TOKEN_ID."""
     import numpy as np
 
-    from sft_tui.dataset.encode import IGNORE_TOKEN_ID
+    from sft_tui.dataset.encoded_row import IGNORE_TOKEN_ID
 
     lengths = batch.lengths[chosen]
     of_row = np.repeat(chosen, batch.lengths)

@@ -58,8 +58,3 @@ def build_prompt(conversation: Conversation, template: str = DEFAULT_TEMPLATE, *
         file = f"{source}: " if source else ""
         where = f"{file}record {conversation.number} (id {conversation.id})"
         raise InvalidInputError(f"{where}: {error.message}", error.hint) from error
-
-
-def load_template(name: str) -> Layout:
-    """The template of that name; raises InvalidInputError for an unknown one, and for one that is refused."""
-    return load_layout(name)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Optional, Tuple
 
 from sft_tui.core.sample_limits import MAX_REJECTED
-from sft_tui.dataset.encode import DEFAULT_TEMPLATE, check_seq_length
+from sft_tui.dataset.encode import check_seq_length
 from sft_tui.dataset.limits import Limits
 from sft_tui.dataset.rejects import OnError
-from sft_tui.dataset.templates import check_template
+from sft_tui.dataset.templates import DEFAULT_TEMPLATE, check_template
 from sft_tui.dataset.tokenizer import Tokenizer
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
 

@@ -10,10 +10,11 @@ from typing import Dict, List, Optional, Tuple
 from sft_tui.dataset.audit_report import AuditReport, Tally
 from sft_tui.dataset.bad_record import BadRecord
 from sft_tui.dataset.conversation import Conversation
-from sft_tui.dataset.encode import DEFAULT_TEMPLATE, IGNORE_TOKEN_ID, REASONS, EncodedRow, Encoder
+from sft_tui.dataset.encode import Encoder
+from sft_tui.dataset.encoded_row import IGNORE_TOKEN_ID, REASONS, EncodedRow
 from sft_tui.dataset.pipeline import Encoding, encode_few
 from sft_tui.dataset.sources import read_records
-from sft_tui.dataset.templates import check_template
+from sft_tui.dataset.templates import DEFAULT_TEMPLATE, check_template
 from sft_tui.dataset.tokenizer import Tokenizer, load_tokenizer
 from sft_tui.errors import InvalidInputError
 
@@ -49,13 +50,13 @@ class RecordView:
 
 
 def audit_sample(
-    path: Path, model_file: Path, template: str, seq_length: int, columns: Tuple[Tuple[str, str], ...] = ()
+    path: Path, tokenizer: Tokenizer, template: str, seq_length: int, columns: Tuple[Tuple[str, str], ...] = ()
 ) -> AuditReport:
     """Audit the first SAMPLE_RECORDS of a file, in this process. Raises InvalidInputError."""
-    check_template(template, load_tokenizer(model_file))
     tally = Tally(seq_length + 1)
     records = list(islice(read_records(path, dict(columns)), SAMPLE_RECORDS))
-    batch = encode_few(Encoding((str(path),), str(model_file), template, tally.row_length), str(path), records)
+    task = Encoding((str(path),), str(tokenizer.path), template, tally.row_length)
+    batch = encode_few(task, tokenizer, str(path), records)
     if batch.bad and not len(batch):
         raise batch.bad[0].error()
     tally.add_batch(batch, ~batch.held_out)

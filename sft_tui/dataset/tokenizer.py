@@ -82,11 +82,6 @@ def inspect_tokenizer(model_file: Path) -> int:
     return load_tokenizer(model_file).vocab_size
 
 
-def check_tokenizer_file(model_file: Path) -> None:
-    """Raise InvalidInputError for a file that cannot be a tokenizer, without loading it."""
-    _head(find_tokenizer(model_file))
-
-
 def _head(file: Path) -> bytes:
     """The first bytes; raises InvalidInputError when there are none to speak of."""
     try:

@@ -18,8 +18,10 @@ import sentencepiece
 
 from sft_tui.dataset import reference
 from sft_tui.dataset.conversation import Conversation
-from sft_tui.dataset.encode import BATCH, DEFAULT_TEMPLATE, Encoder, load_tokenizer
+from sft_tui.dataset.encode import BATCH, Encoder
 from sft_tui.dataset.sources import read_records
+from sft_tui.dataset.templates import DEFAULT_TEMPLATE
+from sft_tui.dataset.tokenizer import load_tokenizer
 
 
 def seconds(work: Callable[[], object]) -> float:

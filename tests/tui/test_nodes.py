@@ -52,7 +52,7 @@ async def test_nodes_are_shown_as_they_answer_and_the_screen_stays_awake(open_wi
         await wizard.until(lambda: "2 of 3 nodes have answered" in wizard.dialog, "two of them")
         assert "node 1 (node1), versions: differs. Do it." in wizard.dialog
         nodes[2].set()
-        await wizard.until(lambda: "2 are not fit: training would not start" in wizard.dialog, "all")
+        await wizard.until(lambda: "not fit: 2, training would not start" in wizard.dialog, "all")
         rows = wizard.app.screen.query_one("#matrix-rows").visual.plain.splitlines()
         assert [row.split()[1] for row in rows[1:4]] == ["node1", "node2", "node0"], "the worst first"
         assert rows[1].count("FAIL") == 1 and rows[1].count("!") == 1 and rows[3].split()[2:] == ["ok"] * len(CHECKS)

@@ -49,6 +49,14 @@ class WizardScreen(Screen[None]):
 
     def on_screen_resume(self) -> None:
         self.draw(self.session)
+        self.refresh_bindings()
+
+    def on_screen_suspend(self) -> None:
+        self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Below a dialog no key of this screen works, and its footer offers none."""
+        return self.is_active
 
     def draw(self, session: Session) -> None:
         """Show the session."""

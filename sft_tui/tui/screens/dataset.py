@@ -45,13 +45,15 @@ class DatasetScreen(FormScreen):
     def _length_lines(self, session: Session) -> list[str]:
         assert session.findings is not None
         findings = session.findings
-        report = findings.audit or findings.sample
+        # an audit is of the last run: it counts while nothing has changed since
+        audit = findings.audit if "preprocess-train" in session.current_steps else None
+        report = audit or findings.sample
         if report is None:
             return []
         from sft_tui.dataset.audit_text import histogram_lines, suggestion_lines
 
-        whole = "all of the last run" if findings.audit else f"the first {report.rows}"
-        lines = ["", f"Lengths of {whole}: {report.cut} cut, {report.masked} teach nothing"]
+        which = f"all {report.rows} records" if audit else f"the first {report.rows} records"
+        lines = ["", f"Lengths of {which}: {report.cut} cut, {report.masked} teach nothing"]
         lines += histogram_lines(report, _BAR_WIDTH) + suggestion_lines(report)
         if report.duplicates:
             lines.append(f"{report.duplicates} say what one before them says")
@@ -60,7 +62,8 @@ class DatasetScreen(FormScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A record can be shown once there are data and a tokenizer."""
         if action == "record":
-            return self.session.findings is not None and self.session.findings.sample is not None
+            findings = self.session.findings
+            return self.is_active and findings is not None and findings.sample is not None
         return super().check_action(action, parameters)
 
     def action_record(self) -> None:

@@ -57,8 +57,8 @@ class FormScreen(WizardScreen):
         """Browse only where a path is wanted."""
         if action == "browse":
             field = self._focused_field()
-            return field is not None and field.dotted in PATH_FIELDS
-        return True
+            return self.is_active and field is not None and field.dotted in PATH_FIELDS
+        return super().check_action(action, parameters)
 
     def on_descendant_focus(self) -> None:
         self.refresh_bindings()

@@ -20,7 +20,7 @@ _KEYS = (
     ("PgUp, PgDn", "scroll; in the log, home and end as well"),
     ("enter, space", "open a list, tick a box"),
     ("ctrl+o", "choose a path, on a field that wants one"),
-    ("ctrl+g", "a record as the model sees it (Dataset)"),
+    ("ctrl+g", "a record as the model sees it (Dataset); all nodes (Nodes)"),
     ("ctrl+t", "run this step now, and what it needs that is not there yet"),
     ("ctrl+r", "run all that remains"),
     ("ctrl+k", "stop the job (Monitor)"),

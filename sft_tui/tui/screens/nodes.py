@@ -24,7 +24,8 @@ class NodesScreen(FormScreen):
         facts, profile = session.findings.environment, session.readable
         workers = profile.nodes.worker_num if profile else 1
         if profile and profile.nodes.hosts:
-            return [f"{workers} workers, started over SSH. ctrl+g looks at all nodes.", *_node_lines(profile)]
+            when = "ctrl+g looks at all nodes." if session.plan else "They are looked at once F7 has no problems."
+            return [f"{workers} workers, started over SSH. {when}", *_node_lines(profile)]
         if workers == 1:
             return ["One worker: MindFormers is started directly, without msrun."]
         return [f"{workers} workers are started by {facts.msrun or 'msrun (not found)'}"]
@@ -33,7 +34,7 @@ class NodesScreen(FormScreen):
         """Nodes can be looked at once the plan says what they will do."""
         if action == "look":
             profile = self.session.readable
-            return bool(profile and profile.nodes.hosts and self.session.plan)
+            return self.is_active and bool(profile and profile.nodes.hosts and self.session.plan)
         return super().check_action(action, parameters)
 
     def action_look(self) -> None:

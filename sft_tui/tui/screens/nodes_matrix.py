@@ -108,7 +108,7 @@ class NodesMatrix(ModalScreen[None]):
         failed = sum(any(verdict == "failed" for _, verdict in row.cells) for row in rows)
         head = f"{len(rows)} of {total} nodes have answered"
         if is_all:
-            head += f"; {failed} are not fit: training would not start" if failed else "; training can start on them"
+            head += f"; not fit: {failed}, training would not start" if failed else "; training can start on them"
         self.query_one("#matrix-head", TextBlock).show(Content.styled(head, "bold"))
         waiting = [NodeRow(p.rank, p.node.host, (), ()) for p in self._launch.parts if p.rank not in known]
         self.query_one("#matrix-rows", TextBlock).show(_table([*sorted(rows, key=_worst_first), *waiting]))

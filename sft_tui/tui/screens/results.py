@@ -50,7 +50,8 @@ def _lines(session: Session) -> list[str]:
     lines += ["To serve it elsewhere, as a Hugging Face folder:", export, ""]
     asks = _asking(session, profile, summary.checkpoint)
     if asks:
-        lines += ["To ask it something, from a folder of yours:", asks, ""]
+        written = "YOUR TEXT is written as Dataset (F4), ctrl+g shows a record, up to where the answer begins."
+        lines += ["To ask it something, from a folder of yours:", asks, written, ""]
     return [*lines, f"folder  {paths.run_dir}", f"YAML    {paths.config('train')}", f"summary {paths.summary}"]
 
 

@@ -84,10 +84,10 @@ def test_bars_fit_their_width_and_tell_where_rows_are_cut(golden, model_file):
     assert "cut at" not in "".join(histogram_lines(audit(golden / "alpaca_tricky_conversation.json", model_file, 999)))
 
 
-def test_a_sample_is_audited_without_processes(golden, model_file):
+def test_a_sample_is_audited_without_processes(golden, model_file, tokenizer):
     path = golden / "alpaca_tricky_conversation.json"
-    assert audit_sample(path, model_file, "vicuna_v1.1", 256) == audit(path, model_file, 256)
-    alpaca = audit_sample(golden / "alpaca_tricky.json", model_file, "vicuna_v1.1", 256)
+    assert audit_sample(path, tokenizer, "vicuna_v1.1", 256) == audit(path, model_file, 256)
+    alpaca = audit_sample(golden / "alpaca_tricky.json", tokenizer, "vicuna_v1.1", 256)
     assert (alpaca.rows, alpaca.masked_reasons) == (30, audit(path, model_file, 256).masked_reasons)
 
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from sft_tui.dataset.conversation import read_conversations
 from sft_tui.errors import InvalidInputError
+from tests.unit.dataset.rows import read_conversations
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from sft_tui.core.progress import no_progress
 from sft_tui.dataset.bad_record import BadRecord
-from sft_tui.dataset.conversation import read_conversations
 from sft_tui.dataset.convert_alpaca import convert_alpaca
 from sft_tui.dataset.held_out import HeldOut, count_held_out
 from sft_tui.dataset.rejects import Rejects
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
+from tests.unit.dataset.rows import read_conversations
 
 
 def alpaca(count: int) -> list[dict[str, str]]:

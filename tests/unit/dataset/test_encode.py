@@ -11,17 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sft_tui.dataset.bad_record import BadRecord
-from sft_tui.dataset.conversation import Conversation, Turn, read_conversations
-from sft_tui.dataset.encode import (
-    DEFAULT_TEMPLATE,
-    IGNORE_TOKEN_ID,
-    REASONS,
-    Encoder,
-    encode_conversation,
-    encode_conversations,
-)
-from sft_tui.dataset.templates import list_templates
+from sft_tui.dataset.conversation import Conversation, Turn
+from sft_tui.dataset.encode import Encoder
+from sft_tui.dataset.encoded_row import IGNORE_TOKEN_ID, REASONS
+from sft_tui.dataset.templates import DEFAULT_TEMPLATE, list_templates
 from sft_tui.errors import InvalidInputError
+from tests.unit.dataset.rows import encode_conversation, encode_conversations, padded, read_conversations
 
 
 def talk(*texts: str, number: int = 1) -> Conversation:
@@ -37,7 +32,7 @@ def test_rows_are_those_of_mindformers(golden, tokenizer, seq_length):
     rows = list(encode_conversations(conversations, tokenizer, DEFAULT_TEMPLATE, seq_length))
     assert len(rows) == 30
     for index, row in enumerate(rows):
-        input_ids, labels = row.padded(seq_length + 1, tokenizer.pad_id)
+        input_ids, labels = padded(row, seq_length + 1, tokenizer.pad_id)
         assert input_ids.dtype == labels.dtype == np.int32
         assert input_ids.shape == labels.shape == (seq_length + 1,)
         np.testing.assert_array_equal(input_ids, reference[f"input_ids_{seq_length}"][index])
@@ -62,7 +57,7 @@ def test_awkward_conversations_are_encoded_as_mindformers_does(golden, tokenizer
     rows = Encoder(tokenizer, DEFAULT_TEMPLATE, seq_length + 1).encode(conversations)
     assert len(rows) == 60
     for index, row in enumerate(rows):
-        input_ids, labels = row.padded(seq_length + 1, tokenizer.pad_id)
+        input_ids, labels = padded(row, seq_length + 1, tokenizer.pad_id)
         np.testing.assert_array_equal(input_ids, reference[f"input_ids_{seq_length}"][index])
         if str(index) in failed:
             assert row.cut and row.masked
@@ -102,7 +97,7 @@ def test_a_row_has_exactly_the_length_that_was_asked_for(tokenizer, template):
         assert len(row.input_ids) == len(row.labels) == min(length, whole.tokens)
         np.testing.assert_array_equal(row.labels, whole.labels[:length])
         assert row.tokens == whole.tokens and row.cut == (whole.tokens > length)
-        input_ids, labels = row.padded(length, tokenizer.pad_id)
+        input_ids, labels = padded(row, length, tokenizer.pad_id)
         assert input_ids.shape == labels.shape == (length,)
         assert input_ids.dtype == labels.dtype == np.int32
         assert (labels[row.tokens :] == IGNORE_TOKEN_ID).all() and (input_ids[row.tokens :] == tokenizer.pad_id).all()
@@ -185,9 +180,9 @@ def test_with_other_templates_as_well(tokenizer, texts, reason):
     assert row.masked == (row.trained_tokens == 0)
 
 
-def test_a_seq_length_below_one_is_refused(tokenizer):
+def test_a_row_below_one_token_is_refused(tokenizer):
     with pytest.raises(InvalidInputError, match="seq_length is 0"):
-        encode_conversation(talk("q", "a"), tokenizer, DEFAULT_TEMPLATE, 0)
+        Encoder(tokenizer, DEFAULT_TEMPLATE, 0)
 
 
 def test_importing_the_room_pulls_in_nothing_heavy():

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from sft_tui.dataset.bad_record import BadRecord
 from sft_tui.dataset.conversation import Conversation, Turn
-from sft_tui.dataset.encode import IGNORE_TOKEN_ID, Encoder
+from sft_tui.dataset.encode import Encoder
+from sft_tui.dataset.encoded_row import IGNORE_TOKEN_ID
+from tests.unit.dataset.rows import padded
 
 pytestmark = pytest.mark.real
 
@@ -103,7 +105,7 @@ def test_rows_are_those_of_the_reference(theirs, tokenizer, said, length):
     conversation = Conversation(1, "1", tuple(Turn(speaker, text) for speaker, text in said))
     row = Encoder(tokenizer, "vicuna_v1.1", length).encode([conversation])[0]
     assert not isinstance(row, BadRecord)
-    input_ids, labels = row.padded(length, tokenizer.pad_id)
+    input_ids, labels = padded(row, length, tokenizer.pad_id)
     wanted_ids, wanted_labels = expected(theirs, said, length)
     np.testing.assert_array_equal(input_ids, wanted_ids)
     if wanted_labels is None:

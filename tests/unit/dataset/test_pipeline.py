@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 
 from sft_tui.dataset import pipeline as pipeline_module
 from sft_tui.dataset.conversation import Conversation
-from sft_tui.dataset.encode import EncodedRow, Encoder
+from sft_tui.dataset.encode import Encoder
+from sft_tui.dataset.encoded_row import EncodedRow
 from sft_tui.dataset.pipeline import BATCH, Encoding, Pipeline
 from sft_tui.dataset.preprocess import padded_rows
 from sft_tui.dataset.sources import read_records
 from sft_tui.errors import InvalidInputError, SftError, StoppedError
+from tests.unit.dataset.rows import padded
 
 LENGTH = 97
 
@@ -52,7 +54,7 @@ def test_rows_keep_the_order_of_the_file(task, encoders, tokenizer):
 
     conversations = [record for record in read_records(Path(todo.inputs[0])) if isinstance(record, Conversation)]
     alone = Encoder(tokenizer, "vicuna_v1.1", LENGTH).encode(conversations)
-    expected = [row.padded(LENGTH, tokenizer.pad_id) for row in alone if isinstance(row, EncodedRow)]
+    expected = [padded(row, LENGTH, tokenizer.pad_id) for row in alone if isinstance(row, EncodedRow)]
     found = [row for batch in batches for row in padded_rows(batch, ~batch.held_out, LENGTH, tokenizer.pad_id)]
     assert len(found) == len(expected)
     for row, (input_ids, labels) in zip(found, expected):

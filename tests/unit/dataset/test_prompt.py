@@ -70,7 +70,9 @@ def test_a_prompt_is_what_fastchat_writes(template):
 
 def test_a_prompt_needs_no_more_of_fastchat_than_its_templates():
     code = (
-        "import sys\nfrom sft_tui.dataset.prompt import load_template\nload_template('vicuna_v1.1')\n"
+        "import sys\nfrom sft_tui.dataset.prompt import build_prompt\n"
+        "from sft_tui.dataset.conversation import Conversation, Turn\n"
+        "build_prompt(Conversation(1, '1', (Turn('human', 'q'), Turn('gpt', 'a'))))\n"
         "print(sorted(name for name in sys.modules if name.startswith('fastchat') or name in ('torch', 'requests')))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip()

@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 
 from sft_tui.dataset.conversation import Conversation, Turn
 from sft_tui.dataset.dialog import Dialog
-from sft_tui.dataset.encode import IGNORE_TOKEN_ID, Encoder, encode_conversation
+from sft_tui.dataset.encode import Encoder
+from sft_tui.dataset.encoded_row import IGNORE_TOKEN_ID
 from sft_tui.dataset.prompt import build_prompt, write_prompt
 from sft_tui.dataset.templates import all_templates, check_template, list_templates, load_layout, why_refused
 from sft_tui.errors import InvalidInputError
+from tests.unit.dataset.rows import encode_conversation
 
 # Every template of FastChat 0.2.36 and our own. Usable: what an answer ends with; else why not.
 USABLE = {

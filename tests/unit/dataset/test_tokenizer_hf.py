@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from sft_tui.dataset.conversation import Conversation, Turn
-from sft_tui.dataset.encode import IGNORE_TOKEN_ID, REASONS, Encoder
+from sft_tui.dataset.encode import Encoder
+from sft_tui.dataset.encoded_row import IGNORE_TOKEN_ID, REASONS
 from sft_tui.dataset.templates import check_template
 from sft_tui.dataset.tokenizer import inspect_tokenizer, load_tokenizer
 from sft_tui.errors import InvalidInputError
@@ -196,7 +197,8 @@ def test_what_is_no_tokenizer_is_named(tmp_path, content, words):
 
 def test_nothing_of_it_is_imported_for_sentencepiece(model_file):
     code = (
-        "import sys\nfrom pathlib import Path\nfrom sft_tui.dataset.encode import Encoder, load_tokenizer\n"
+        "import sys\nfrom pathlib import Path\nfrom sft_tui.dataset.encode import Encoder\n"
+        "from sft_tui.dataset.tokenizer import load_tokenizer\n"
         f"Encoder(load_tokenizer(Path({str(model_file)!r})), 'llama-2', 9)\nprint('tokenizers' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
