@@ -24,7 +24,8 @@ from sft_tui.core.memory_estimate import Workload
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.plan import Plan
 from sft_tui.core.problem import Problem
-from sft_tui.core.profile import Profile, missing_fields
+from sft_tui.core.profile import Profile
+from sft_tui.core.profile_problems import missing_fields
 from sft_tui.dataset.audit_report import AuditReport
 from sft_tui.dataset.manifest import load_audit
 from sft_tui.dataset.records import DataReport, inspect_data

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, Optional
 from sft_tui.core.nodes import keep_details
 from sft_tui.core.plan import Plan
 from sft_tui.core.problem import Problem
-from sft_tui.core.profile import SECTIONS, Profile, validate_profile
+from sft_tui.core.profile import SECTIONS, Profile
+from sft_tui.core.profile_problems import validate_profile
 from sft_tui.tui.job_view import JobView
 
 if TYPE_CHECKING:

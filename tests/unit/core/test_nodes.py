@@ -3,7 +3,8 @@
 import pytest
 
 from sft_tui.core.nodes import keep_details, parse_hosts, show_hosts
-from sft_tui.core.profile import default_data, parse_field, validate_profile
+from sft_tui.core.profile import default_data, parse_field
+from sft_tui.core.profile_problems import validate_profile
 from sft_tui.store.profile_store import load_profile_data, save_profile_data
 
 

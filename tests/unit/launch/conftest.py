@@ -8,7 +8,8 @@ import pytest
 
 from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.model_config import ModelConfig
-from sft_tui.core.profile import default_data, validate_profile
+from sft_tui.core.profile import default_data
+from sft_tui.core.profile_problems import validate_profile
 from sft_tui.stack.compatibility import find_traits
 
 MODEL = ModelConfig(

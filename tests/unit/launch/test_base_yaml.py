@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.memory_estimate import GIB, estimate_memory
 from sft_tui.core.model_config import ModelConfig
-from sft_tui.core.profile import default_data, validate_profile
+from sft_tui.core.profile import default_data
+from sft_tui.core.profile_problems import validate_profile
 from sft_tui.errors import InvalidInputError
 from sft_tui.launch.base_yaml import list_base_configs, merge_into_base, parse_base
 from sft_tui.launch.steps import build_plan

@@ -1,0 +1,74 @@
+"""What does not hold in a profile: every problem at once, each with its dotted field and a hint."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Optional
+
+from pydantic import ValidationError
+
+from sft_tui.core.problem import Problem
+from sft_tui.core.profile import Profile
+
+
+def validate_profile(data: dict[str, Any]) -> tuple[Optional[Profile], list[Problem]]:
+    """The profile, or every problem at once, each with its dotted field."""
+    try:
+        profile = Profile.model_validate(data)
+    except ValidationError as error:
+        return None, [_problem(item) for item in error.errors(include_url=False)]
+    return profile, missing_fields(profile)
+
+
+def _problem(item: Any) -> Problem:  # noqa: ANN401 - pydantic's ErrorDetails, a TypedDict of pydantic_core
+    field = ".".join(str(part) for part in item["loc"])
+    kind, message = str(item["type"]), str(item["msg"])
+    hint = ""
+    if field.startswith("nodes.hosts") or (field == "nodes" and kind == "value_error"):
+        return _problem_of_nodes(item)
+    if kind == "extra_forbidden":
+        message, hint = "Unknown field.", "Remove it, or check its spelling."
+    elif kind == "missing":
+        message = "This field is required."
+    elif kind == "string_pattern_mismatch":
+        message, hint = (
+            "Not a valid name.",
+            "Use letters, digits, dot, dash and underscore; start with a letter or digit.",
+        )
+    elif kind in ("int_parsing", "int_type", "float_parsing", "float_type", "int_from_float"):
+        message = f"{item['input']!r} is not a {'whole ' if kind.startswith('int') else ''}number."
+    elif kind == "literal_error":
+        message = f"{item['input']!r} is not one of {item['ctx']['expected']}."
+    elif kind == "value_error":  # only the check of the schema version raises it
+        field, message = field or "schema_version", re.sub(r"^Value error, ", "", message)
+    elif not message.endswith("."):
+        message = f"{message} (given: {item['input']!r})."
+    return Problem(field, message, hint)
+
+
+def _problem_of_nodes(item: Any) -> Problem:  # noqa: ANN401 - as above
+    """The list of nodes is one field: which node, and what of it, is part of the message."""
+    message = re.sub(r"^Value error, ", "", str(item["msg"])).rstrip(".")
+    where = item["loc"][2:]
+    if where:
+        name = f"node {where[0]}" + (f", {where[1]}" if len(where) > 1 else "")
+        if item["type"] == "string_pattern_mismatch":
+            message = "an option of ssh that is not one of the harmless" if "options" in where else "not a valid value"
+        message = f"{name}: {item['input']!r}: {message}"
+    field = "nodes.hosts" if len(item["loc"]) > 1 else "nodes.worker_num"
+    return Problem(field, f"{message[0].upper()}{message[1:]}.", "Write user@host:port*workers, ... one for each node.")
+
+
+def missing_fields(profile: Profile) -> list[Problem]:
+    """Fields that have no default that works and were not chosen yet."""
+    required = (
+        ("environment.work_dir", profile.environment.work_dir, "Name a folder on a disk with room for the model."),
+        ("model.hf_dir", profile.model.hf_dir, "Choose the folder that holds config.json."),
+        ("dataset.train_path", profile.dataset.train_path, "Choose a file of instructions and answers."),
+    )
+    problems = [Problem(field, "Not chosen yet.", hint) for field, value, hint in required if not value]
+    nodes = profile.nodes
+    if len(nodes.hosts) > 1 and (nodes.master == "localhost" or nodes.master.startswith(("127.", "::1"))):
+        hint = "Name the address at which the other nodes reach the first one."
+        problems.append(Problem("nodes.master_addr", f"{nodes.master} is another host on each node.", hint))
+    return problems
