@@ -18,8 +18,9 @@ from sft_tui.checkpoint.ckpt_reader import load_ckpt_entries
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SLOWLY = """
-import sys, time
+import signal, sys, time
 from sft_tui.checkpoint import value_work
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
 copy_piece = value_work._copy_piece
 def slowly(*arguments):
     time.sleep(0.2)
