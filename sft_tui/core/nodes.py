@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Mapping
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -35,14 +35,18 @@ class _Data(BaseModel):
 class Node(_Data):
     """One host. Port 0, and whatever is empty: as the user's ssh, or the profile, has it."""
 
-    host: HostName
-    user: UserName = ""
-    port: int = Field(0, ge=0, le=65_535, strict=True)
-    identity_file: AbsolutePath = ""
-    options: tuple[SshOption, ...] = ()
-    local_worker_num: int = Field(1, ge=1, le=64, strict=True)
-    python: AbsolutePath = ""
-    work_dir: AbsolutePath = ""
+    host: HostName = Field(title="Host", description="Name or address, as ssh is given it.")
+    user: UserName = Field("", title="User", description="Empty: as your ssh has it.")
+    port: int = Field(0, ge=0, le=65_535, strict=True, title="Port", description="Of its sshd. 0: as your ssh has it.")
+    identity_file: AbsolutePath = Field("", title="Key file", description="Empty: as your ssh has it.")
+    options: tuple[SshOption, ...] = Field(
+        (), title="Options of ssh", description="Name=value, a space between: ProxyJump=gate ConnectTimeout=5"
+    )
+    local_worker_num: int = Field(
+        1, ge=1, le=64, strict=True, title="Workers", description="One for each NPU of it; every node has as many."
+    )
+    python: AbsolutePath = Field("", title="Python", description="Interpreter there. Empty: as on this host.")
+    work_dir: AbsolutePath = Field("", title="Folder", description="Working folder there. Empty: as on this host.")
 
     @property
     def typed(self) -> str:
@@ -66,6 +70,21 @@ def parse_hosts(text: str) -> list[dict[str, Any]]:
             node["port"] = int(match["port"])
         nodes.append(node)
     return nodes
+
+
+def parse_node(texts: Mapping[str, str]) -> dict[str, Any]:
+    """What was typed for the fields of one node, as data; kept as typed where it does not fit."""
+    node: dict[str, Any] = {name: text.strip() for name, text in texts.items()}
+    for name in ("port", "local_worker_num"):
+        if re.fullmatch(r"[0-9]{1,9}", node[name]):
+            node[name] = int(node[name])
+    node["options"] = node["options"].split()
+    return node
+
+
+def show_field(value: object) -> str:
+    """The value of one field of a node as text, the way `parse_node` reads it."""
+    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else "" if value is None else str(value)
 
 
 def show_hosts(value: object) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Optional
 
 from pydantic import ValidationError
 
+from sft_tui.core.nodes import Node
 from sft_tui.core.problem import Problem
 from sft_tui.core.profile import Profile
 
@@ -46,17 +47,38 @@ def _problem(item: Any) -> Problem:  # noqa: ANN401 - pydantic's ErrorDetails, a
     return Problem(field, message, hint)
 
 
+def node_problems(node: dict[str, Any]) -> list[Problem]:
+    """What does not hold in the data of one node, with the names of its fields."""
+    try:
+        Node.model_validate(node)
+    except ValidationError as error:
+        return [
+            Problem(str(item["loc"][0]), _sentence(_message_of_node(item, item["loc"])))
+            for item in error.errors(include_url=False)
+        ]
+    return []
+
+
 def _problem_of_nodes(item: Any) -> Problem:  # noqa: ANN401 - as above
     """The list of nodes is one field: which node, and what of it, is part of the message."""
     message = re.sub(r"^Value error, ", "", str(item["msg"])).rstrip(".")
     where = item["loc"][2:]
     if where:
         name = f"node {where[0]}" + (f", {where[1]}" if len(where) > 1 else "")
-        if item["type"] == "string_pattern_mismatch":
-            message = "an option of ssh that is not one of the harmless" if "options" in where else "not a valid value"
-        message = f"{name}: {item['input']!r}: {message}"
+        message = f"{name}: {_message_of_node(item, where[1:])}"
     field = "nodes.hosts" if len(item["loc"]) > 1 else "nodes.worker_num"
-    return Problem(field, f"{message[0].upper()}{message[1:]}.", "Write user@host:port*workers, ... one for each node.")
+    return Problem(field, _sentence(message), "Write user@host:port*workers, ... one for each node.")
+
+
+def _message_of_node(item: Any, where: Any) -> str:  # noqa: ANN401 - as above; the place below a node
+    message = str(item["msg"]).rstrip(".")
+    if item["type"] == "string_pattern_mismatch":
+        message = "an option of ssh that is not one of the harmless" if "options" in where else "not a valid value"
+    return f"{item['input']!r}: {message}"
+
+
+def _sentence(message: str) -> str:
+    return f"{message[:1].upper()}{message[1:]}."
 
 
 def missing_fields(profile: Profile) -> list[Problem]:

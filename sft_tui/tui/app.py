@@ -24,7 +24,7 @@ from sft_tui.tui.opening import choose_profile, find_job, load_session
 from sft_tui.tui.screens.base import WizardScreen
 from sft_tui.tui.screens.catalogue import screen_class
 from sft_tui.tui.session import WIZARD_STEPS, WizardStep
-from sft_tui.tui.widgets.form_field import FormField
+from sft_tui.tui.widgets.form_field import FormField, ValueEdited
 
 
 class SftApp(App[None], inherit_bindings=False):
@@ -172,8 +172,15 @@ class SftApp(App[None], inherit_bindings=False):
 
     @on(FormField.Edited)
     def _edited(self, event: FormField.Edited) -> None:
+        self._take(event.section, event.field, parse_typed(event.section, event.field, event.text))
+
+    @on(ValueEdited)
+    def _value_edited(self, event: ValueEdited) -> None:
+        self._take(event.section, event.field, event.value)
+
+    def _take(self, section: str, field: str, value: object) -> None:
         self._touched = True
-        self.session.edit(event.section, event.field, parse_typed(event.section, event.field, event.text))
+        self.session.edit(section, field, value)
         self._save()
         self._examine_soon()
         self._draw()

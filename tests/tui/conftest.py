@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import time
 
 import pytest
@@ -164,6 +165,8 @@ def sound(profile, make_llama, alpaca):
     def make(name="first", *flags, **changes):
         flags = flags or ("--hidden", "32", "--layers", "1", "--vocab", "1024")
         values = {"model__hf_dir": make_llama("llama", *flags), "dataset__train_path": alpaca()}
+        with socket.create_server(("127.0.0.1", 0)) as free:  # a training on this machine may have the usual one
+            values["nodes__master_port"] = free.getsockname()[1]
         return profile(name, **{**values, "dataset__seq_length": 256, **changes})
 
     return make

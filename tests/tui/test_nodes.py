@@ -38,9 +38,9 @@ async def test_nodes_are_shown_as_they_answer_and_the_screen_stays_awake(open_wi
     async with open_wizard(size=size) as wizard:
         await wizard.looked()
         await wizard.press("f6")
-        assert wizard.footer["ctrl+g"] == "Look at nodes"
+        await wizard.until(lambda: wizard.footer["ctrl+g"] == "Look at nodes", "what can be done")
         found = wizard.app.screen.query_one("#found").visual.plain
-        assert "rank host" in found and "node2" in found
+        assert "3 workers, started over SSH." in found and "node2" in wizard.text
         await wizard.press("ctrl+g")
         await wizard.until(lambda: "0 of 3 nodes have answered" in wizard.dialog, "none yet")
         await wizard.press("escape")
@@ -66,3 +66,72 @@ async def test_without_nodes_there_is_nothing_to_look_at(open_wizard, sound):
         await wizard.looked()
         await wizard.press("f6")
         assert "ctrl+g" not in wizard.footer
+
+
+async def _named(wizard, host, *, workers=""):
+    """Type a host, and the number of its workers, into the dialog of a node, and take it."""
+    await wizard.until(lambda: wizard.app.screen.query("#field-node-host"), "the dialog")
+    await wizard.until(lambda: wizard.field("node.host").has_focus_within, "its first field")
+    wizard.field("node.host").set_value(host)
+    if workers:
+        wizard.field("node.local_worker_num").set_value(workers)
+    await wizard.pilot.pause()
+    await wizard.press("enter")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 50)])
+async def test_nodes_are_added_edited_moved_and_removed_by_keys(open_wizard, sound, saved, size):
+    sound()
+    async with open_wizard(size=size) as wizard:
+        await wizard.press("f6")
+        table = wizard.app.screen.query_one("#nodes-table")
+        table.focus()
+        await wizard.until(lambda: "a" in wizard.footer, "what can be done is in the footer")
+        assert {"Edit", "Remove", "Earlier", "Later"}.isdisjoint(wizard.footer.values()), "nothing to edit yet"
+        await wizard.press("a")
+        await _named(wizard, "train-7", workers="8")
+        await wizard.press("a")
+        await wizard.until(lambda: wizard.app.screen.query("#field-node-host"), "the dialog")
+        assert wizard.field("node.local_worker_num").value == "8", "like the node before"
+        await _named(wizard, "fd00::5")
+        await wizard.until(lambda: table.row_count == 2, "two nodes")
+        assert wizard.field("nodes.hosts").value == "train-7*8, [fd00::5]*8"
+        assert {"Edit", "Remove", "Earlier"} <= set(wizard.footer.values()) and "Later" not in wizard.footer.values()
+
+        await wizard.press("enter")
+        await wizard.until(lambda: wizard.app.screen.query("#field-node-options"), "the dialog")
+        wizard.field("node.options").set_value("ProxyJump=gate ProxyCommand=sh")
+        await _named(wizard, "fd00::5")
+        await wizard.until(lambda: "not one of the harmless" in wizard.dialog, "a refusal under the field")
+        assert wizard.field("node.options").has_focus_within
+        wizard.field("node.options").set_value("ProxyJump=gate ConnectTimeout=5")
+        await wizard.pilot.pause()
+        await wizard.press("enter")
+        await wizard.until(lambda: "ProxyJump=gate" in wizard.text, "it is taken")
+        await wizard.press("K")
+        await wizard.until(lambda: wizard.field("nodes.hosts").value == "[fd00::5]*8, train-7*8", "the ranks change")
+        assert table.cursor_row == 0
+        await wizard.press("enter")
+        await wizard.until(lambda: wizard.app.screen.query("#field-node-host"), "the dialog")
+        await wizard.press("escape")
+        await wizard.press("J", "up", "d")
+        await wizard.until(lambda: table.row_count == 1, "one is removed")
+    [node] = saved()["nodes"]["hosts"]
+    assert node["host"] == "fd00::5" and node["options"] == ["ProxyJump=gate", "ConnectTimeout=5"]
+    assert node["local_worker_num"] == 8 and node["port"] == 0
+
+
+async def test_a_line_of_nodes_fills_the_table_and_keeps_what_it_has_no_place_for(open_wizard, sound, saved):
+    sound(nodes__hosts=[{"host": "a", "local_worker_num": 4, "work_dir": "/w"}, {"host": "b", "local_worker_num": 4}])
+    async with open_wizard(size=(120, 40)) as wizard:
+        await wizard.press("f6")
+        table = wizard.app.screen.query_one("#nodes-table")
+        await wizard.until(lambda: table.row_count == 2 and "/w" in wizard.text, "both")
+        await wizard.type("nodes.hosts", "b*4, me@a:22*4, c*4")
+        await wizard.until(lambda: table.row_count == 3, "three")
+        await wizard.type("nodes.hosts", "b*4, a b")
+        await wizard.until(lambda: table.row_count == 0, "what is no node is not drawn")
+        assert "'a b' is not a node" in wizard.under("nodes.hosts")
+        await wizard.type("nodes.hosts", "b*4, me@a:22*4")
+        await wizard.until(lambda: table.row_count == 2, "two")
+    assert saved()["nodes"]["hosts"][1]["user"] == "me"

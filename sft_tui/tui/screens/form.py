@@ -30,10 +30,15 @@ class FormScreen(WizardScreen):
         values = self.session.data.get(self.step.section, {})
         for name, info in section_model(self.step.section).model_fields.items():
             yield FormField(self.step.section, name, info, values.get(name, info.default))
+        yield from self.compose_below()
         yield TextBlock(id="found")
 
     def compose_above(self) -> ComposeResult:
         """Widgets above the fields."""
+        yield from ()
+
+    def compose_below(self) -> ComposeResult:
+        """Widgets below the fields."""
         yield from ()
 
     def draw(self, session: Session) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from sft_tui.core.profile import Profile
+from sft_tui.core.nodes import show_hosts
 from sft_tui.tui.screens.form import FormScreen
 from sft_tui.tui.session import Session
+from sft_tui.tui.widgets.form_field import FormField
+from sft_tui.tui.widgets.nodes_table import NodesTable
 
 
 class NodesScreen(FormScreen):
@@ -18,6 +21,15 @@ class NodesScreen(FormScreen):
     ABOUT = "One worker runs by itself; more are started by msrun, on this host or on those named here."
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+g", "look", "Look at nodes")]
 
+    def compose_below(self) -> ComposeResult:
+        yield NodesTable()
+
+    def draw(self, session: Session) -> None:
+        super().draw(session)
+        hosts = session.data.get("nodes", {}).get("hosts", ())
+        self.query_one("#field-nodes-hosts", FormField).show_value(show_hosts(hosts))
+        self.query_one(NodesTable).show(hosts)
+
     def found_lines(self, session: Session) -> list[str]:
         """How the workers are started, and the nodes as a table."""
         assert session.findings is not None
@@ -25,7 +37,7 @@ class NodesScreen(FormScreen):
         workers = profile.nodes.worker_num if profile else 1
         if profile and profile.nodes.hosts:
             when = "ctrl+g looks at all nodes." if session.plan else "They are looked at once F7 has no problems."
-            return [f"{workers} workers, started over SSH. {when}", *_node_lines(profile)]
+            return [f"{workers} workers, started over SSH. {when}"]
         if workers == 1:
             return ["One worker: MindFormers is started directly, without msrun."]
         return [f"{workers} workers are started by {facts.msrun or 'msrun (not found)'}"]
@@ -45,14 +57,3 @@ class NodesScreen(FormScreen):
         found = launches(self.session.plan) if self.session.plan else []
         if found:
             self.app.push_screen(NodesMatrix(found[0]))
-
-
-def _node_lines(profile: Profile) -> list[str]:
-    """A line for each node, in the order of node_rank."""
-    rows = [("rank", "host", "user", "port", "workers", "python, folder, options")]
-    for rank, node in enumerate(profile.nodes.hosts):
-        more = ", ".join(filter(None, (node.python, node.work_dir, node.identity_file, *node.options)))
-        port, workers = str(node.port or "-"), str(node.local_worker_num)
-        rows.append((str(rank), node.host, node.user or "-", port, workers, more or "as here"))
-    widths = [max(len(row[place]) for row in rows) for place in range(5)]
-    return [" ".join([*(cell.ljust(width) for cell, width in zip(row, widths)), row[5]]) for row in rows]

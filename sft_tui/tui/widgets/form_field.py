@@ -21,6 +21,15 @@ from sft_tui.core.terminal_text import neutralise
 from sft_tui.tui.widgets.text_block import TextBlock
 
 
+@dataclass
+class ValueEdited(Message):
+    """The user changed a value that was not typed as one text."""
+
+    section: str
+    field: str
+    value: object
+
+
 class YesNo(Checkbox):
     """A tick box that also says its value: the tick alone differs by colour, which not every terminal has."""
 
@@ -95,6 +104,12 @@ class FormField(Vertical):
     def set_value(self, text: str) -> None:
         """Put a value in, as if it had been typed."""
         self.query_one(Input).value = text
+
+    def show_value(self, text: str) -> None:
+        """Show a value that came from elsewhere, unless it is being typed here."""
+        if text != str(self._value) and not self.has_focus_within:
+            self._value = text
+            self.set_value(text)
 
     @property
     def value(self) -> Any:  # noqa: ANN401 - str, or bool of a checkbox
