@@ -189,6 +189,18 @@ def test_a_port_that_is_taken_is_told(work, hosts):
             holder.kill()
 
 
+@pytest.mark.parametrize(("offset", "says"), [("+10m", "ahead"), ("-10m", "behind")])
+def test_a_clock_that_is_ten_minutes_off_is_told(work, tmp_path, offset, says):
+    library = next(Path("/usr/lib").glob("**/faketime/libfaketime.so.1"), None)
+    if library is None:
+        pytest.skip("there is no libfaketime here (Debian: libfaketime)")
+    work.other_python = tmp_path / "python"
+    fake = f"LD_PRELOAD={library} FAKETIME={offset} DONT_FAKE_MONOTONIC=1"
+    work.other_python.write_text(f'#!/bin/sh\n{fake} exec {sys.executable} "$@"\n')
+    work.other_python.chmod(0o755)
+    refused(work, f"node 1 ({OTHER}), clock: its clock is", f" {says}. Set it by NTP")
+
+
 REHEARSE = """
 import sys
 from pathlib import Path

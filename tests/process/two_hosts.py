@@ -161,11 +161,13 @@ class Work:
     def __init__(self, hosts, folder, eventually):
         self.hosts, self.folder, self.eventually = hosts, folder, eventually
         self.other_dir = folder
+        self.other_python = sys.executable
         self.workers = 1  # on each host
         (folder / "data").write_text("rows")
 
     def launch(self):
         parts = []
+        pythons = (sys.executable, self.other_python)
         for rank, (host, work_dir) in enumerate(((HEAD, self.folder), (OTHER, self.other_dir))):
             log_dir = f"{work_dir}/log/node_{rank}"
             argv = (
@@ -183,7 +185,7 @@ class Work:
                 NodePart(
                     rank=rank,
                     node=Node(host=host, options=QUICK, local_worker_num=self.workers),
-                    python=sys.executable,
+                    python=str(pythons[rank]),
                     work_dir=str(work_dir),
                     plan=plan,
                 )
