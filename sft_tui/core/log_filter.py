@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import Final, Pattern, Tuple
+from typing import Final, FrozenSet, Pattern, Set, Tuple
 
 from sft_tui.core.log_stamp import Level, read_level
 
@@ -35,8 +35,29 @@ class LogFilter:
 EVERYTHING: Final = LogFilter()
 
 
+def parse_filter(text: str) -> Tuple[LogFilter, FrozenSet[int]]:
+    """`level:warning rank:0,3 words` as a filter, and the ranks that are wanted (none: all). Raises ValueError."""
+    keep, words = LogFilter(), list[str]()
+    ranks: Set[int] = set()
+    for word in text.split():
+        name, colon, value = word.partition(":")
+        if name == "level" and colon:
+            if value not in LEVELS:
+                raise ValueError(f"{value!r} is no level: write one of {', '.join(LEVELS)}")
+            keep = replace(keep, level=value)
+        elif name == "rank" and colon:
+            if not re.fullmatch(r"[0-9]{1,6}(,[0-9]{1,6})*", value):
+                raise ValueError(f"{value!r} is no rank: write rank:0 or rank:0,3")
+            ranks.update(map(int, value.split(",")))
+        else:
+            words.append(word)
+    return (keep.also(compile_search(" ".join(words))) if words else keep), frozenset(ranks)
+
+
 def level_of(line: bytes) -> Level:
-    """The level that a raw line gives itself, or an empty string."""
+    """The level that a raw line gives itself, or an empty string; a traceback begins an error."""
+    if line.startswith(b"Traceback (most recent call last)"):
+        return "error"
     return read_level(line[:_LEVEL_IN].decode("utf-8", errors="replace"))
 
 

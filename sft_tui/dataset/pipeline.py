@@ -113,6 +113,9 @@ class _Read:
 _Result = Union[EncodedBatch, SftError, str, None]
 
 
+_ENDED_BY = (signal.SIGTERM, signal.SIGHUP)
+
+
 def _count_encoders() -> int:
     """Writing keeps one core busy."""
     return max(1, min(_MAX_ENCODERS, len(os.sched_getaffinity(0)) - 1))
@@ -148,8 +151,9 @@ class Pipeline:
     ) -> None:
         others = [end for end in self._ends if end not in used]
         process = fork.Process(target=_run, args=(work, others, heard), daemon=True)
-        # Ctrl-C reaches the whole group of a terminal: it is for this process to end the others
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        # Ctrl-C reaches the whole group of a terminal: it is for this process to end the others. What ends one of them
+        # waits until its own handlers are in place of those it was forked with
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *_ENDED_BY})
         try:
             process.start()
         finally:
@@ -205,8 +209,9 @@ class Pipeline:
 
 def _run(work: Callable[[], None], others: Sequence[Connection], heard: Sequence[Connection]) -> None:
     """The life of a process: only its own pipes stay open, and an error is told to those who hear it."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in _ENDED_BY:
         signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDED_BY)
     for end in others:
         end.close()
     with contextlib.suppress(BrokenPipeError, EOFError):  # who heard, or spoke, has gone

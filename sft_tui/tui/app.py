@@ -127,6 +127,8 @@ class SftApp(App[None], inherit_bindings=False):
             return on_wizard and not self.session.job_runs
         if action == "run_step" and step is not None:
             return on_wizard and bool(step.plan_steps) and not self.session.job_runs
+        if action == "show_logs":
+            return on_wizard and self.session.job is not None
         if action == "stop_job":
             return on_wizard and self.session.job_runs
         return True
@@ -328,6 +330,13 @@ class SftApp(App[None], inherit_bindings=False):
             self.say("The job has succeeded: Results (F9)." if whole else "The job has succeeded.")
         else:
             self.say(f"The job has ended. {job.state.headline()}", bad=True)
+
+    def action_show_logs(self) -> None:
+        """Show all logs of the job."""
+        from sft_tui.tui.screens.logs import LogsScreen
+
+        if self.session.job is not None:
+            self.push_screen(LogsScreen(self.session.job.folder, self.session.job.log_path))
 
     def action_stop_job(self) -> None:
         """Stop the running job, after a question; while it is being stopped: kill it without waiting."""

@@ -55,10 +55,13 @@ async def test_tab_and_arrows_walk_the_fields_and_stop_nowhere_unseen(open_wizar
             ("down", "nodes.cluster_time_out"),
             ("up", "nodes.master_port"),
             ("shift+tab", "nodes.worker_num"),
-            ("shift+tab", "nodes.master_addr"),
         ):
             await wizard.press(key)
             assert wizard.field(field).has_focus_within, f"{key} leads to {field}"
+        await wizard.press("shift+tab")
+        assert wizard.app.screen.query_one("#nodes-table").has_focus, "what is last comes before what is first"
+        await wizard.press("up")
+        assert wizard.field("nodes.master_addr").has_focus_within, "above the first row is the field before the table"
 
 
 async def test_the_footer_fits_80_columns_on_every_step(open_wizard):

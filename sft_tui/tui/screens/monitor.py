@@ -33,7 +33,10 @@ class MonitorScreen(WizardScreen):
 
     STEP = "monitor"
     AUTO_FOCUS = "#log"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+k", "app.stop_job", "Stop job")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+l", "app.show_logs", "Logs"),
+        Binding("ctrl+k", "app.stop_job", "Stop job"),
+    ]
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
