@@ -134,6 +134,7 @@ def _demote_aftermath(findings: list[Finding]) -> list[tuple[Finding, Force]]:
     """Each finding with its force; a death that came after an error is that of a process that was ending."""
     first_line: dict[str, int] = {}
     waits = [f.time for f in findings if f.rule.force is Force.WAIT and f.time is not None and not f.warning]
+    waiting = {f.file for f in findings if f.rule.force is Force.WAIT and not f.warning}
     for finding in findings:
         if finding.rule.force is not Force.DEATH and finding.rule.force < Force.WRAPPER and not finding.warning:
             first_line.setdefault(finding.file, finding.line)
@@ -144,6 +145,8 @@ def _demote_aftermath(findings: list[Finding]) -> list[tuple[Finding, Force]]:
             after_error = finding.line > first_line.get(finding.file, finding.line)
             after_wait = finding.time is not None and any(t < finding.time - CLOCK_SECONDS for t in waits)
             force = Force.WRAPPER if after_error or after_wait else force
+        elif force is Force.GENERIC and finding.rule.category == "unknown" and finding.file in waiting:
+            force = Force.WRAPPER  # a RuntimeError of the rank that waited
         result.append((finding, force))
     return result
 

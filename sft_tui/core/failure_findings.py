@@ -28,6 +28,8 @@ _PREFIX = re.compile(
     r"|(?:ERROR|CRITICAL) [\d-]+ [\d:.]+ \[?\S+\]? ?|\[(?:ERROR|CRITICAL)\] ?(?=\w+(?:Error|Exception):))+"
 )
 _SOURCE = re.compile(r"^\s*(?:raise |return |assert |except |logger\.|print\(|if |File \")|^\s*\d+ \| ")
+# advice below a message names much that did not happen
+_ADVICE = re.compile(r"^\s*(?:Solution|Possible (?:Cause|Reason)|Suggestion|Rectify|Please (?:search|refer)|\(Please|\d\. )", re.I)
 _NOT_A_NUMBER = re.compile(r"\bloss['\"]?[:=]\s*\[?\s*(?:nan|inf)\b", re.IGNORECASE)
 _DIGITS = {ord(digit): None for digit in "0123456789"}
 
@@ -92,6 +94,8 @@ class LogScan:
             return
         words = _PREFIX.sub("", clean)
         warning = stamp.level == "warning"
+        if _ADVICE.match(words):
+            return
         rule = find_rule(words.lower(), warning=warning)
         if rule is None and not warning:
             rule = find_exception(words)
