@@ -24,10 +24,10 @@ _FLOOD = 40  # lines of one shape after which the next ones only count
 _CODE = re.compile(r"\b(E[A-Z0-9]\d{4}|ERR\d{5})\b|(?:code|ret|result|ErrCode)\W{0,4}(?:is |= ?|\[)?\W{0,3}(\d{6})\b")
 # what launchers, Ray, vLLM, pytest and grep write before a line
 _PREFIX = re.compile(
-    r"^(?:\[(?:rank|default) ?\d+\]: ?|\(\w[^()]{0,80}\) ?|E {2,}|\S+\.log[-:]\d+[-:]"
+    r"^(?:\[(?:rank|default) ?\d+\]: ?|(?:worker|node)-?\d+: +|\(\w[^()]{0,80}\) ?|E {2,}|\S+\.log[-:]\d+[-:]"
     r"|(?:ERROR|CRITICAL) [\d-]+ [\d:.]+ \[?\S+\]? ?|\[(?:ERROR|CRITICAL)\] ?(?=\w+(?:Error|Exception):))+"
 )
-_SOURCE = re.compile(r"^\s*(?:raise |return |assert |except |logger\.|print\(|if |File \")|^\s*\d+ \| ")
+_SOURCE = re.compile(r"^\s*(?:raise |return |assert |except |logger\.|print\(|if |elif |File \"|f?[\"'][^\"']*[\"'],?$|f\")|^\s*\d+ \| ")
 # advice below a message names much that did not happen
 _ADVICE = re.compile(r"^\s*(?:Solution|Possible (?:Cause|Reason)|Suggestion|Rectify|Please (?:search|refer)|\(Please|\d\. )", re.I)
 _NOT_A_NUMBER = re.compile(r"\bloss['\"]?[:=]\s*\[?\s*(?:nan|inf)\b", re.IGNORECASE)
@@ -86,7 +86,7 @@ class LogScan:
     def take(self, number: int, text: str, stamp_before: Optional[Callable[[], LogStamp]] = None) -> None:
         """Look at a line. `stamp_before`: the stamp of the nearest line before it that has one. Never raises."""
         text = text[:MAX_TEXT]
-        if _SOURCE.match(text) or self._is_flood(text):
+        if self._is_flood(text):
             return
         clean = neutralise(text).strip()
         stamp = read_stamp(clean)
@@ -94,7 +94,7 @@ class LogScan:
             return
         words = _PREFIX.sub("", clean)
         warning = stamp.level == "warning"
-        if _ADVICE.match(words):
+        if _SOURCE.match(words) or _ADVICE.match(words):
             return
         rule = find_rule(words.lower(), warning=warning)
         if rule is None and not warning:

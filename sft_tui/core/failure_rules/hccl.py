@@ -63,6 +63,8 @@ RULES: tuple[Rule, ...] = (
     seen(WAIT, "connected rankinfo[line", "node_not_joined", code="EI0015"),
     seen(WAIT, "failed to connect agent[", "node_not_joined", code="EI0015"),
     seen(WAIT, "ei0015", "node_not_joined", code="EI0015"),
+    seen(WAIT, "wait timeout for sockets recv", "node_not_joined", code="EI0015"),
+    seen(WAIT, "clusterinfomsg", "node_not_joined", r"fail", code="EI0015"),
     seen(WAIT, "connect server[", "node_not_joined", r"topoexchangeagent.*failed", code="EI0015"),
     # ranks that came late, or stopped
     seen(WAIT, "ei0006", "hccl_timeout", code="EI0006"),

@@ -88,15 +88,16 @@ OPERATORS = (
     cause("compile op", "op_compile", r"compile op.{0,80}(?:fail|error)"),
     cause("compile single op", "op_compile", r"fail"),
     cause("order or type of operator", "op_compile"),
-    cause("cannot find bin of op", "op_compile", remedy="kernels"),
-    cause("561", "op_compile", r"(?:code|ret|error|result)\D{0,16}561(?:003|107|112|000|103)\b", sure=False, remedy="kernels"),
+    cause("cannot find bin of op", "op_unsupported", remedy="kernels"),
+    cause("does not has any binary", "op_unsupported", remedy="kernels"),
+    cause("561", "op_compile", r"(?:code|ret|error|errno|result)\D{0,16}561(?:003|107|112|000|103)\b", sure=False, remedy="kernels"),
     seen(SYMPTOM, "compile graph failed", "op_compile"),
     seen(SYMPTOM, "build graph failed", "op_compile"),
 )  # fmt: skip
 
 DATA = (
     cause("mindrecord", "dataset_mindrecord", r"not exist|could not open|open fail|not match|permission denied|already exist|invalid|corrupt|damaged|fail|not found|no such file"),
-    cause("the db file can not match", "dataset_mindrecord"),
+    cause("db file can not match", "dataset_mindrecord"),
     cause("syntax error. invalid data, page size", "dataset_mindrecord"),
     cause("num_workers=", "config_other", r"not within the required range", remedy="num_workers"),
     cause("'source' of 'generatordataset'", "dataset_mindrecord"),
@@ -118,6 +119,11 @@ DATA = (
     seen(SYMPTOM, "exception thrown from dataset pipeline", "dataset_mindrecord", sure=True),
     seen(SYMPTOM, "exception thrown from pyfunc", "dataset_mindrecord", sure=True),
     seen(SYMPTOM, "dataset pipeline error message", "dataset_mindrecord", sure=True),
+    # its status codes are printed in words, before the message
+    seen(SYMPTOM, "unexpected error. ", "dataset_mindrecord", r"(?:runtimeerror|thread id|^)\W*.{0,30}unexpected error\. "),
+    seen(SYMPTOM, "invalid data, ", "dataset_mindrecord", sure=True),
+    seen(SYMPTOM, "invalid file, ", "dataset_mindrecord", sure=True),
+    cause("the number of schema", "dataset_mindrecord"),
     seen(SYMPTOM, "minddata", "dataset_mindrecord", r"minddata/dataset.*(?:unexpected error|error|fail)"),
 )  # fmt: skip
 

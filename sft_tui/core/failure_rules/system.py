@@ -101,7 +101,7 @@ NETWORK = (
 PACKAGES = (
     cause("glibcxx", "import_error", r"not found", remedy="library"),
     cause("version `glibc", "import_error", r"not found", remedy="library"),
-    cause("undefined symbol", "version_mismatch", remedy="library"),
+    cause("undefined symbol", "version_mismatch", sure=False, remedy="library"),
     cause("cannot open shared object file", "import_error", remedy="library"),
     cause("cannot allocate memory in static tls block", "import_error", remedy="library"),
     cause("modulenotfounderror", "import_error"),
