@@ -7,7 +7,7 @@ is louder than the one it waited for. Where nothing but waits and wrappers is le
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Iterable, Optional, Sequence
 
 from sft_tui.core.diagnosis_peers import Suspect, find_suspect
@@ -53,7 +53,14 @@ class Verdict:
     remedy_zh: str = ""
     louder: tuple[Mention, ...] = ()
     suspicious: tuple[Mention, ...] = ()
-    counts: Counter[str] = field(default_factory=Counter, compare=False, repr=False)
+
+
+def verdict_to_json(verdict: Verdict) -> dict[str, object]:
+    """For programs and for the events of a job."""
+    fields = asdict(verdict)
+    for name in ("host", "file", "quote", "code"):
+        fields[name] = fields[name] or None
+    return {"schema_version": SCHEMA_VERSION, **fields}
 
 
 def diagnose(logs: Iterable[LogScan]) -> Verdict:
@@ -68,7 +75,8 @@ def diagnose(logs: Iterable[LogScan]) -> Verdict:
         for f in sorted(unexplained, key=lambda f: (f.time is None, f.time or 0.0, f.file, f.line))[:MAX_SUSPICIOUS]
     )
     if not findings:
-        return Verdict(failed=True, suspicious=suspicious, **_texts("unknown", "unknown"))
+        english, chinese = remedy("unknown", "unknown")
+        return Verdict(failed=True, suspicious=suspicious, remedy_en=english, remedy_zh=chinese)
     counts = sum((log.counts() for log in ordered), Counter[str]())
     first, force = min(findings, key=_order)
     suspect = find_suspect([f for f, _ in findings]) if force is Force.WAIT else None
@@ -89,6 +97,8 @@ def _verdict(
     if force is Force.WRAPPER and category == "other":
         category = "unknown"  # a wrapper without what it wraps
     sure = (suspect.sure if suspect else first.rule.sure) and not _is_contradicted(first, force, findings)
+    key = (suspect.remedy if suspect else "") or first.rule.remedy
+    english, chinese = remedy(key or category, category)
     return Verdict(
         category=category,
         sure=sure and category != "unknown",
@@ -99,16 +109,11 @@ def _verdict(
         line=first.line,
         quote=first.quote,
         code=first.code,
+        remedy_en=english,
+        remedy_zh=chinese,
         louder=_louder(first, category, findings, counts),
         suspicious=() if sure else suspicious,
-        counts=counts,
-        **_texts((suspect.remedy if suspect else "") or first.rule.remedy, category),
     )
-
-
-def _texts(key: str, category: str) -> dict[str, str]:
-    english, chinese = remedy(key or category, category)
-    return {"remedy_en": english, "remedy_zh": chinese}
 
 
 def _order(item: tuple[Finding, Force]) -> tuple[int, bool, float, bool, int, str, int]:

@@ -27,9 +27,13 @@ _PREFIX = re.compile(
     r"^(?:\[(?:rank|default) ?\d+\]: ?|(?:worker|node)-?\d+: +|\(\w[^()]{0,80}\) ?|E {2,}|\S+\.log[-:]\d+[-:]"
     r"|(?:ERROR|CRITICAL) [\d-]+ [\d:.]+ \[?\S+\]? ?|\[(?:ERROR|CRITICAL)\] ?(?=\w+(?:Error|Exception):))+"
 )
-_SOURCE = re.compile(r"^\s*(?:raise |return |assert |except |logger\.|print\(|if |elif |File \"|f?[\"'][^\"']*[\"'],?$|f\")|^\s*\d+ \| ")
+_SOURCE = re.compile(
+    r"^\s*(?:raise |return |assert |except |logger\.|print\(|if |elif |File \"|f?[\"'][^\"']*[\"'],?$|f\")|^\s*\d+ \| "
+)
 # advice below a message names much that did not happen
-_ADVICE = re.compile(r"^\s*(?:Solution|Possible (?:Cause|Reason)|Suggestion|Rectify|Please (?:search|refer)|\(Please|\d\. )", re.I)
+_ADVICE = re.compile(
+    r"^\s*(?:Solution|Possible (?:Cause|Reason)|Suggestion|Rectify|Please (?:search|refer)|\(Please|\d\. )", re.I
+)
 _NOT_A_NUMBER = re.compile(r"\bloss['\"]?[:=]\s*\[?\s*(?:nan|inf)\b", re.IGNORECASE)
 _DIGITS = {ord(digit): None for digit in "0123456789"}
 
@@ -142,9 +146,7 @@ class LogScan:
     def findings(self) -> list[Finding]:
         """What counts, in the order of lines."""
         kept = [finding for of_rule in self._of_rules.values() for finding in of_rule.kept]
-        return sorted(
-            (f for f in kept if f.line > self._outlived or f.rule.word == "not loaded"), key=lambda f: f.line
-        )
+        return sorted((f for f in kept if f.line > self._outlived or f.rule.word == "not loaded"), key=lambda f: f.line)
 
     def counts(self) -> Counter[str]:
         """How often each category was spoken of, by the words of its rule."""

@@ -331,6 +331,45 @@ _WHY_NOT: dict[Force, tuple[str, str]] = {
 }
 
 
+_TITLES: dict[str, tuple[str, str]] = {
+    "oom_device": ("the device ran out of memory", "设备显存不足"),
+    "oom_host": ("the host ran out of memory", "主机内存不足"),
+    "hccl_timeout": ("waiting for another rank timed out", "等待其他卡超时"),
+    "hccl_link": ("a link between devices broke", "设备间链路故障"),
+    "device_fault_ecc": ("hardware fault of a device", "设备硬件故障"),
+    "device_busy": ("the device is in use", "设备被占用"),
+    "driver_cann_mismatch": (
+        "driver and CANN do not fit, or the driver does not answer",
+        "驱动与 CANN 不匹配或驱动异常",
+    ),
+    "version_mismatch": ("versions do not fit together", "软件版本不匹配"),
+    "config_parallel": ("the parallel configuration is wrong", "并行配置错误"),
+    "config_other": ("a setting or the script is wrong", "配置或脚本错误"),
+    "shape_mismatch": ("shapes do not fit", "形状不匹配"),
+    "checkpoint_load": ("the weights could not be loaded", "权重加载失败"),
+    "dataset_mindrecord": ("the data could not be read", "数据读取失败"),
+    "tokenizer": ("the tokenizer could not be used", "分词器错误"),
+    "disk_full": ("no room on the disk", "磁盘空间不足"),
+    "permission": ("access was refused", "权限不足"),
+    "port_in_use": ("a port is in use", "端口被占用"),
+    "node_not_joined": ("not all processes came together", "部分进程未加入集群"),
+    "worker_killed": ("a process was killed or crashed", "进程被杀或崩溃"),
+    "overflow_nan": ("numbers got out of range", "数值溢出"),
+    "op_unsupported": ("an operator is not supported", "算子不支持"),
+    "op_compile": ("an operator could not be compiled", "算子编译失败"),
+    "import_error": ("a module or library is missing", "缺少模块或动态库"),
+    "network": ("the network failed", "网络故障"),
+    "aicore_error": ("an operator failed on the device", "算子执行异常"),
+    "other": ("another failure", "其他故障"),
+    "unknown": ("not known", "未知"),
+}
+
+
+def title(category: str, lang: str) -> str:
+    """A category in words, `lang` being en or zh."""
+    return _TITLES[category][lang == "zh"]
+
+
 def remedy(key: str, category: str) -> tuple[str, str]:
     """What to do, in English and Chinese: for the key, else for the category."""
     return _SPECIAL.get(key) or _BY_CATEGORY.get(key) or _BY_CATEGORY[category]

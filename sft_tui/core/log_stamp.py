@@ -13,7 +13,7 @@ from typing import Literal, Optional
 
 Level = Literal["", "debug", "info", "warning", "error"]
 
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - the zone of a log is not known
+_EPOCH = datetime(1970, 1, 1)
 _TIME = re.compile(
     r"(?<!\d)(\d{4})[-/](\d\d?)[-/](\d\d?)[-T ]+(\d\d?):(\d\d):(\d\d)(?:[.,](\d{1,3})(?:[.](\d{1,3}))?(\d{0,3}))?"
 )
@@ -30,9 +30,12 @@ _LEVEL = re.compile(
 _LEVEL_LETTERS: dict[str, Level] = {"I": "info", "W": "warning", "E": "error", "F": "error"}
 _WARNS = re.compile(r"^\S*?:?\d*:? ?(?:\w*Warning: )")
 _RANK_IN_LINE = re.compile(r"\[rank ?(\d{1,6})\]:|\bRankID:(\d{1,6})\b|(?:^|[/\s])worker_(\d{1,6})\.log\b")
-_RANK_IN_NAME = re.compile(r"(?:worker|rank)[-_]?(\d{1,6})(?:\.(?:log|txt|out|err)\b|$|[-_.])|^rank[-_]?(\d{1,6})\D", re.I)
+_RANK_IN_NAME = re.compile(
+    r"(?:worker|rank)[-_]?(\d{1,6})(?:\.(?:log|txt|out|err)\b|$|[-_.])|^rank[-_]?(\d{1,6})\D", re.I
+)
 _HOST_IN_NAME = re.compile(
-    r"^(?:(?:node|host|server|machine|npu-?node|train-?node)[-_.]?[\w.-]*|\d{1,3}(?:\.\d{1,3}){3}|[a-z]+-\d+(?:-\d+){3})$", re.I
+    r"^(?:(?:node|host|server|machine|npu-?node|train-?node)[-_.]?[\w.-]*|\d{1,3}(?:\.\d{1,3}){3}|[a-z]+-\d+(?:-\d+){3})$",
+    re.I,
 )
 _HOST_IN_LINE = re.compile(r"\bip=(\d{1,3}(?:\.\d{1,3}){3})\)|^\w{3} [ \d]\d \d\d:\d\d:\d\d (\S+) \w+(?:\[\d+\])?:")
 _STAMP_AT_MOST = 200  # characters from the start in which a stamp is looked for
@@ -67,7 +70,7 @@ def read_time(head: str) -> Optional[float]:
         return None
     year, month, day, hour, minute, second = (int(match[i]) for i in range(1, 7))
     try:
-        whole = (datetime(year, month, day, hour, minute, second) - _EPOCH).total_seconds()  # noqa: DTZ001
+        whole = (datetime(year, month, day, hour, minute, second) - _EPOCH).total_seconds()
     except ValueError:
         return None
     digits = f"{match[7] or ''}{match[8] or ''}{match[9] or ''}"

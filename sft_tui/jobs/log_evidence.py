@@ -23,8 +23,8 @@ _LOOK_BACK = 300  # lines in which the stamp of an unstamped line is looked for
 _QUIET = (b"[INFO]", b"[DEBUG]", b"[TRACE]", b"[EVENT]")
 _PACKED = (".gz", ".zip", ".tar", ".tgz", ".xz", ".bz2", ".zst", ".7z")
 _NO_LOGS = (
-    ".py", ".pyc", ".json", ".jsonl", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".md", ".rst", ".html", ".sh", ".ir", ".csv",
-    ".c", ".cc", ".cpp", ".h", ".o", ".so", ".ckpt", ".safetensors", ".bin", ".mindrecord", ".db", ".npy", ".pb",
+    ".py", ".pyc", ".json", ".jsonl", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".md", ".rst", ".html", ".sh", ".ir",
+    ".csv", ".c", ".cc", ".cpp", ".h", ".o", ".so", ".ckpt", ".safetensors", ".bin", ".mindrecord", ".db", ".npy", ".pb",
 )  # fmt: skip
 _RANK = re.compile(rb"rankNum\[\d+\], rank\[(\d{1,6})\]")
 
@@ -60,12 +60,16 @@ def read_logs(path: Path) -> Evidence:
     try:
         status = path.stat()
     except OSError as error:
-        raise InvalidInputError(f"{path} cannot be read: {error.strerror}.", "Give a folder of logs or a file.") from error
+        raise InvalidInputError(
+            f"{path} cannot be read: {error.strerror}.", "Give a folder of logs or a file."
+        ) from error
     if stat.S_ISDIR(status.st_mode):
         try:
             os.scandir(path).close()
         except OSError as error:
-            raise InvalidInputError(f"{path} cannot be read: {error.strerror}.", "Look at its owner and mode.") from error
+            raise InvalidInputError(
+                f"{path} cannot be read: {error.strerror}.", "Look at its owner and mode."
+            ) from error
         return read_files(_walk(path), path)
     if not stat.S_ISREG(status.st_mode):
         raise InvalidInputError(f"{path} is neither a folder nor a file.", "Give a folder of logs or a file.")
@@ -78,7 +82,7 @@ def read_logs(path: Path) -> Evidence:
 def read_files(
     paths: Sequence[Path] | Iterator[Path], top: Path, *, any_name: bool = False, seconds: Optional[float] = None
 ) -> Evidence:
-    """The given files, named from `top` on. `any_name`: also those that are no logs by their name; `seconds`: stop then."""
+    """The given files, named from `top` on. `any_name`: also what is no log by its name; `seconds`: stop then."""
     evidence, seen = Evidence(), set[tuple[int, int]]()
     end = None if seconds is None else time.monotonic() + seconds
     for path in paths:
@@ -122,7 +126,9 @@ def _read_file(path: Path, name: str, evidence: Evidence, seen: set[tuple[int, i
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            reason = "a folder that cannot be read or a link to one" if stat.S_ISDIR(status.st_mode) else "no regular file"
+            reason = (
+                "a folder that cannot be read or a link to one" if stat.S_ISDIR(status.st_mode) else "no regular file"
+            )
             evidence.leave_out(reason, name)
             return
         # what has become a FIFO since then does not make us wait

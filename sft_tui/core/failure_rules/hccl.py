@@ -22,7 +22,9 @@ RULES: tuple[Rule, ...] = (
     cause("ei0004", "config_parallel", code="EI0004", remedy="ranktable"),
     cause("ranktable is invalid", "config_parallel", code="EI0004", remedy="ranktable"),
     cause("ranktable or rank is invalid", "config_parallel", code="EI0004", remedy="ranktable"),
-    cause("is not a valid real path", "config_parallel", r"hccl|ranktable|rank_table", code="EI0004", remedy="ranktable"),
+    cause(
+        "is not a valid real path", "config_parallel", r"hccl|ranktable|rank_table", code="EI0004", remedy="ranktable"
+    ),
     cause("super_device_id[", "config_parallel", r"is invalid", code="EI0004", remedy="ranktable"),
     cause("to json fail", "config_parallel", r"load file|rank", code="EI0004", remedy="ranktable"),
     cause("ei0017", "config_parallel", code="EI0017", remedy="ranktable"),
@@ -50,7 +52,15 @@ RULES: tuple[Rule, ...] = (
     seen(LINK, "error cqe", "hccl_link", code="EI0013", sure=True),
     seen(LINK, "failed cqe status", "hccl_link", code="EI0013", sure=True),
     seen(LINK, "ei0012", "hccl_link", code="EI0012", sure=True, remedy="sdma"),
-    seen(LINK, "sdma", "hccl_link", r"sdma.{0,40}(?:error|exception|fail)|type:sdma", code="EI0012", sure=True, remedy="sdma"),
+    seen(
+        LINK,
+        "sdma",
+        "hccl_link",
+        r"sdma.{0,40}(?:error|exception|fail)|type:sdma",
+        code="EI0012",
+        sure=True,
+        remedy="sdma",
+    ),
     seen(LINK, "ej0002", "hccl_link", code="EJ0002", sure=True),
     seen(LINK, "ra hdc message process failed ret(-67)", "hccl_link", sure=True),
     seen(LINK, "81078603", "hccl_link", sure=True),

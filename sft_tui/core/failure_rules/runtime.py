@@ -11,7 +11,11 @@ _CODE = r"(?:code|ret|retcode|result|errcode|error)\b\D{0,16}"
 
 RULES: tuple[Rule, ...] = (
     # hardware
-    cause("ecc", "device_fault_ecc", r"multi(?:ple)?[- ]?(?:bit)?[ -]*ecc|uncorrect\w* ecc|double[- ]bit ecc|hbm ecc|ecc err"),
+    cause(
+        "ecc",
+        "device_fault_ecc",
+        r"multi(?:ple)?[- ]?(?:bit)?[ -]*ecc|uncorrect\w* ecc|double[- ]bit ecc|hbm ecc|ecc err",
+    ),
     cause("a8028802", "device_fault_ecc", code="0xA8028802"),
     cause("80e01801", "device_fault_ecc", code="0x80E01801"),
     cause("80e18400", "device_fault_ecc", code="0x80E18400"),
@@ -48,7 +52,11 @@ RULES: tuple[Rule, ...] = (
     cause("memory not enough", "oom_device", r"free memory|smaller than required|device", warned=True),
     cause("memory isn't enough and alloc failed", "oom_device"),
     cause("malloc device memory failed", "oom_device"),
-    cause("device memory", "oom_device", r"(?:alloc\w*|malloc|apply).{0,30}device memory.{0,40}fail|fail\w*.{0,20}alloc\w*.{0,20}device memory|out of device memory|insufficient device memory"),
+    cause(
+        "device memory",
+        "oom_device",
+        r"(?:alloc\w*|malloc|apply).{0,30}device memory.{0,40}fail|fail\w*.{0,20}alloc\w*.{0,20}device memory|out of device memory|insufficient device memory",
+    ),
     cause("halmemalloc failed", "oom_device", r"drvretcode=6\b"),
     cause("aclrtmalloc failed", "oom_device", code="207001"),
     cause("rtmalloc", "oom_device", r"rtmalloc\w*.{0,20} fail", code="207001"),
@@ -64,9 +72,24 @@ RULES: tuple[Rule, ...] = (
     # versions and driver
     cause("ee1015", "driver_cann_mismatch", code="EE1015"),
     cause("drvgetdevnum", "driver_cann_mismatch", r"drvretcode|fail", code="507899", remedy="driver_missing"),
-    cause("get device count", "driver_cann_mismatch", r"get device count.{0,40}fail", code="507899", remedy="driver_missing"),
-    cause("driver", "driver_cann_mismatch", r"driver.{0,40}(?:not loaded|is not installed|version.{0,60}(?:not match|mismatch|too low|too old|incompatible|not compatible))"),
-    cause("dcmi", "driver_cann_mismatch", r"dcmi.{0,30}(?:init|library).{0,20}fail|dcmi module initialize failed", remedy="driver_missing"),
+    cause(
+        "get device count",
+        "driver_cann_mismatch",
+        r"get device count.{0,40}fail",
+        code="507899",
+        remedy="driver_missing",
+    ),
+    cause(
+        "driver",
+        "driver_cann_mismatch",
+        r"driver.{0,40}(?:not loaded|is not installed|version.{0,60}(?:not match|mismatch|too low|too old|incompatible|not compatible))",
+    ),
+    cause(
+        "dcmi",
+        "driver_cann_mismatch",
+        r"dcmi.{0,30}(?:init|library).{0,20}fail|dcmi module initialize failed",
+        remedy="driver_missing",
+    ),
     cause("aclsetcompileopt", "driver_cann_mismatch", r"500001|fail", code="500001", remedy="cann_mixed"),
     cause("drvretcode=87", "driver_cann_mismatch", sure=False, remedy="driver_missing"),
     cause("207000", "version_mismatch", _CODE + "207000", code="207000", remedy="cann_mixed"),
@@ -74,7 +97,11 @@ RULES: tuple[Rule, ...] = (
     cause("soc version", "version_mismatch", r"soc version.{0,40}(?:invalid|not support|unsupported)", sure=False),
     cause("opadapter", "version_mismatch", r"can'?t find opadapter|supplemented with an adapter"),
     cause("version of runtime does not match", "version_mismatch"),
-    cause("version", "version_mismatch", r"(?:cann|mindspore|torch_npu|ascend ai software|toolkit|kernels).{0,60}version.{0,80}(?:does not match|not match|mismatch|incompatible|not compatible)"),
+    cause(
+        "version",
+        "version_mismatch",
+        r"(?:cann|mindspore|torch_npu|ascend ai software|toolkit|kernels).{0,60}version.{0,80}(?:does not match|not match|mismatch|incompatible|not compatible)",
+    ),
     # device ids
     cause("check if device id is valid", "config_parallel", code="107001", remedy="device_id"),
     cause("driver may not be loaded", "driver_cann_mismatch", code="107001", remedy="driver_missing"),
@@ -96,12 +123,27 @@ RULES: tuple[Rule, ...] = (
     cause("207003", "overflow_nan", _CODE + "207003", code="207003"),
     # operators that ran
     seen(SYMPTOM, "fault kernel_name=getnext", "dataset_mindrecord", code="E39999", sure=True, remedy="getnext"),
-    seen(SYMPTOM, "getnext", "dataset_mindrecord", r"kernel execute failed|time ?out|fault op_name", code="E39999", sure=True, remedy="getnext"),
+    seen(
+        SYMPTOM,
+        "getnext",
+        "dataset_mindrecord",
+        r"kernel execute failed|time ?out|fault op_name",
+        code="E39999",
+        sure=True,
+        remedy="getnext",
+    ),
     seen(SYMPTOM, "aicore kernel execute failed", "aicore_error", code="EZ9999", sure=True),
     seen(SYMPTOM, "vector core", "aicore_error", r"exception|execute failed|error", code="507035", sure=True),
     seen(SYMPTOM, "mte instruction", "aicore_error", r"out of range|error", sure=True),
     seen(SYMPTOM, "ddr address", "aicore_error", r"out of range", sure=True),
-    seen(SYMPTOM, "aicore", "aicore_error", r"aicore (?:exception|error|trap|time ?out|timed out)", code="507015", sure=True),
+    seen(
+        SYMPTOM,
+        "aicore",
+        "aicore_error",
+        r"aicore (?:exception|error|trap|time ?out|timed out)",
+        code="507015",
+        sure=True,
+    ),
     seen(SYMPTOM, "ai core", "aicore_error", r"ai core (?:exception|error|trap|time ?out)", code="507015", sure=True),
     seen(SYMPTOM, "507015", "aicore_error", _CODE + "507015", code="507015", sure=True),
     seen(SYMPTOM, "507035", "aicore_error", _CODE + "507035", code="507035", sure=True),
