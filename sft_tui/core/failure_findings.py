@@ -1,4 +1,4 @@
-"""What one log says of a failure: the lines that a rule knows, with time, rank and host. Bounded, however long the log."""
+"""What one log says of a failure: lines that a rule knows, with time, rank and host. Bounded, however long it is."""
 
 from __future__ import annotations
 

@@ -29,6 +29,7 @@ GRAPH = (
     cause("sizes of tensors must match", "shape_mismatch"),
     cause("shape", "shape_mismatch", r"for '\w+',.{0,80}shape.{0,160}(?:must|should|need|but got|not equal|not match)"),
     cause("shape", "shape_mismatch", r"for primitive\[\w+\].{0,80}shape.{0,160}(?:must|should|but got)"),
+    cause("dimension", "shape_mismatch", r"for '\w+',.{0,60}dimensions?.{0,60}(?:must|should).{0,20}(?:equal|same)"),
     cause("could not be broadcast together", "shape_mismatch"),
     cause("the input shape", "shape_mismatch", r"(?:not match|mismatch|inconsistent|not equal)", sure=False),
     cause("size of dim", "shape_mismatch", r"not match|must be equal", sure=False),

@@ -14,13 +14,13 @@ FILES = (
     cause("disk is full", "disk_full"),
     cause("disk full", "disk_full"),
     cause("no space on the destination", "disk_full"),
-    cause("errno 28", "disk_full"),
+    cause("errno 28]", "disk_full"),
     cause("file write failed", "disk_full", r"write failed: written.{0,40}expected|no space", sure=False),
     cause("enforce fail at inline_container", "disk_full", sure=False),
     cause("permission denied", "network", r"publickey|password,|keyboard-interactive|gssapi", remedy="ssh"),
     cause("permission denied", "permission", r"permission denied(?!!)"),
     cause("permissionerror", "permission"),
-    cause("errno 13", "permission"),
+    cause("errno 13]", "permission"),
     cause("operation not permitted", "permission"),
     cause("read-only file system", "permission"),
     cause("owner not right", "permission"),
@@ -42,7 +42,7 @@ MEMORY = (
     cause("invoked oom-killer", "oom_host"),
     cause("ray.exceptions.outofmemoryerror", "oom_host"),
     cause("cannot allocate memory", "oom_host"),
-    cause("errno 12", "oom_host"),
+    cause("errno 12]", "oom_host"),
     cause("bad_alloc", "oom_host"),
     cause("defaultcpuallocator", "oom_host"),
     cause("unable to allocate", "oom_host", r"for an array with shape"),
@@ -57,7 +57,7 @@ MEMORY = (
 NETWORK = (
     cause("address already in use", "port_in_use", warned=True),
     cause("eaddrinuse", "port_in_use"),
-    cause("errno 98", "port_in_use"),
+    cause("errno 98]", "port_in_use"),
     cause("failed to listen", "port_in_use", r"socket|port"),
     cause("port", "port_in_use", r"\bport\b.{0,40}(?:already (?:been )?(?:in use|used|bound|occupied)|is (?:in use|occupied|being used))"),
     cause("name or service not known", "network"),
@@ -113,7 +113,6 @@ PACKAGES = (
     cause("environment variable is not set", "import_error", r"ascend|_path|cann", remedy="set_env"),
     cause("opp_path", "import_error", r"invalid|not set|unset", remedy="set_env"),
     cause("opp package has been installed", "import_error", remedy="set_env"),
-    cause("importerror", "import_error", r"importerror: \S"),
     cause("versionconflict", "version_mismatch"),
     cause("is required for a normal functioning of this module, but found", "version_mismatch"),
     cause("module compiled against", "version_mismatch", r"version|abi|api"),
@@ -125,6 +124,8 @@ PACKAGES = (
     cause("requires python", "version_mismatch", r"requires python ?[<>=]"),
     cause("has no attribute", "version_mismatch", r"module '(?:mindspore|mindformers|torch|torch_npu|transformers|numpy|te|tbe)[\w.]*' has no attribute", sure=False),
     cause("mindspore version", "version_mismatch", r"(?:not match|mismatch|but got|need|require|not support|incompatible)", sure=False),
+    # any other ImportError, after those that tell of versions
+    cause("importerror", "import_error", r"importerror: \S"),
 )  # fmt: skip
 
 DEATHS = (
