@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Iterator, Optional, Sequence
 
 from sft_tui.core.failure_findings import MAX_TEXT, LogScan
-from sft_tui.core.failure_rules.tables import WORDS
+from sft_tui.core.failure_rules.tables import may_speak_of_failure
 from sft_tui.core.log_stamp import LogStamp, read_stamp
 from sft_tui.errors import InvalidInputError
 
@@ -26,6 +26,12 @@ _NO_LOGS = (
     ".py", ".pyc", ".json", ".jsonl", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".md", ".rst", ".html", ".sh",
     ".ir", ".csv", ".c", ".cc", ".cpp", ".h", ".o", ".so", ".ckpt", ".safetensors", ".bin", ".mindrecord", ".db", ".npy", ".pb",
 )  # fmt: skip
+_STEPS = (b"per_step_time", b"{'loss': ")  # MindFormers, Transformers
+_STEPS_LOOKED_AT = 3
+_LOSS = re.compile(rb"\bloss['\"]?[:=]\s*\[?\s*nan\b")
+_ONE_DIGIT = bytes.maketrans(b"123456789", b"000000000")
+_MAX_SHAPE = 512
+_MAX_SHAPES = 50_000
 _RANK = re.compile(rb"rankNum\[\d+\], rank\[(\d{1,6})\]")
 
 
@@ -162,46 +168,67 @@ def _read_file(path: Path, name: str, evidence: Evidence, seen: set[tuple[int, i
 def _scan(descriptor: int, scan: LogScan, end: Optional[float], evidence: Evidence) -> int:
     number, size, rest = 0, 0, b""
     before: list[bytes] = []
+    harmless: set[bytes] = set()
     while block := os.read(descriptor, BLOCK):
         size += len(block)
-        *lines, rest = (rest + block).split(b"\n")
-        rest = rest[:MAX_REST]
-        _scan_lines(lines, number, before, scan)
-        number += len(lines)
-        before = lines[-_LOOK_BACK:] or before
+        whole, newline, rest_of_block = (rest + block).rpartition(b"\n")
+        if newline:
+            number += _scan_lines(whole, number, before, scan, harmless)
+        rest = rest_of_block[:MAX_REST]
         if end is not None and time.monotonic() > end:
             evidence.out_of_time = True
             return size
     if rest:
-        _scan_lines([rest], number, before, scan)
+        _scan_lines(rest, number, before, scan, harmless)
     return size
 
 
-def _scan_lines(lines: list[bytes], number: int, before: list[bytes], scan: LogScan) -> None:
-    """Look at whole lines, `number` of which stand before them in the file, the last ones in `before`."""
-    search = WORDS.search
-    for i, line in enumerate(lines):
-        if line.startswith(_QUIET) or b" - INFO - " in line:
-            _scan_quiet(line, number + i + 1, scan)
-        elif search(line):
-            for part in line.rstrip(b"\r").split(b"\r") if b"\r" in line else (line,):
-                if search(part):
-                    scan.take(number + i + 1, _decode(part), _StampBefore(lines, i, before))
-        elif b"per_step_time" in line or b"loss" in line:
-            _scan_quiet(line, number + i + 1, scan)
+def _scan_lines(whole: bytes, number: int, before: list[bytes], scan: LogScan, harmless: set[bytes]) -> int:
+    """Look at whole lines, `number` of which stand before them in the file, the last ones in `before`; how many."""
+    lines = whole.split(b"\n")
+    loud = [i for i, line in enumerate(lines) if not (line.startswith(_QUIET) or b" - INFO - " in line)]
+    for i in loud:
+        line = lines[i]
+        # most lines of a log are like many before them but for their numbers
+        shape = line.translate(_ONE_DIGIT) if len(line) <= _MAX_SHAPE else b""
+        if shape and shape in harmless:
+            continue
+        for part in line.rstrip(b"\r").split(b"\r") if b"\r" in line else (line,):
+            if may_speak_of_failure(part.lower()):
+                scan.take(number + i + 1, _decode(part), _StampBefore(lines, i, before))
+                shape = b""
+        if shape and len(harmless) < _MAX_SHAPES:
+            harmless.add(shape)
+    _scan_training(whole, lines, number, scan)
+    before[:] = [*before, *lines[-_LOOK_BACK:]][-_LOOK_BACK:]
+    return len(lines)
 
 
-def _scan_quiet(line: bytes, number: int, scan: LogScan) -> None:
-    """A line that does not speak of a failure may tell how the training does."""
-    if b"per_step_time" in line or b"'loss': " in line:
-        if b"nan" in line or b"inf" in line:
-            scan.take_loss(number, _decode(line))
-        else:
-            scan.take_progress(number)
-    elif b"not loaded: ([" in line:
-        scan.take_weights(number, line.decode("utf-8", errors="replace"))
-    elif scan.rank is None and b"rankNum[" in line and "plog" in scan.file and (match := _RANK.search(line)):
+def _scan_training(whole: bytes, lines: list[bytes], number: int, scan: LogScan) -> None:
+    """How the training did, from the last lines of it; and what was loaded, and by which rank."""
+    if b"not loaded: ([" in whole:
+        for i, line in enumerate(lines):
+            if b"not loaded: ([" in line:
+                scan.take_weights(number + i + 1, line.decode("utf-8", errors="replace"))
+    if scan.rank is None and "plog" in scan.file and (match := _RANK.search(whole)):
         scan.rank = int(match[1])
+    if b"nan" in whole:
+        for i, line in enumerate(lines):
+            if b"nan" in line and _LOSS.search(line):
+                scan.take_loss(number + i + 1, _decode(line))
+    for i in _last_steps(whole):
+        if b"nan" not in lines[i]:
+            scan.take_progress(number + i + 1)
+
+
+def _last_steps(whole: bytes) -> list[int]:
+    """The last lines with a step of training, by their place; few are enough."""
+    word = next((word for word in _STEPS if word in whole), b"")
+    places: list[int] = []
+    at = len(whole)
+    while word and len(places) < _STEPS_LOOKED_AT and (at := whole.rfind(word, 0, at)) >= 0:
+        places.append(whole.count(b"\n", 0, at))
+    return places[::-1]
 
 
 class _StampBefore:
