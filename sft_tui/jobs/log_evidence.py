@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Iterator, Optional, Sequence
 
 from sft_tui.core.failure_findings import MAX_TEXT, LogScan
-from sft_tui.core.failure_rules.tables import may_speak_of_failure
+from sft_tui.core.failure_rules.tables import Sieve
 from sft_tui.core.log_stamp import LogStamp, read_stamp
 from sft_tui.errors import InvalidInputError
 
@@ -169,21 +169,24 @@ def _scan(descriptor: int, scan: LogScan, end: Optional[float], evidence: Eviden
     number, size, rest = 0, 0, b""
     before: list[bytes] = []
     harmless: set[bytes] = set()
+    sieve = Sieve()
     while block := os.read(descriptor, BLOCK):
         size += len(block)
         whole, newline, rest_of_block = (rest + block).rpartition(b"\n")
         if newline:
-            number += _scan_lines(whole, number, before, scan, harmless)
+            number += _scan_lines(whole, number, before, scan, harmless, sieve)
         rest = rest_of_block[:MAX_REST]
         if end is not None and time.monotonic() > end:
             evidence.out_of_time = True
             return size
     if rest:
-        _scan_lines(rest, number, before, scan, harmless)
+        _scan_lines(rest, number, before, scan, harmless, sieve)
     return size
 
 
-def _scan_lines(whole: bytes, number: int, before: list[bytes], scan: LogScan, harmless: set[bytes]) -> int:
+def _scan_lines(
+    whole: bytes, number: int, before: list[bytes], scan: LogScan, harmless: set[bytes], sieve: Sieve
+) -> int:
     """Look at whole lines, `number` of which stand before them in the file, the last ones in `before`; how many."""
     lines = whole.split(b"\n")
     loud = [i for i, line in enumerate(lines) if not (line.startswith(_QUIET) or b" - INFO - " in line)]
@@ -194,7 +197,7 @@ def _scan_lines(whole: bytes, number: int, before: list[bytes], scan: LogScan, h
         if shape and shape in harmless:
             continue
         for part in line.rstrip(b"\r").split(b"\r") if b"\r" in line else (line,):
-            if may_speak_of_failure(part.lower()):
+            if sieve.holds(part):
                 scan.take(number + i + 1, _decode(part), _StampBefore(lines, i, before))
                 shape = b""
         if shape and len(harmless) < _MAX_SHAPES:

@@ -55,9 +55,17 @@ class Rule:
     def _pattern(self) -> Optional[re.Pattern[str]]:
         return re.compile(self.where) if self.where else None
 
+    @cached_property
+    def _code(self) -> Optional[re.Pattern[str]]:
+        """A code stands alone: the same signs inside a longer number or name mean nothing."""
+        code = re.fullmatch(r"[0-9a-f]{6,8}|(?:e[a-z]|e\d|err\d)\d{4}", self.word)
+        return re.compile(rf"(?<![0-9a-z])(?:0x)?{self.word}(?![0-9a-z])") if code else None
+
     def fits(self, lowered: str) -> bool:
         """Whether a line, in lower case, says this."""
-        return self.word in lowered and (self._pattern is None or self._pattern.search(lowered) is not None)
+        if self.word not in lowered or (self._code is not None and self._code.search(lowered) is None):
+            return False
+        return self._pattern is None or self._pattern.search(lowered) is not None
 
 
 def cause(

@@ -16,26 +16,44 @@ ALL_RULES: tuple[Rule, ...] = tuple(
     )
 )
 
-# a line that speaks of a failure has one of these, in lower case: what is looked for in every line, so few and short.
-# A rule whose word has none of them counts only in lines that have one elsewhere.
-STEMS: tuple[bytes, ...] = (
-    b"err", b"fail", b"exception", b"critical", b"kill", b"timeout", b" out", b"denied", b"refused", b"not ", b"no ",
-    b"unsupported", b"invalid", b"cannot", b"can't", b"unable", b"fatal", b"abort", b"sig", b"mismatch", b"must ",
-    b"should ", b"divisible", b"exceed", b"inconsistent", b"illegal", b"incompatib", b"insufficient", b"corrupt", b"exit",
-    b"died", b"segfault", b"segmentation", b"panic", b" in use", b"lost", b"stuck", b"abnormal", b"nan", b"overflow",
-    b" ecc ", b"dumped", b"evicted", b"time limit", b"preempt", b"unreachable", b"reset by", b"broken pipe", b"busy",
-    b"stale ", b"cqe", b"exhaust", b"full", b"too many", b"oom", b"malloc", b"free()", b"lockup", b"undefined", b"bound",
-    b"doesn't", b"couldn't", b"shape join", b"type join", b"already ", b"read-only", b"quota", b"isolate", b"truncated",
-    b"connected rankinfo", b"tls switch", b"0x8", b"fault", b"occupy", b"different ", b"same super", b"terminated",
-    b"unexpected", b"missing", b"interrupt", b"shut", b"disconnect", b"closed by", b"end of file", b"traceback",
+# a line that speaks of a failure has a word with one of these in it, or one of the words below; a rule counts only there
+_STEMS: tuple[bytes, ...] = (
+    b"err", b"fail", b"exception", b"critical", b"kill", b"timeout", b"timed", b"denied", b"refused", b"unsupported",
+    b"invalid", b"cannot", b"can't", b"unable", b"fatal", b"abort", b"signal", b"sigterm", b"mismatch", b"must",
+    b"should", b"divisible", b"exceed", b"inconsistent", b"illegal", b"incompatib", b"insufficient", b"corrupt", b"exit",
+    b"died", b"segfault", b"segmentation", b"panic", b"lost", b"stuck", b"abnormal", b"overflow", b"evicted", b"preempt",
+    b"unreachable", b"reset", b"broken", b"busy", b"cqe", b"exhaust", b"oom", b"malloc", b"lockup", b"undefined",
+    b"doesn't", b"couldn't", b"quota", b"isolate", b"truncated", b"rankinfo", b"fault", b"occupy", b"superdevice",
+    b"terminated", b"unexpected", b"missing", b"interrupt", b"disconnect", b"closed", b"traceback", b"duplicate",
 )  # fmt: skip
+_WHOLE_WORDS = frozenset((
+    b"out", b"not", b"no", b"ecc", b"nan", b"stale", b"full", b"limit", b"already", b"different", b"dumped", b"many",
+    b"dropping", b"join", b"uce",
+))  # fmt: skip
 # codes of CANN, without a word of failure near them at times
-CODES = re.compile(rb"\be[a-z]\d{4}\b|\be\d{5}\b")
+_CODES = re.compile(rb"(?<![0-9a-z])e[0-9a-z]\d{4}(?![0-9a-z])")
+_LETTERS = bytes(i if chr(i).isascii() and (chr(i).isalpha() or chr(i) == "'") else 32 for i in range(256))
+_MAX_WORDS = 200_000
 
 
-def may_speak_of_failure(lowered: bytes) -> bool:
-    """Whether a line, in lower case, is worth a look; quick, for it is asked of every line."""
-    return any(stem in lowered for stem in STEMS) or CODES.search(lowered) is not None
+class Sieve:
+    """Tells lines that are worth a look from others, quickly, for it is asked of nearly every line.
+
+    The words of a log are few, whatever numbers stand between them: each is looked at once.
+    """
+
+    def __init__(self) -> None:
+        self._harmless: set[bytes] = set()
+
+    def holds(self, line: bytes) -> bool:
+        """The line may speak of a failure."""
+        lowered = line.lower()
+        for word in set(lowered.translate(_LETTERS).split()) - self._harmless:
+            if word in _WHOLE_WORDS or any(stem in word for stem in _STEMS):
+                return True
+            if len(self._harmless) < _MAX_WORDS:
+                self._harmless.add(word)
+        return _CODES.search(lowered) is not None
 
 
 def find_rule(lowered: str, *, warning: bool = False) -> Optional[Rule]:
