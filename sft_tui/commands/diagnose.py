@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from pathlib import Path
 from typing import Optional
@@ -74,25 +75,16 @@ def run_diagnose(arguments: argparse.Namespace) -> int:
 
 
 def _read(target: str) -> Evidence:
+    """Logs of a folder, a file, or else a job of that id or number. Raises InvalidInputError."""
     path = Path(target).expanduser()
-    try:
-        path.lstat()
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise InvalidInputError(
-            f"{target} cannot be read: {error.strerror}.", "Give a folder of logs or a file."
-        ) from error
-    else:
+    if target and os.path.lexists(path):
         return read_logs(path)
     try:
-        folder = find_job(jobs_dir(), target, exactly=True) if target else None
+        folder = find_job(jobs_dir(), target or "-", exactly=True)
     except InvalidInputError:
-        folder = None
-    if folder is None:
         raise InvalidInputError(
             f"{target!r} is no folder, no file and no job.", "Give a folder of logs, a log, or the id of a job."
-        )
+        ) from None
     return read_logs_of_job(folder)
 
 

@@ -23,8 +23,9 @@ _LOOK_BACK = 300  # lines in which the stamp of an unstamped line is looked for
 _QUIET = (b"[INFO]", b"[DEBUG]", b"[TRACE]", b"[EVENT]")
 _PACKED = (".gz", ".zip", ".tar", ".tgz", ".xz", ".bz2", ".zst", ".7z")
 _NO_LOGS = (
-    ".py", ".pyc", ".json", ".jsonl", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".md", ".rst", ".html", ".sh",
-    ".ir", ".csv", ".c", ".cc", ".cpp", ".h", ".o", ".so", ".ckpt", ".safetensors", ".bin", ".mindrecord", ".db", ".npy", ".pb",
+    ".py", ".pyc", ".json", ".jsonl", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".md", ".rst", ".html", ".sh", ".ir",
+    ".csv", ".c", ".cc", ".cpp", ".h", ".o", ".so", ".ckpt", ".safetensors", ".bin", ".mindrecord", ".db", ".npy",
+    ".pb", ".tsv", ".xml", ".svg",
 )  # fmt: skip
 _STEPS = (b"per_step_time", b"{'loss': ")  # MindFormers, Transformers
 _STEPS_LOOKED_AT = 3

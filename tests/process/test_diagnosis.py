@@ -26,6 +26,6 @@ def test_where_the_logs_do_not_tell_nothing_is_claimed(lab):
 
 
 def test_what_the_machine_knows_stands_before_the_logs(lab):
-    folder, state = lab.run(lab.step("train", "kill -9 $$"))
+    _, state = lab.run(lab.step("train", "kill -9 $$"))
     assert state.outcome == "failed" and "SIGKILL" in state.reason
     assert "first cause" not in state.reason

@@ -22,7 +22,7 @@ _STEMS: tuple[bytes, ...] = (
     b"invalid", b"cannot", b"can't", b"unable", b"fatal", b"abort", b"signal", b"sigterm", b"mismatch", b"must",
     b"should", b"divisible", b"exceed", b"inconsistent", b"illegal", b"incompatib", b"insufficient", b"corrupt", b"exit",
     b"died", b"segfault", b"segmentation", b"panic", b"lost", b"stuck", b"abnormal", b"overflow", b"evicted", b"preempt",
-    b"unreachable", b"reset", b"broken", b"busy", b"cqe", b"exhaust", b"oom", b"malloc", b"lockup", b"undefined",
+    b"unreachable", b"reset", b"broken", b"busy", b"cqe", b"exhaust", b"oom", b"alloc", b"lockup", b"undefined",
     b"doesn't", b"couldn't", b"quota", b"isolate", b"truncated", b"rankinfo", b"fault", b"occupy", b"superdevice",
     b"terminated", b"unexpected", b"missing", b"interrupt", b"disconnect", b"closed", b"traceback", b"duplicate",
 )  # fmt: skip

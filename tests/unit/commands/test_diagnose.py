@@ -34,7 +34,10 @@ def test_one_object_and_nothing_else(logs, sft):
 
 @pytest.mark.parametrize(
     ("lang", "words"),
-    [("en", ["First cause: the device ran out of memory", "rank 2, node1", "sure:"]), ("zh", ["首因：设备显存不足", "2 号卡"])],
+    [
+        ("en", ["First cause: the device ran out of memory", "rank 2, node1", "sure:"]),
+        ("zh", ["首因：设备显存不足", "2 号卡"]),
+    ],
 )
 def test_a_dozen_lines_for_people(logs, capsys, lang, words):
     assert run_command(["diagnose", str(logs), "--lang", lang]) == 0

@@ -177,7 +177,7 @@ def test_a_loss_that_is_no_number(tmp_path):
 
 def test_the_missing_rank_is_named():
     lines = (
-        "[ERROR] HCCL(1,t):2025-11-21-01:20:01.624.966 [s.cc:3] topo exchange server get socket timeout! timeout[120 s]",
+        "[ERROR] HCCL(1,t):2025-11-21-01:20:01.624.966 [s.cc:3] topo exchange server get socket timeout! timeout[120]",
         "[ERROR] HCCL(1,t):2025-11-21-01:20:01.625.145 [s.cc:5] connected rankinfo[LINE 0]: [0000000000000000],"
         "[0000000000000001],[0000000000000003]",
     )
@@ -210,7 +210,9 @@ HEALTHY = (
     "Loading checkpoint shards: 100%",
     "",
 )
-LOGS_OF_CASES = [case["files"] for case in CASES if len(case["files"]) > 1 or len(next(iter(case["files"].values()))) < 9000]
+LOGS_OF_CASES = [
+    case["files"] for case in CASES if len(case["files"]) > 1 or len(next(iter(case["files"].values()))) < 9000
+]
 
 
 def decided(verdict):

@@ -28,7 +28,7 @@ def test_what_cannot_be_read_at_all(tmp_path, name):
     (tmp_path / "secret").mkdir(mode=0)
     if name == "secret" and os.access(tmp_path / "secret", os.R_OK):
         pytest.skip("this user may read everything")
-    with pytest.raises(InvalidInputError, match="cannot be read|neither"):
+    with pytest.raises(InvalidInputError, match=r"cannot be read|neither"):
         read_logs(tmp_path / name)
 
 
