@@ -85,6 +85,8 @@ OPERATORS = (
     cause("e8", "op_compile", r"\be8[0-8]\d{3}\b"),
     cause("e2", "op_compile", r"\be2[0-2]\d0[01-9]\b", sure=False),
     cause("build op failed", "op_compile"),
+    cause("failed to compile op", "op_compile"),
+    seen(SYMPTOM, "failed to pre-compile", "op_compile"),
     cause("op compile failed", "op_compile"),
     cause("compile op", "op_compile", r"compile op.{0,80}(?:fail|error)"),
     cause("compile single op", "op_compile", r"fail"),
@@ -118,6 +120,7 @@ DATA = (
     cause("dataset's size is 0", "dataset_mindrecord"),
     seen(SYMPTOM, "map operation: [", "dataset_mindrecord", r"\] failed", sure=True),
     seen(SYMPTOM, "exception thrown from dataset pipeline", "dataset_mindrecord", sure=True),
+    seen(SYMPTOM, "exception thrown from user defined python function in dataset", "dataset_mindrecord", sure=True),
     seen(SYMPTOM, "exception thrown from pyfunc", "dataset_mindrecord", sure=True),
     seen(SYMPTOM, "dataset pipeline error message", "dataset_mindrecord", sure=True),
     # its status codes are printed in words, before the message

@@ -10,6 +10,7 @@ WEIGHTS = (
     cause("please check load_checkpoint", "checkpoint_load"),
     cause("load_checkpoint", "checkpoint_load", r"(?:not exist|not found|is empty|invalid|no such|corrupt|fail|incorrect|is wrong|must be|should be)"),
     cause("failed to read the checkpoint", "checkpoint_load"),
+    cause("to load the checkpoint", "checkpoint_load", r"fails? to load the checkpoint"),
     cause("loaded parameter dict is empty", "checkpoint_load"),
     cause("load_param_into_net", "checkpoint_load", r"check whether the checkpoint|same shape|fail|not loaded|must be"),
     cause("checkpoint you loaded is correct", "checkpoint_load"),
