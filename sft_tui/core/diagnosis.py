@@ -17,6 +17,8 @@ from sft_tui.core.failure_rules.rule import Force
 
 SCHEMA_VERSION = 1
 CLOCK_SECONDS = 5.0  # clocks of hosts differ by this much; less tells nothing
+ASIDE_LINES = 100
+LONG_SECONDS = 60.0
 MAX_LOUDER = 3
 MAX_SUSPICIOUS = 5
 
@@ -66,7 +68,8 @@ def verdict_to_json(verdict: Verdict) -> dict[str, object]:
 def diagnose(logs: Iterable[LogScan]) -> Verdict:
     """The verdict on a run whose logs have been read; the order of the logs does not matter."""
     ordered = sorted(logs, key=lambda log: log.file)
-    findings = _demote_aftermath(_without_echoes([f for log in ordered for f in log.findings()]))
+    found = _without_asides(_without_echoes([f for log in ordered for f in log.findings()]))
+    findings = _demote_aftermath(found)
     unexplained = [f for log in ordered for f in log.unexplained()]
     if all(f.warning for f, _ in findings) and not unexplained:
         return Verdict()  # warnings alone: every healthy run has them
@@ -135,6 +138,19 @@ def _without_echoes(findings: list[Finding]) -> list[Finding]:
     return [f for f in findings if f.rank is not None or f.text not in of_ranks]
 
 
+def _without_asides(findings: list[Finding]) -> list[Finding]:
+    """Without what a program mentioned and could do without, long before an error in the same log."""
+    last_error: dict[str, int] = {}
+    for finding in findings:
+        if finding.serious and finding.rule.force is Force.CAUSE and finding.rule.sure:
+            last_error[finding.file] = finding.line
+    return [
+        f
+        for f in findings
+        if f.serious or f.rule.force is not Force.CAUSE or last_error.get(f.file, 0) < f.line + ASIDE_LINES
+    ]
+
+
 def _demote_aftermath(findings: list[Finding]) -> list[tuple[Finding, Force]]:
     """Each finding with its force; a death that came after an error is that of a process that was ending."""
     first_line: dict[str, int] = {}
@@ -157,15 +173,21 @@ def _demote_aftermath(findings: list[Finding]) -> list[tuple[Finding, Force]]:
 
 
 def _is_contradicted(first: Finding, force: Force, findings: Sequence[tuple[Finding, Force]]) -> bool:
-    """Another log names another cause, and which was first is not known."""
+    """Another cause is named, in another log and not known to be later, or long after in the same one."""
     return any(
         other.rule.category != first.rule.category
-        and other.file != first.file
         and other_force <= min(force, Force.SYMPTOM)
         and other.rule.sure
-        and not _is_later(other, first)
+        and (_is_long_after(other, first) if other.file == first.file else not _is_later(other, first))
         for other, other_force in findings
     )
+
+
+def _is_long_after(other: Finding, first: Finding) -> bool:
+    """The program went on in between, so that the first may not have ended it."""
+    if other.line < first.line + 2 * ASIDE_LINES:
+        return False
+    return other.time is None or first.time is None or other.time > first.time + LONG_SECONDS
 
 
 def _is_later(other: Finding, first: Finding) -> bool:

@@ -40,7 +40,10 @@ _DIGITS = {ord(digit): None for digit in "0123456789"}
 
 @dataclass(frozen=True)
 class Finding:
-    """A line that a rule knows. `line` counts from 1, `time` is on the clock of its host."""
+    """A line that a rule knows. `line` counts from 1, `time` is on the clock of its host.
+
+    `serious`: it calls itself an error, is an exception, or begins with a code.
+    """
 
     rule: Rule
     file: str
@@ -51,6 +54,7 @@ class Finding:
     rank: Optional[int] = None
     host: str = ""
     warning: bool = False
+    serious: bool = True
 
     @property
     def code(self) -> str:
@@ -101,8 +105,9 @@ class LogScan:
         if _SOURCE.match(words) or _ADVICE.match(words):
             return
         rule = find_rule(words.lower(), warning=warning)
+        exception = find_exception(words)
         if rule is None and not warning:
-            rule = find_exception(words)
+            rule = exception
         if rule is None and stamp.level != "error":
             return
         before = stamp_before() if stamp.time is None and stamp_before is not None else LogStamp()
@@ -111,6 +116,7 @@ class LogScan:
         finding = Finding(
             rule or _UNEXPLAINED, self.file, number, clean[:MAX_QUOTE], words[:MAX_TEXT], time, rank,
             self.host or stamp.host, warning,
+            serious=exception is not None or stamp.level == "error" or _CODE.match(words) is not None,
         )  # fmt: skip
         if rule is None:
             if len(self._unexplained) < _KEPT_UNEXPLAINED:
@@ -142,6 +148,10 @@ class LogScan:
     @property
     def _outlived(self) -> int:
         return self._progress[0] if len(self._progress) == _OUTLIVED_BY else 0
+
+    def finish(self) -> None:
+        """The log has been read: let go of what only its reading needed."""
+        self._shapes.clear()
 
     def findings(self) -> list[Finding]:
         """What counts, in the order of lines."""

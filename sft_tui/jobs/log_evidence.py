@@ -160,6 +160,7 @@ def _read_file(path: Path, name: str, evidence: Evidence, seen: set[tuple[int, i
         evidence.files += 1
         evidence.logs.append(scan)
         evidence.size += _scan(descriptor, scan, end, evidence)
+        scan.finish()
     except OSError as error:
         evidence.leave_out((error.strerror or "it cannot be read").lower(), name)
     finally:

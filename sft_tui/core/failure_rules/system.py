@@ -107,6 +107,7 @@ PACKAGES = (
     cause("modulenotfounderror", "import_error"),
     cause("no module named", "import_error"),
     cause("cannot import name", "import_error", remedy="import_name"),
+    cause("could not find a version that satisfies", "import_error", sure=False),
     cause("packagenotfounderror", "import_error"),
     cause("distributionnotfound", "import_error"),
     cause("cann package is installed", "import_error", remedy="set_env"),

@@ -152,6 +152,21 @@ def test_clocks_of_two_hosts_do_not_decide_by_seconds():
     assert not diagnose(logs).sure
 
 
+def test_what_a_program_could_do_without_is_not_the_cause():
+    optional = "No module named 'flash_attn': the slow way is taken"
+    verdict = diagnose([scan("worker_0.log", optional, *["fine"] * 120, OOM)])
+    assert (verdict.category, verdict.sure, verdict.line) == ("oom_device", True, 122)
+    assert diagnose([scan("worker_0.log", optional)]).category == "import_error"
+
+
+def test_two_errors_far_apart_in_one_log_leave_it_open():
+    lines = ("ImportError: libx.so: cannot open shared object file", *["fine"] * 300, OOM)
+    verdict = diagnose([scan("worker_0.log", *lines)])
+    assert (verdict.category, verdict.sure) == ("import_error", False)
+    near = diagnose([scan("worker_0.log", lines[0], OOM)])
+    assert (near.category, near.sure) == ("import_error", True)
+
+
 def test_a_crash_at_the_end_is_not_the_cause():
     verdict = diagnose([scan("worker_0.log", WAITED.format(0), "malloc_consolidate(): invalid chunk size")])
     assert verdict.category == "hccl_timeout"
