@@ -221,18 +221,18 @@ def _scan_training(whole: bytes, lines: list[bytes], number: int, scan: LogScan)
         for i, line in enumerate(lines):
             if b"nan" in line and _LOSS.search(line):
                 scan.take_loss(number + i + 1, _decode(line))
-    for i in _last_steps(whole):
+    for i in _last_steps(whole, len(lines) - 1):
         if b"nan" not in lines[i]:
             scan.take_progress(number + i + 1)
 
 
-def _last_steps(whole: bytes) -> list[int]:
-    """The last lines with a step of training, by their place; few are enough."""
+def _last_steps(whole: bytes, last: int) -> list[int]:
+    """The last lines with a step of training, by their place, `last` being that of the last line; few are enough."""
     word = next((word for word in _STEPS if word in whole), b"")
     places: list[int] = []
     at = len(whole)
     while word and len(places) < _STEPS_LOOKED_AT and (at := whole.rfind(word, 0, at)) >= 0:
-        places.append(whole.count(b"\n", 0, at))
+        places.append(last - whole.count(b"\n", at))
     return places[::-1]
 
 

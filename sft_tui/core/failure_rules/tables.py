@@ -27,7 +27,7 @@ _STEMS: tuple[bytes, ...] = (
     b"terminated", b"unexpected", b"missing", b"interrupt", b"disconnect", b"closed", b"traceback", b"duplicate",
 )  # fmt: skip
 _WHOLE_WORDS = frozenset((
-    b"out", b"not", b"no", b"ecc", b"nan", b"stale", b"full", b"limit", b"already", b"different", b"dumped", b"many",
+    b"out", b"not", b"no", b"ecc", b"nan", b"stale", b"full", b"limit", b"already", b"different", b"dumped",
     b"dropping", b"join", b"uce",
 ))  # fmt: skip
 # codes of CANN, without a word of failure near them at times
