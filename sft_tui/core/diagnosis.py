@@ -173,8 +173,19 @@ def _demote_aftermath(findings: list[Finding]) -> list[tuple[Finding, Force]]:
 
 
 def _is_contradicted(first: Finding, force: Force, findings: Sequence[tuple[Finding, Force]]) -> bool:
-    """Another cause is named, in another log and not known to be later, or long after in the same one."""
+    """Another cause is named, in another log and not known to be later, or long after in the same one.
+
+    What does not even call itself an error yields to any error that comes long after it.
+    """
     return any(
+        not first.serious
+        and other.serious
+        and other.file == first.file
+        and other_force <= Force.GENERIC
+        and other.rule.category != first.rule.category
+        and other.line >= first.line + ASIDE_LINES
+        for other, other_force in findings
+    ) or any(
         other.rule.category != first.rule.category
         and other_force <= min(force, Force.SYMPTOM)
         and other.rule.sure

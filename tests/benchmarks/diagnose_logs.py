@@ -24,16 +24,12 @@ STEP = (
     "loss_scale: 65536.0, global_norm: [1.{i:03d}]\n"
 )
 BAR = "2026-11-24 03:{m:02d}:{s:02d},{i:03d} - mindformers./log[callback.py:719] - INFO -   {p}.0% |{bar}| 4.1 /s\n"
-QUIET = (
-    "[INFO] DISTRIBUTED(4000,7f54bb807b80,python):2026-11-24-03:{m:02d}:{s:02d}.907.924 [tcp.cc:221] Start] ok\n"
-)
+QUIET = "[INFO] DISTRIBUTED(4000,7f54bb807b80,python):2026-11-24-03:{m:02d}:{s:02d}.907.924 [tcp.cc:221] Start] ok\n"
 WARNING = (
     "[WARNING] MD(4000,ffff852cf5d0,python):2026-11-24-03:{m:02d}:{s:02d}.999.090 [data_queue_op.cc:93] batch: 49\n"
 )
 PLAIN = "a line that a script prints, number {n} of many, with some text after it\n"
-OUT_OF_MEMORY = (
-    'Traceback (most recent call last):\n  File "x.py", line 3, in f\nRuntimeError: NPU out of memory {r}\n'
-)
+OUT_OF_MEMORY = 'Traceback (most recent call last):\n  File "x.py", line 3, in f\nRuntimeError: NPU out of memory {r}\n'
 WAITED = "EI0002: [PID: 1] 2026-11-24-05:00:0{r}.713.335 The wait execution of the Notify register times out.\n"
 
 

@@ -159,6 +159,11 @@ def test_what_a_program_could_do_without_is_not_the_cause():
     assert diagnose([scan("worker_0.log", optional)]).category == "import_error"
 
 
+def test_a_remark_long_before_an_unknown_error_is_a_guess():
+    lines = ("No checkpoint found, beginning anew", *["fine"] * 120, "KeyError: 'lm_head'")
+    assert not diagnose([scan("worker_0.log", *lines)]).sure
+
+
 def test_two_errors_far_apart_in_one_log_leave_it_open():
     lines = ("ImportError: libx.so: cannot open shared object file", *["fine"] * 300, OOM)
     verdict = diagnose([scan("worker_0.log", *lines)])
