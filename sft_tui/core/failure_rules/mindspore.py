@@ -14,7 +14,7 @@ GRAPH = (
     cause("not supported in graph mode", "config_other", remedy="graph_code"),
     cause("unsupported statement", "config_other", remedy="graph_code"),
     cause("'device_target'", "config_other", r"package type .* support", remedy="device_target"),
-    cause("unsupported device target", "config_other", remedy="device_target"),
+    seen(SYMPTOM, "unsupported device target", "config_other", remedy="device_target"),
     cause("the function construct", "config_other", r"needs? .*argument|requires .*argument", remedy="graph_code"),
     cause("those type must be same", "config_other", remedy="graph_code"),
     # shapes

@@ -103,6 +103,7 @@ PACKAGES = (
     cause("version `glibc", "import_error", r"not found", remedy="library"),
     cause("undefined symbol", "version_mismatch", sure=False, remedy="library"),
     cause("cannot open shared object file", "import_error", remedy="library"),
+    cause("load dynamic library", "import_error", r"fail", remedy="library"),
     cause("cannot allocate memory in static tls block", "import_error", remedy="library"),
     cause("modulenotfounderror", "import_error"),
     cause("no module named", "import_error"),

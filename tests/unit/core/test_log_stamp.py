@@ -32,6 +32,7 @@ TIME = seconds(2026, 11, 24, 3, 49, 19, fraction=0.447196)
         ("E0111 03:29:15.700191 1 queue_controller.go:258] x", None, "error"),
         ("/usr/lib/x.py:21: UserWarning: x", None, "warning"),
         ("INFO:root:x", None, "info"),
+        ("[2026-11-24 03:49:19.447196] [error] [36815] [hccl_runner.cpp:132] x", TIME, "error"),
         ("[ERROR] HCCL(1265,):2025-02-31 07:56:47.198 [a.cc:7] x", None, "error"),
         ("plain", None, ""),
     ],
