@@ -111,12 +111,18 @@ def _verdict(
         file=first.file,
         line=first.line,
         quote=first.quote,
-        code=first.code,
+        code=first.code or _code_nearby(first, findings),
         remedy_en=english,
         remedy_zh=chinese,
         louder=_louder(first, category, findings, counts),
         suspicious=() if sure else suspicious,
     )
+
+
+def _code_nearby(first: Finding, findings: Sequence[tuple[Finding, Force]]) -> str:
+    """The code that another line of the same log has for the same thing."""
+    same = (f for f, _ in findings if f.file == first.file and f.rule.category == first.rule.category)
+    return next((f.code for f in sorted(same, key=lambda f: abs(f.line - first.line)) if f.code), "")
 
 
 def _order(item: tuple[Finding, Force]) -> tuple[int, bool, float, bool, int, str, int]:
