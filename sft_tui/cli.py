@@ -36,6 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_preprocess(commands)
     _add_plan_and_run(commands)
     _add_jobs(commands)
+    _add_diagnose(commands)
     _add_profile(commands)
     return parser
 
@@ -244,6 +245,13 @@ def _add_jobs(commands: _Commands) -> None:
     log.add_argument("id", nargs="?", default="", help="default: the newest")
     log.add_argument("--step", default="", help="default: the step that runs or failed")
     log.add_argument("--follow", "-f", action="store_true", help="go on as it grows")
+
+
+def _add_diagnose(commands: _Commands) -> None:
+    text = "tell the first cause of a failed run from its logs"
+    parser = _Group(commands).add("diagnose", "diagnose:run_diagnose", text, json=True)
+    parser.add_argument("target", metavar="DIR|FILE|JOB", help="folder of logs, one log, or a job by id or number")
+    parser.add_argument("--lang", choices=("en", "zh"), default="", help="language (default: that of the terminal)")
 
 
 def _add_profile(commands: _Commands) -> None:

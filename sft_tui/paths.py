@@ -87,6 +87,12 @@ def visible_npus() -> tuple[int, ...]:
     return tuple(int(part) for part in parts) if parts and all(p.isdecimal() for p in parts) else ()
 
 
+def prefers_chinese() -> bool:
+    """The language of the terminal is Chinese, by the variables that programs go by."""
+    named = (os.environ.get(name, "") for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
+    return next((value for value in named if value), "").startswith("zh")
+
+
 def job_of_this_step() -> Path | None:
     """The folder of the job that started this process as a step; None for one that a person started."""
     folder = os.environ.get(JOB_MARK, "")

@@ -22,7 +22,7 @@ _LEVELS: dict[str, Level] = {
     "ERROR": "error", "CRITICAL": "error", "EXCEPTION": "error", "FATAL": "error",
 }  # fmt: skip
 _LEVEL = re.compile(
-    r"\[(?P<box>DEBUG|TRACE|EVENT|INFO|WARNING|WARN|ERROR|CRITICAL|EXCEPTION|FATAL)\]"
+    r"\[(?P<box>(?i:DEBUG|TRACE|EVENT|INFO|WARNING|WARN|ERROR|CRITICAL|EXCEPTION|FATAL))\]"
     r"| - (?P<dash>DEBUG|INFO|WARNING|ERROR|CRITICAL) - "
     r"|^(?:\([^)]{1,80}\) ?)?(?P<bare>DEBUG|INFO|WARNING|ERROR|CRITICAL)[ :]"
     r"|\[(?P<glog>[IWEF])\d{3,4} \d\d:|^(?P<short>[IWEF])\d{4} \d\d:|\[(?P<torch>[WE]) [\w./]+:\d+\]"
@@ -84,7 +84,7 @@ def read_level(head: str) -> Level:
         return "warning" if _WARNS.match(head) else ""
     word = match["box"] or match["dash"] or match["bare"]
     if word:
-        return _LEVELS[word]
+        return _LEVELS[word.upper()]
     return _LEVEL_LETTERS[match["glog"] or match["short"] or match["torch"]]
 
 

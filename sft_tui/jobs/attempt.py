@@ -9,16 +9,19 @@ import time
 from pathlib import Path
 from typing import NoReturn, Optional
 
+from sft_tui.core.diagnosis import verdict_to_json
 from sft_tui.core.job import StepExit, StepStatus
 from sft_tui.core.plan import Step
 from sft_tui.jobs import completion, process
 from sft_tui.jobs.causes import MEMORY_HINT, MemoryKills, full_disk
 from sft_tui.jobs.device_memory import DeviceMemory
-from sft_tui.jobs.record import JobRecord
+from sft_tui.jobs.record import JobRecord, say
 from sft_tui.jobs.requests import Requests
 from sft_tui.jobs.resume import newest_of_interrupted
+from sft_tui.jobs.step_diagnosis import diagnose_step
 from sft_tui.jobs.step_watch import StepWatch
 from sft_tui.jobs.stopping import Stopping, describe_left, forget_request
+from sft_tui.paths import prefers_chinese
 
 POLL_SECONDS = 0.5
 ORPHAN_GRACE_SECONDS = 5.0
@@ -144,8 +147,23 @@ class Attempt:
             reason, hint = f"the disk is full: {full} ({reason})", "Make room there."
         elif killed:
             reason = f"{reason}; meanwhile {killed}"
+        advice = self._diagnose()
         self._end("failed", code, reason)
+        hint = hint or advice
         raise StepFailedError(f"step {self.step.id}: {reason}", hint)
+
+    def _diagnose(self) -> str:
+        """Write down what the logs say of the first cause; what to do, where they say it for sure."""
+        try:
+            verdict = diagnose_step(self.step, self._folder.step_log(self.step.id), self._logs_before)
+        except OSError as error:
+            say(f"no diagnosis of {self.step.id}: {error}")
+            return ""
+        if verdict.failed:
+            self._record.emit("diagnosis", self.step, verdict_to_json(verdict))
+        if not verdict.sure:
+            return ""
+        return verdict.remedy_zh if prefers_chinese() else verdict.remedy_en
 
     def _remember(self) -> None:
         reason, records = "", completion.records_dir(self.step)

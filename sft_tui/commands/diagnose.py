@@ -1,0 +1,137 @@
+"""`sft-tui diagnose`: the first cause of a failed run, from its logs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from pathlib import Path
+from typing import Optional
+
+from sft_tui.commands.report import print_json, say, warn
+from sft_tui.core.diagnosis import Mention, Verdict, diagnose, verdict_to_json
+from sft_tui.core.failure_remedies import title
+from sft_tui.core.terminal_text import neutralise, short_size
+from sft_tui.errors import InvalidInputError
+from sft_tui.jobs.log_evidence import Evidence, read_logs
+from sft_tui.jobs.step_diagnosis import read_logs_of_job
+from sft_tui.paths import jobs_dir, prefers_chinese
+from sft_tui.store.job_store import find_job
+
+SHOWN_OF_A_LINE = 160
+# `[ERROR] DEVICE(1,7f0,python):2026-11-24-03:49:19.447.196 [file.cc:421] Function] `: the place has been said
+_STAMP = re.compile(r"^\[[A-Z]+\] ?\w+\([^)]{0,60}\):\S{1,40} (?:\[[^\]]{0,200}\] ?){1,3}(?:\w+\] ?)?")
+
+_WORDS = {
+    "en": {
+        "nothing": "Nothing failed: no error was found in {files}.",
+        "empty": "There is no log to read here.",
+        "sure": "sure: the quoted words decide it",
+        "unsure": "not sure: a guess from what the logs have",
+        "unknown": "The first cause is not known.",
+        "cause": "First cause: {title}{code}",
+        "where": "where",
+        "says": "says",
+        "do": "do",
+        "louder": "louder, but not it",
+        "early": "earliest",
+        "certainty": "certainty",
+        "rank": "rank {rank}",
+        "times": "{count} times",
+    },
+    "zh": {
+        "nothing": "未发现失败：{files} 中没有错误。",
+        "empty": "此处没有可读的日志。",
+        "sure": "确定：引用内容足以判断",
+        "unsure": "不确定：仅据现有日志推测",
+        "unknown": "首因未知。",
+        "cause": "首因：{title}{code}",
+        "where": "位置",
+        "says": "原文",
+        "do": "处理",
+        "louder": "更醒目但不是首因",
+        "early": "最早的可疑行",
+        "certainty": "把握",
+        "rank": "{rank} 号卡",
+        "times": "共 {count} 次",
+    },
+}
+
+
+def run_diagnose(arguments: argparse.Namespace) -> int:
+    """`sft-tui diagnose DIR|FILE|JOB`: exit code 0 when it has been looked at, whatever was found."""
+    evidence = _read(arguments.target)
+    verdict = diagnose(evidence.logs)
+    notes = evidence.notes()
+    if arguments.json:
+        print_json({**verdict_to_json(verdict), "files": evidence.files, "notes": notes})
+        return 0
+    lang = arguments.lang or ("zh" if prefers_chinese() else "en")
+    for line in lines_for(verdict, evidence, lang):
+        say(line)
+    for note in notes:
+        warn(note)
+    return 0
+
+
+def _read(target: str) -> Evidence:
+    """Logs of a folder, a file, or else a job of that id or number. Raises InvalidInputError."""
+    path = Path(target).expanduser()
+    if target and os.path.lexists(path):
+        return read_logs(path)
+    try:
+        folder = find_job(jobs_dir(), target or "-", exactly=True)
+    except InvalidInputError:
+        raise InvalidInputError(
+            f"{target!r} is no folder, no file and no job.", "Give a folder of logs, a log, or the id of a job."
+        ) from None
+    return read_logs_of_job(folder)
+
+
+def lines_for(verdict: Verdict, evidence: Evidence, lang: str) -> list[str]:
+    """The verdict for people, in about a dozen lines."""
+    words = _WORDS[lang]
+    if not evidence.files:
+        return [words["empty"]]
+    if not verdict.failed:
+        files = (
+            f"{evidence.files} log{'' if evidence.files == 1 or lang == 'zh' else 's'} ({short_size(evidence.size)})"
+        )
+        return [words["nothing"].format(files=files)]
+    if verdict.category == "unknown":
+        lines = [words["unknown"]]
+    else:
+        code = f" ({verdict.code})" if verdict.code else ""
+        lines = [words["cause"].format(title=title(verdict.category, lang), code=code)]
+    if verdict.file:
+        lines += [
+            f"  {words['where']}: {_place(verdict.rank, verdict.host, verdict.file, verdict.line, words)}",
+            f"  {words['says']}: {_cut(verdict.quote)}",
+        ]
+    lines.append(f"  {words['do']}: {verdict.remedy_zh if lang == 'zh' else verdict.remedy_en}")
+    for mention in verdict.louder:
+        lines += _louder(mention, words, lang)
+    if not verdict.file or not verdict.sure:
+        lines += [f"  {words['early']}: {_mention(mention, words)}" for mention in verdict.suspicious[:3]]
+    lines.append(f"  {words['certainty']}: {words['sure' if verdict.sure else 'unsure']}")
+    return lines
+
+
+def _louder(mention: Mention, words: dict[str, str], lang: str) -> list[str]:
+    why = mention.why_zh if lang == "zh" else mention.why_en
+    times = f", {words['times'].format(count=mention.count)}" if mention.count > 1 else ""
+    return [f"  {words['louder']} ({why}{times}): {_mention(mention, words)}"]
+
+
+def _mention(mention: Mention, words: dict[str, str]) -> str:
+    return f"{_place(mention.rank, '', mention.file, mention.line, words)}: {_cut(mention.quote)}"
+
+
+def _place(rank: Optional[int], host: str, file: str, line: Optional[int], words: dict[str, str]) -> str:
+    who = [words["rank"].format(rank=rank)] if rank is not None else []
+    return ", ".join([*who, *([host] if host else []), f"{file}:{line}"])
+
+
+def _cut(quote: str) -> str:
+    text = _STAMP.sub("", " ".join(neutralise(quote).split()))
+    return text if len(text) <= SHOWN_OF_A_LINE else f"{text[: SHOWN_OF_A_LINE - 3]}..."

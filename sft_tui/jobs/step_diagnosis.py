@@ -1,0 +1,46 @@
+"""The first cause of a failed step, from its own log and those of its workers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Optional
+
+from sft_tui.core.diagnosis import Verdict, diagnose
+from sft_tui.core.plan import Step
+from sft_tui.errors import InvalidInputError
+from sft_tui.jobs.completion import Signature, signature
+from sft_tui.jobs.log_evidence import Evidence, read_files
+from sft_tui.store.job_store import JobFolder
+
+SECONDS_AT_MOST = 10.0  # a job that has failed must not seem to run on
+
+
+def diagnose_step(step: Step, log: Path, before: Signature) -> Verdict:
+    """The verdict on a step that has just failed; `before`: the logs of its workers when it began. Raises OSError."""
+    paths = [*_worker_logs(step, before), log]
+    return diagnose(read_files(paths, log.parent, any_name=True, seconds=SECONDS_AT_MOST).logs)
+
+
+def read_logs_of_job(folder: JobFolder) -> Evidence:
+    """The logs of the step that failed, else of all that have run. Raises InvalidInputError, SftError."""
+    spec, state = folder.load_spec(), folder.load_state()
+    ended_badly = state.current_step
+    ran = [ended_badly] if ended_badly is not None else [s for s in state.steps if s.started_at is not None]
+    paths: list[Path] = []
+    for step in ran:
+        paths += _worker_logs(spec.plan.step(step.id), {}, since=step.started_at)
+        paths.append(folder.step_log(step.id))
+    found = [path for path in paths if path.is_file()]
+    if not found:
+        raise InvalidInputError(f"Job {folder.id} has no logs yet.", f"sft-tui jobs show {folder.id}")
+    return read_files(found, found[0].parent, any_name=True)
+
+
+def _worker_logs(step: Step, before: Signature, since: Optional[float] = None) -> list[Path]:
+    """Logs that msrun and its workers wrote in this attempt; an earlier one leaves its own."""
+    if not step.training_log:
+        return []
+    place = Path(step.training_log).parent
+    now = signature(place)
+    fresh = [place / name for name in sorted(now) if name.endswith(".log") and now[name] != before.get(name)]
+    return [path for path in fresh if since is None or path.stat().st_mtime >= since]
