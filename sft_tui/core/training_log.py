@@ -15,7 +15,7 @@ from sft_tui.core.progress import Progress
 
 _STEP = re.compile(
     r"Epoch:\[\s*(?P<epoch>\d+)/\s*(?P<epochs>\d+)\], step:\[\s*(?P<step>\d+)/\s*(?P<steps>\d+)\], "
-    r"loss: ?(?:\[(?P<loss_list>[^/\]]+)(?:/[^\]]+)?\]|(?P<loss>[^,\s]+)), "
+    r"loss: {0,8}(?:\[(?P<loss_list>[^/\]]+)(?:/[^\]]+)?\]|(?P<loss>[^,\s]+)), "
     r"(?:\w+_loss: [^,\s]+, ){0,8}per_step_time: (?P<ms>\d+)ms"  # lm_loss and its like: print_separate_loss
 )
 _LEARNING_RATE = re.compile(r"\blr: \[?\s*(?P<lr>[0-9.eE+-]+)")

@@ -23,8 +23,9 @@ KINDS: Final = (
 FINITE_AGAIN = 10  # steps with a finite loss in a row: NaN is over
 SPIKE_HISTORY = 50  # losses that tell what is usual
 SPIKE_LEAST = 20
-SPIKE_SPREADS = 8.0  # times the usual spread (a batch of one row scatters widely) ...
-SPIKE_RATIO = 1.5  # ... and half as much again as usual: late in a training the spread is tiny
+SPIKE_SPREADS, SPIKE_RATIO = 8.0, 1.5  # above both: times the usual spread, and the usual (late, the spread is tiny) ...
+SPIKE_OF, SPIKE_HIGH = 5, 3  # ... in 3 of 5 steps: batches of few rows scatter widely, one strange row is no sign
+SPIKE_SURE_SPREADS, SPIKE_SURE_RATIO = 20.0, 3.0  # above both, one step is enough
 SPIKE_OVER = 10  # steps below that in a row
 STALL_TIMES = 5.0
 STALL_LEAST_SECONDS = 30.0  # toy steps of milliseconds: a pause of the data loader is no sign
@@ -129,7 +130,7 @@ class WatchOuts:
             self._raise(
                 "loss_spike", point.at,
                 f"the loss rose to {point.loss:.3g} (step {point.step}), usual was {self._loss.usual:.3g}",
-                "One step is often a strange batch; if it stays there, the learning rate is too high: look at the "
+                "If it stays there, the learning rate is too high, or the data of those steps is strange: look at the "
                 "gradient norm.",
             )  # fmt: skip
         if calm >= FINITE_AGAIN:
@@ -201,6 +202,7 @@ class _Losses:
         self.usual = 0.0
         self.below = 0  # steps in a row that are no spike
         self._finite = 0  # steps in a row
+        self._high: Deque[bool] = deque(maxlen=SPIKE_OF)
         self._history: Deque[float] = deque(maxlen=SPIKE_HISTORY)
 
     def take(self, loss: float) -> tuple[bool, bool, int]:
@@ -209,18 +211,22 @@ class _Losses:
             self._finite = 0
             return True, False, 0
         self._finite += 1
-        high = self._is_high(loss)
+        high, sure = self._judge(loss)
         self.below = 0 if high else self.below + 1
+        self._high.append(high)
         if not high:
             self._history.append(loss)
-        return False, high, self._finite
+        return False, sure or (high and sum(self._high) >= SPIKE_HIGH), self._finite
 
-    def _is_high(self, loss: float) -> bool:
+    def _judge(self, loss: float) -> tuple[bool, bool]:
+        """Whether the loss is high, and whether it is so high that one step is enough."""
         if len(self._history) < SPIKE_LEAST:
-            return False
+            return False, False
         self.usual = median(self._history)
         spread = 1.4826 * median(abs(value - self.usual) for value in self._history)  # a standard deviation, robustly
-        return loss > max(self.usual + SPIKE_SPREADS * spread, SPIKE_RATIO * self.usual)
+        high = loss > max(self.usual + SPIKE_SPREADS * spread, SPIKE_RATIO * self.usual)
+        sure = loss > max(self.usual + SPIKE_SURE_SPREADS * spread, SPIKE_SURE_RATIO * self.usual)
+        return high, sure
 
 
 class _Stall:
