@@ -23,7 +23,8 @@ KINDS: Final = (
 FINITE_AGAIN = 10  # steps with a finite loss in a row: NaN is over
 SPIKE_HISTORY = 50  # losses that tell what is usual
 SPIKE_LEAST = 20
-SPIKE_SPREADS, SPIKE_RATIO = 8.0, 1.5  # above both: times the usual spread, and the usual (late, the spread is tiny) ...
+# above both: usual + 8 times the usual spread, and usual x 1.5 (late in a training the spread is tiny) ...
+SPIKE_SPREADS, SPIKE_RATIO = 8.0, 1.5
 SPIKE_OF, SPIKE_HIGH = 5, 3  # ... in 3 of 5 steps: batches of few rows scatter widely, one strange row is no sign
 SPIKE_SURE_SPREADS, SPIKE_SURE_RATIO = 20.0, 3.0  # above both, one step is enough
 SPIKE_OVER = 10  # steps below that in a row
@@ -32,7 +33,8 @@ STALL_LEAST_SECONDS = 30.0  # toy steps of milliseconds: a pause of the data loa
 STALL_SAVING_SECONDS = 900.0  # a checkpoint of a large model takes minutes on a shared disk
 STALL_LEAST_STEPS = 5
 OVERFLOWS = 8  # in a row: the scale was halved to 1/256 in vain; the first few of a training are as they should be
-RANK_STEPS = 20
+RANK_STEPS = 30
+RANK_WAITING = 512  # steps that not all ranks have told yet
 RANK_RATIO, RANK_OVER = 1.3, 1.15
 RANK_LEAST_MS = 50.0  # less is the grain of the clock and of a toy model
 SPEED_STEPS, SPEED_LEAST_MS = 20, 10_000.0  # a block: so many steps, and so long
@@ -89,7 +91,7 @@ class WatchOuts:
         self._news: list[WatchOut] = []
         self._loss, self._stall, self._speed = _Losses(), _Stall(), _Speed()
         self._overflows = 0
-        self._ranks: dict[int, Deque[float]] = {}
+        self._ranks = _Ranks()
 
     def news(self) -> list[WatchOut]:
         """What began or ended since the last call."""
@@ -138,21 +140,18 @@ class WatchOuts:
         if self._loss.below >= SPIKE_OVER:
             self._clear("loss_spike")
 
-    def take_rank(self, rank: int, per_step_ms: float, at: float) -> None:
-        """A rank's time of one step."""
-        times = self._ranks.setdefault(rank, deque(maxlen=RANK_STEPS))
-        times.append(per_step_ms)
-        usual = {r: median(t) for r, t in self._ranks.items() if len(t) == RANK_STEPS}
-        if len(usual) < 2 or len(usual) < len(self._ranks):
+    def take_rank(self, rank: int, step: int, per_step_ms: float, at: float) -> None:
+        """A rank's time of one step; ranks may tell theirs one after the other."""
+        found = self._ranks.take(rank, step, per_step_ms)
+        if found is None:
             return
-        slowest = max(usual, key=lambda r: usual[r])
-        others = median(value for r, value in usual.items() if r != slowest)
-        if usual[slowest] > max(RANK_RATIO * others, others + RANK_LEAST_MS):
+        slowest, theirs, others = found
+        if theirs > max(RANK_RATIO * others, others + RANK_LEAST_MS):
             self._raise(
-                "slow_rank", at, f"rank {slowest} takes {usual[slowest]:.0f} ms a step, the others {others:.0f} ms",
+                "slow_rank", at, f"rank {slowest} takes {theirs:.0f} ms a step, the others {others:.0f} ms",
                 "Look at its NPU (temperature, another process), and at the host that it runs on.",
             )  # fmt: skip
-        elif usual[slowest] < max(RANK_OVER * others, others + RANK_LEAST_MS / 2):
+        elif theirs < max(RANK_OVER * others, others + RANK_LEAST_MS / 2):
             self._clear("slow_rank")
 
     def take_saving(self) -> None:
@@ -277,3 +276,28 @@ class _Speed:
         if len(self._blocks) > SPEED_KEPT:
             del self._blocks[::2]
         return time / usual if usual else None
+
+
+class _Ranks:
+    """Each rank's time beside that of the others in the very same steps: all are slow while the host is busy."""
+
+    def __init__(self) -> None:
+        self._ranks: set[int] = set()
+        self._waiting: dict[int, dict[int, float]] = {}  # step to times by rank
+        self._whole: Deque[dict[int, float]] = deque(maxlen=RANK_STEPS)
+
+    def take(self, rank: int, step: int, per_step_ms: float) -> Optional[tuple[int, float, float]]:
+        """The slowest rank, its usual time and that of the others; None while it cannot be told."""
+        self._ranks.add(rank)
+        times = self._waiting.setdefault(step, {})
+        times[rank] = per_step_ms
+        if len(self._waiting) > RANK_WAITING:
+            del self._waiting[next(iter(self._waiting))]
+        if len(self._ranks) < 2 or len(times) < len(self._ranks):
+            return None
+        self._whole.append(self._waiting.pop(step))
+        if len(self._whole) < RANK_STEPS or any(len(whole) < len(self._ranks) for whole in self._whole):
+            return None
+        usual = {r: sum(whole[r] for whole in self._whole) / RANK_STEPS for r in self._ranks}
+        slowest = max(usual, key=lambda r: usual[r])
+        return slowest, usual[slowest], median(value for r, value in usual.items() if r != slowest)

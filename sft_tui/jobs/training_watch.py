@@ -38,7 +38,7 @@ class TrainingWatch:
         if self._ranks is not None:
             self._ranks.note(point)
             if not first:
-                self._signs.take_rank(self._rank, point.per_step_ms, at)
+                self._signs.take_rank(self._rank, point.step, point.per_step_ms, at)
 
     def take_saving(self, at: float) -> None:
         """A checkpoint is being saved."""
@@ -57,7 +57,7 @@ class TrainingWatch:
         if self._ranks is not None:
             for point in self._ranks.look(clock, at, now=ended):
                 if point.rank is not None and point.step > 1:
-                    self._signs.take_rank(point.rank, point.per_step_ms, at)
+                    self._signs.take_rank(point.rank, point.step, point.per_step_ms, at)
                 if self._ranks.differs(point, clock):
                     self._rows.append(point._replace(step_id=self._step.id))
         if self._step.checkpoint_dir and clock - self._looked_at_space > SPACE_SECONDS:

@@ -133,22 +133,42 @@ def test_a_fifth_less_throughput():
 
 def test_one_rank_slower_than_the_others():
     rules = WatchOuts()
-    for _ in range(40):
+    for step in range(1, 51):
         for rank, ms in ((0, 500), (1, 510), (2, 700), (3, 490)):
-            rules.take_rank(rank, ms, DAY)
+            rules.take_rank(rank, step, ms, DAY)
     [sign] = rules.news()
     assert sign.kind == "slow_rank" and sign.text.startswith("rank 2 takes 700 ms a step, the others 500 ms")
-    for _ in range(40):
+    for step in range(51, 101):
         for rank in range(4):
-            rules.take_rank(rank, 500, DAY)
+            rules.take_rank(rank, step, 500, DAY)
     assert [(s.kind, s.over) for s in rules.news()] == [("slow_rank", True)]
+
+
+def test_ranks_are_compared_in_the_same_steps():
+    rules = WatchOuts()
+    # the host is busy at times, for all; one log is read some steps later than the other
+    times = [900 if step // 40 % 2 else 300 for step in range(400)]
+    for begin in range(0, 400, 10):
+        for rank in (0, 1):
+            for step in range(begin, begin + 10):
+                rules.take_rank(rank, step, times[step], DAY)
+    assert rules.news() == []
+
+
+def test_a_rank_that_falls_silent_or_begins_late_raises_nothing():
+    rules = WatchOuts()
+    for step in range(2000):
+        rules.take_rank(0, step, 100, DAY)
+        if step > 1000:
+            rules.take_rank(1, step, 900, DAY) if step < 1010 else rules.take_rank(2, step, 100, DAY)
+    assert rules.news() == []
 
 
 def test_ranks_of_a_toy_model_differ_by_the_grain_of_the_clock():
     rules = WatchOuts()
-    for _ in range(100):
-        rules.take_rank(0, 10, DAY)
-        rules.take_rank(1, 40, DAY)
+    for step in range(100):
+        rules.take_rank(0, step, 10, DAY)
+        rules.take_rank(1, step, 40, DAY)
     assert rules.news() == []
 
 
