@@ -154,6 +154,10 @@ class WatchOuts:
         elif theirs < max(RANK_OVER * others, others + RANK_LEAST_MS / 2):
             self._clear("slow_rank")
 
+    def expect_ranks(self, count: int) -> None:
+        """So many ranks tell their times."""
+        self._ranks.expected = count
+
     def take_saving(self) -> None:
         """A checkpoint is being saved: the next step may take long."""
         self._stall.saving = True
@@ -282,6 +286,7 @@ class _Ranks:
     """Each rank's time beside that of the others in the very same steps: all are slow while the host is busy."""
 
     def __init__(self) -> None:
+        self.expected = 2
         self._ranks: set[int] = set()
         self._waiting: dict[int, dict[int, float]] = {}  # step to times by rank
         self._whole: Deque[dict[int, float]] = deque(maxlen=RANK_STEPS)
@@ -293,7 +298,7 @@ class _Ranks:
         times[rank] = per_step_ms
         if len(self._waiting) > RANK_WAITING:
             del self._waiting[next(iter(self._waiting))]
-        if len(self._ranks) < 2 or len(times) < len(self._ranks):
+        if len(times) < max(self.expected, len(self._ranks)):
             return None
         self._whole.append(self._waiting.pop(step))
         if len(self._whole) < RANK_STEPS or any(len(whole) < len(self._ranks) for whole in self._whole):

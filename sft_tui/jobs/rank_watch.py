@@ -49,6 +49,11 @@ class RankWatch:
         self._kept_at: dict[int, float] = {}
         self._looked = -math.inf
 
+    @property
+    def count(self) -> int:
+        """Ranks that are read beside the one whose loss counts."""
+        return len(self._tails or {})
+
     def note(self, point: MetricPoint) -> None:
         """A step of the rank whose loss counts."""
         self._points[point.step] = point

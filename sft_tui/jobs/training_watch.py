@@ -55,7 +55,9 @@ class TrainingWatch:
         if self._last is None:
             return
         if self._ranks is not None:
-            for point in self._ranks.look(clock, at, now=ended):
+            points = self._ranks.look(clock, at, now=ended)
+            self._signs.expect_ranks(self._ranks.count + 1)
+            for point in points:
                 if point.rank is not None and point.step > 1:
                     self._signs.take_rank(point.rank, point.step, point.per_step_ms, at)
                 if self._ranks.differs(point, clock):
