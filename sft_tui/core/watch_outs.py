@@ -298,7 +298,7 @@ class _Ranks:
         times[rank] = per_step_ms
         if len(self._waiting) > RANK_WAITING:
             del self._waiting[next(iter(self._waiting))]
-        if len(times) < max(self.expected, len(self._ranks)):
+        if len(times) < max(2, self.expected, len(self._ranks)):
             return None
         self._whole.append(self._waiting.pop(step))
         if len(self._whole) < RANK_STEPS or any(len(whole) < len(self._ranks) for whole in self._whole):

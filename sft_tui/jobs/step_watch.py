@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+import traceback
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple, Optional
 
 from sft_tui.core.job import EventKind
 from sft_tui.core.metrics import MetricRow
@@ -22,6 +23,7 @@ from sft_tui.core.training_log import (
 )
 from sft_tui.jobs.log_tail import LogTail
 from sft_tui.jobs.rank_watch import sign_log
+from sft_tui.jobs.record import say
 from sft_tui.jobs.training_watch import TrainingWatch
 
 READS_A_CALL = 8  # of 1 MB each at most
@@ -40,7 +42,7 @@ class StepWatch:
     def __init__(self, step: Step, log: Path) -> None:
         self.facts: dict[str, Any] = {}
         self._trained: TrainingStep | None = None
-        self._training = TrainingWatch(step)
+        self._training: Optional[TrainingWatch] = TrainingWatch(step)
         self._tail = LogTail(Path(step.training_log) if step.training_log else log)
         # msrun opens its workers' logs anew: what stands there now is of an earlier run
         self._stale = sign_log(self._tail.path) if step.training_log else None
@@ -63,14 +65,28 @@ class StepWatch:
         """
         clock, at = time.monotonic(), time.time()
         events = self._read_lines(clock, at, to_the_end=to_the_end)
-        self._training.look(clock, at, ended=ended or to_the_end, stopping=stopping)
+        self._measure(lambda training: training.look(clock, at, ended=ended or to_the_end, stopping=stopping))
+        if self._training is None:
+            return News(events, [])
         events += [("watch_out", sign.as_data()) for sign in self._training.take_signs()]
         return News(events, self._training.take_rows())
+
+    def _measure(self, tell: Callable[[TrainingWatch], None]) -> None:
+        """Tell it something. A defect there must not end what is trained: it is noted, and nothing more is measured."""
+        if self._training is None:
+            return
+        try:
+            tell(self._training)
+        except Exception:  # noqa: BLE001 - see above
+            say(traceback.format_exc())
+            self._training.close()
+            self._training = None
 
     def close(self) -> None:
         """The step has ended."""
         self._tail.close()
-        self._training.close()
+        if self._training is not None:
+            self._training.close()
 
     def _read_lines(self, clock: float, at: float, *, to_the_end: bool) -> list[tuple[EventKind, dict[str, Any]]]:
         if self._stale is not None:
@@ -95,17 +111,17 @@ class StepWatch:
     def _note(self, fact: LogFact, clock: float, at: float) -> list[tuple[EventKind, dict[str, Any]]]:
         if isinstance(fact, TrainingStep):
             self._trained = fact
-            self._training.take_step(fact, clock, at)
+            self._measure(lambda training: training.take_step(fact, clock, at))
         elif isinstance(fact, CheckpointSaved):
             if self._trained is not None:
-                self._training.take_saving(at)
+                self._measure(lambda training: training.take_saving(at))
         elif isinstance(fact, EvaluatedMeanwhile):
-            self._training.take_evaluation(at, fact.loss)
+            self._measure(lambda training: training.take_evaluation(at, fact.loss))
         elif isinstance(fact, NodeNews):
             return [("node_news", {"text": fact.text})]
         elif isinstance(fact, Perplexity):
             self.facts.update(loss=fact.loss, perplexity=fact.perplexity)
-            self._training.take_evaluation(at, fact.loss, fact.perplexity)
+            self._measure(lambda training: training.take_evaluation(at, fact.loss, fact.perplexity))
             return [("perplexity", {"loss": fact.loss, "perplexity": fact.perplexity})]
         elif isinstance(fact, LoadedWeights):
             self.facts["not_loaded"] = list(fact.not_loaded)

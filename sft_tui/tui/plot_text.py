@@ -21,7 +21,7 @@ _GREY, _BLUE, _RED, _GREEN, _YELLOW = "gray", "blue", "red", "green", "orange"
 _STYLES = {
     "38;5;8": "$text-muted",
     "38;5;4": "bold $accent",
-    "38;5;1": "$error",
+    "38;5;1": "$success",
     "38;5;2": "$success",
     "38;5;3": "$warning",
 }

@@ -7,6 +7,7 @@ import os
 from sft_tui.core.metrics import Mark
 from sft_tui.core.plan import Step
 from sft_tui.jobs.step_watch import StepWatch
+from sft_tui.jobs.training_watch import TrainingWatch
 
 LINE = "Epoch:[  1/  1], step:[    {}/   32], loss:[{}/1.0], per_step_time: 5ms, lr: 0.001\n"
 
@@ -86,3 +87,18 @@ def test_a_checkpoint_is_marked_at_its_step_and_a_loss_that_is_no_number_is_told
     assert [row.step for row in news.rows if isinstance(row, Mark)] == [7]
     [(kind, data)] = news.events
     assert (kind, data["kind"], data["over"]) == ("watch_out", "loss_not_finite", False)
+
+
+def test_a_defect_in_what_is_measured_does_not_end_what_is_trained(tmp_path, monkeypatch, capfd):
+    def broken(*_arguments):
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr(TrainingWatch, "take_step", broken)
+    log = tmp_path / "log"
+    log.write_text(LINE.format(1, 2.5) + "progress: a 2/9 rows\n" + LINE.format(32, 2.5))
+    watch = StepWatch(make_step(), log)
+    news = watch.read()
+    assert ([kind for kind, _ in news.events], news.rows) == (["progress"], [])
+    assert watch.all_trained
+    assert capfd.readouterr().err.count("ZeroDivisionError: ours") == 1, "told once"
+    watch.close()

@@ -76,6 +76,13 @@ def test_a_slow_rank_is_told_once(ranks):
     assert [(s.kind, s.over) for s in ranks.watch.take_signs()] == [("slow_rank", True)]
 
 
+def test_a_rank_that_is_alone_is_compared_with_nobody(ranks):
+    ranks.begin()
+    for begin in range(1, 200, 10):
+        assert ranks.told(range(begin, begin + 10)) == []
+    assert ranks.watch.take_signs() == []
+
+
 def test_logs_of_an_earlier_run_and_of_higher_ranks_are_not_read(ranks):
     ranks.write(0, range(1, 60), ms=900)
     ranks.write(3, range(1, 60), ms=900)
