@@ -11,7 +11,7 @@ from textual.content import Content
 
 from sft_tui.core.events import RECENT_STEPS, remaining_seconds
 from sft_tui.core.job import JobState, StepState
-from sft_tui.core.metrics import MetricPoint, smooth
+from sft_tui.core.metrics import smooth
 from sft_tui.core.terminal_text import neutralise, short_duration, short_size
 from sft_tui.tui.job_view import JobView
 from sft_tui.tui.session import Session
@@ -110,14 +110,14 @@ def describe_measures(view: Optional[JobView]) -> Content:
         ("grad norm", last.global_norm, ".3g"), ("loss scale", last.loss_scale, ".0f"),
     )  # fmt: skip
     parts = [f"{name} {value:{form}}" for name, value, form in values if value is not None]
-    return Content.styled("  ".join([*parts, *_ranks(view, last)]), "dim")
+    return Content.styled("  ".join([*parts, *_ranks(view)]), "dim")
 
 
-def _ranks(view: JobView, last: MetricPoint) -> list[str]:
+def _ranks(view: JobView) -> list[str]:
     """The ranks that differ from the one whose loss counts, by their newest points that were kept."""
     ranks = [point for _, point in sorted(view.curve.ranks.items())]
-    if not ranks:
-        return []
+    if len(ranks) < 2:
+        return [f"rank {p.rank}: loss {p.loss:.3g}, {p.per_step_ms} ms" for p in ranks]
     losses = [point.loss for point in ranks if math.isfinite(point.loss)]
     times = [point.per_step_ms for point in ranks]
     spread = f"loss {min(losses):.3g} to {max(losses):.3g}, " if losses else ""

@@ -233,6 +233,7 @@ def test_after_a_stop_device_memory_is_looked_at(lab, monkeypatch, eventually, t
     memory = DeviceMemory(("npu:2",))
     used.write_text(after)
     assert told in memory.describe_release()
+    assert memory.held is (told == "still holds")
 
     used.write_text("3000")
     folder = lab.submit(lab.step("one", "sleep 60", devices=("npu:2",)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +13,11 @@ from sft_tui.core.plan import Plan, Step
 from sft_tui.core.watch_outs import WatchOut
 from sft_tui.jobs import client
 from sft_tui.paths import jobs_dir, terminal_is_utf8
-from sft_tui.store.job_store import create_job
+from sft_tui.store.job_store import JobFolder, create_job
 from sft_tui.store.metrics_store import append_metrics
 from sft_tui.tui.bridge import JobUpdated
+from sft_tui.tui.job_text import describe_measures
+from sft_tui.tui.job_view import JobView
 from sft_tui.tui.plot_text import PlotChoice, draw_plot
 
 LOSS, RATE = 0, 1
@@ -88,6 +91,16 @@ def test_too_little_to_draw_is_said(losses):
     for n, loss in enumerate(losses, 1):
         made.add(MetricPoint(n, 9, loss, 400))
     assert drawn(made).plain == "No values of loss yet."
+
+
+def test_ranks_that_differ_are_told_beside_the_one_whose_loss_counts():
+    view = JobView(JobFolder(Path("/jobs/1-demo")))
+    view.curve = curve(5)
+    assert describe_measures(view).plain == "lr 0.0005"
+    view.curve.add(MetricPoint(5, 5, 2.5, 800, rank=0))
+    assert describe_measures(view).plain == "lr 0.0005  rank 0: loss 2.5, 800 ms"
+    view.curve.add(MetricPoint(5, 5, math.nan, 900, rank=1))
+    assert describe_measures(view).plain == "lr 0.0005  2 other ranks: loss 2.5 to 2.5, 800 to 900 ms"
 
 
 @pytest.mark.parametrize(
