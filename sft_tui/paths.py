@@ -114,6 +114,18 @@ def program_path(text: str) -> str:
     return whole_path(text) if os.sep in text or text.startswith("~") else text
 
 
+def terminal_is_utf8() -> bool:
+    """Whether the locale says that the terminal shows UTF-8.
+
+    Python itself sets LC_CTYPE=C.UTF-8 where it finds the C locale, so a LANG that was set counts before that one.
+    """
+    names = ("LC_ALL", "LC_CTYPE", "LANG")
+    everything, characters, language = (os.environ.get(name, "") for name in names)
+    if characters == "C.UTF-8" and language in ("C", "POSIX"):
+        characters = ""
+    return "utf" in (everything or characters or language).lower()
+
+
 def child_environment(additions: dict[str, str], search_paths: dict[str, str]) -> dict[str, str]:
     """The environment of a step: the submitter's, with additions; `search_paths` go in front of what is there."""
     environment = {**os.environ, **additions}

@@ -11,7 +11,9 @@ from sft_tui.commands.report import PLAIN_LINE_SECONDS, say, warn
 from sft_tui.core.events import RECENT_STEPS, remaining_seconds
 from sft_tui.core.failure_remedies import title
 from sft_tui.core.job import EXIT_CODES, Event, JobState
+from sft_tui.core.metrics import MetricPoint
 from sft_tui.core.terminal_text import neutralise, short_duration, short_size
+from sft_tui.core.watch_outs import WatchOut, read_watch_out
 from sft_tui.errors import StoppedError
 from sft_tui.jobs import client
 
@@ -47,8 +49,11 @@ def follow_job(folder: JobFolder) -> JobState:
     with view:
         for update in client.watch(folder):
             state = update.state
-            for event in update.events:
-                view.show(event, state)
+            for item in update.in_order():
+                if isinstance(item, Event):
+                    view.show(item, state)
+                elif isinstance(item, MetricPoint) and item.rank is None:
+                    view.measure(item)
             view.count_down(state.countdown(time.time()))
     _print_end(folder, state)
     return state
@@ -77,11 +82,16 @@ def describe_progress(data: dict[str, Any]) -> str:
     return f"{done} of {total} {unit}"
 
 
-def describe_training_step(steps: Sequence[dict[str, Any]]) -> str:
-    """`step 12/64  loss 3.412  231 ms/step  12 s left`, of the last of the steps so far."""
-    data, left = steps[-1], remaining_seconds(steps)
-    text = f"step {data['step']}/{data['steps']}  loss {data['loss']:.4f}  {data['per_step_ms']} ms/step"
+def describe_training_step(points: Sequence[MetricPoint]) -> str:
+    """`step 12/64  loss 3.412  231 ms/step  12 s left`, of the last of the points so far."""
+    last, left = points[-1], remaining_seconds(points)
+    text = f"step {last.step}/{last.steps}  loss {last.loss:.4f}  {last.per_step_ms} ms/step"
     return f"{text}  {short_duration(left)} left" if left is not None else text
+
+
+def describe_watch_out(sign: WatchOut) -> str:
+    """One line: what, since when, what to look at."""
+    return sign.sentence(time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(sign.since)))
 
 
 def describe_event(event: Event, state: JobState) -> str:
@@ -103,6 +113,9 @@ def describe_event(event: Event, state: JobState) -> str:
         return str(event.data["text"])
     if event.kind == "job_waits":
         return str(event.data["reason"])
+    if event.kind == "watch_out":
+        sign = read_watch_out(event.data)
+        return f"watch out: {describe_watch_out(sign)}" if sign else ""
     if event.kind == "stop_asked":
         saves = "to save a checkpoint and end" if event.data.get("saves") else "to end"
         return f"stopping: {title} has {event.data['grace_seconds']:.0f} s {saves}"
@@ -127,7 +140,7 @@ class _LineView:
 
     def __init__(self) -> None:
         self._printed = 0.0
-        self._steps: deque[dict[str, Any]] = deque(maxlen=RECENT_STEPS)
+        self._points: deque[MetricPoint] = deque(maxlen=RECENT_STEPS)
 
     def __enter__(self) -> _LineView:
         return self
@@ -143,20 +156,21 @@ class _LineView:
         line = describe_event(event, state)
         if line:
             say(line)
-            return
-        if event.kind == "training_step":
-            self._steps.append(event.data)
-        now = time.monotonic()
-        last = event.kind == "training_step" and event.data["step"] == event.data["steps"]
-        if now - self._printed < PLAIN_LINE_SECONDS and not last:
-            return
-        if event.kind == "training_step":
-            warn(f"  {describe_training_step(tuple(self._steps))}")
-        elif event.kind == "progress":
+        elif event.kind == "progress" and self._is_time():
             warn(f"  {describe_progress(event.data)}")
-        else:
-            return
+
+    def measure(self, point: MetricPoint) -> None:
+        """Print the step of training."""
+        self._points.append(point)
+        if point.step == point.steps or self._is_time():
+            warn(f"  {describe_training_step(tuple(self._points))}")
+
+    def _is_time(self) -> bool:
+        now = time.monotonic()
+        if now - self._printed < PLAIN_LINE_SECONDS:
+            return False
         self._printed = now
+        return True
 
 
 class _BarView:
@@ -174,7 +188,7 @@ class _BarView:
         )
         self._progress: Progress = Progress(*columns, console=Console(stderr=True, highlight=False), transient=True)
         self._task: TaskID | None = None
-        self._steps: deque[dict[str, Any]] = deque(maxlen=RECENT_STEPS)
+        self._points: deque[MetricPoint] = deque(maxlen=RECENT_STEPS)
 
     def __enter__(self) -> _BarView:
         self._progress.start()
@@ -194,16 +208,18 @@ class _BarView:
             if event.kind in ("step_finished", "step_skipped"):
                 self._clear()
             self._progress.console.print(neutralise(line), markup=False)
-        elif self._task is not None and event.kind == "training_step":
-            data = event.data
-            self._steps.append(data)
-            detail = describe_training_step(tuple(self._steps))
-            self._progress.update(self._task, total=data["steps"], completed=data["step"], detail=detail)
         elif self._task is not None and event.kind == "progress":
             data = event.data
             self._progress.update(
                 self._task, total=data["total"] or None, completed=data["done"], detail=describe_progress(data)
             )
+
+    def measure(self, point: MetricPoint) -> None:
+        """Move the bar on by a step of training."""
+        self._points.append(point)
+        if self._task is not None:
+            detail = describe_training_step(tuple(self._points))
+            self._progress.update(self._task, total=point.steps, completed=point.step, detail=detail)
 
     def count_down(self, text: str) -> None:
         """How long until what still runs is killed, beside the bar."""

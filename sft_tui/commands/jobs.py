@@ -7,12 +7,14 @@ import contextlib
 import json
 import time
 from datetime import datetime
-from typing import Iterator
+from typing import Iterator, Sequence
 
 from sft_tui.commands.follow import attach as attach_to
+from sft_tui.commands.follow import describe_watch_out
 from sft_tui.commands.report import StatusLine, ask, print_json, print_json_text, say, warn
 from sft_tui.core.job import EXIT_CODES, JobState
 from sft_tui.core.terminal_text import short_duration, short_size
+from sft_tui.core.watch_outs import WatchOut, read_watch_out
 from sft_tui.errors import InvalidInputError, SftError, StoppedError
 from sft_tui.jobs import client
 from sft_tui.jobs.log_tail import LogTail
@@ -52,7 +54,7 @@ def list_all(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _find(wanted: str) -> JobFolder:
+def find_shown(wanted: str) -> JobFolder:
     """The job that was named; without a name one that runs, else the newest. Raises InvalidInputError."""
     if not wanted:
         for folder in reversed(list_jobs(jobs_dir())):
@@ -64,19 +66,31 @@ def _find(wanted: str) -> JobFolder:
 
 def show(arguments: argparse.Namespace) -> int:
     """`sft-tui jobs show`."""
-    folder = _find(arguments.id)
+    folder = find_shown(arguments.id)
     state = read_state(folder)
+    signs = find_watch_outs(folder)
     if arguments.json:
-        print_json({**state.model_dump(mode="json"), "folder": str(folder.path)})
+        watch_outs = [sign.as_data() for sign in signs]
+        print_json({**state.model_dump(mode="json"), "watch_outs": watch_outs, "folder": str(folder.path)})
         return 0
-    for line in describe_job(folder, state):
+    for line in describe_job(folder, state, signs):
         say(line)
     return 0
 
 
-def describe_job(folder: JobFolder, state: JobState) -> list[str]:
+def find_watch_outs(folder: JobFolder) -> list[WatchOut]:
+    """The signs of a job, those that are over as well, in the order in which they began."""
+    signs: dict[tuple[str, float], WatchOut] = {}
+    for event in folder.read_events()[0]:
+        if event.kind == "watch_out" and (sign := read_watch_out(event.data)) is not None:
+            signs[sign.kind, sign.since] = sign
+    return list(signs.values())
+
+
+def describe_job(folder: JobFolder, state: JobState, signs: Sequence[WatchOut] = ()) -> list[str]:
     """A job and its steps, as lines."""
     lines = [f"{state.id}: {state.headline()}"]
+    lines += [f"    watch out: {describe_watch_out(sign)}" for sign in signs]
     lines += [f"    {text}" for text in (state.countdown(time.time()), *state.notes, state.hint) if text]
     for step in state.steps:
         took = f" in {short_duration((step.ended_at or time.time()) - step.started_at)}" if step.started_at else ""
@@ -90,12 +104,12 @@ def attach(arguments: argparse.Namespace) -> int:
     """`sft-tui jobs attach`."""
     if arguments.json:
         return wait(arguments)
-    return attach_to(_find(arguments.id))
+    return attach_to(find_shown(arguments.id))
 
 
 def wait(arguments: argparse.Namespace) -> int:
     """`sft-tui jobs wait`: the exit code is the job's."""
-    folder = _find(arguments.id)
+    folder = find_shown(arguments.id)
     with _watching(folder):
         return _wait(folder, arguments.json)
 
@@ -125,7 +139,7 @@ def _wait(folder: JobFolder, as_json: bool) -> int:
 
 def stop(arguments: argparse.Namespace) -> int:
     """`sft-tui jobs stop`: returns when the job has ended."""
-    folder = _find(arguments.id)
+    folder = find_shown(arguments.id)
     asked = client.stop(folder, at_once=arguments.now)
     state = _wait_with_countdown(folder)
     if arguments.json:
@@ -199,7 +213,7 @@ def _can_go(folder: JobFolder, waited_for: dict[str, str]) -> bool:
 
 def log(arguments: argparse.Namespace) -> int:
     """`sft-tui jobs log`."""
-    folder = _find(arguments.id)
+    folder = find_shown(arguments.id)
     state = read_state(folder)
     step = arguments.step or (state.current_step.id if state.current_step else "")
     if not step:

@@ -1,22 +1,28 @@
-"""What can be read from a row of events."""
+"""What can be read from the points of a training, and from the events of jobs made before there were points."""
 
 from __future__ import annotations
 
 from statistics import median
 from typing import Any, Optional, Sequence
 
+from sft_tui.core.metrics import MetricPoint, row_from_data
+
 RECENT_STEPS = 50
 
 
-def remaining_seconds(training_steps: Sequence[dict[str, Any]]) -> Optional[float]:
-    """Seconds of training left, from the data of `training_step` events; None while it cannot be told.
+def remaining_seconds(points: Sequence[MetricPoint]) -> Optional[float]:
+    """Seconds of training left, from its points; None while it cannot be told.
 
     The first step of an attempt holds the compilation of the graph and does not count.
     """
-    recent = training_steps[-RECENT_STEPS:]
-    counted = [step["per_step_ms"] for step in recent if step["step"] > 1 and not step.get("compiled")]
+    counted = [point.per_step_ms for point in points[-RECENT_STEPS:] if point.step > 1 and not point.compiled]
     if not counted:
         return None
-    last = training_steps[-1]
-    left = (last["steps"] - last["step"]) * median(counted) / 1000
-    return left if last["step"] < last["steps"] else None
+    last = points[-1]
+    return (last.steps - last.step) * median(counted) / 1000 if last.step < last.steps else None
+
+
+def point_of_event(data: dict[str, Any], *, at: float, step_id: str) -> Optional[MetricPoint]:
+    """The point that an older job kept as a `training_step` event."""
+    row = row_from_data({**data, "at": at, "step_id": step_id})
+    return row if isinstance(row, MetricPoint) else None

@@ -16,7 +16,7 @@ Outcome = Literal["succeeded", "failed", "stopped", "lost"]
 StepStatus = Literal["todo", "running", "done", "skipped", "not_needed", "failed", "stopped"]
 EventKind = Literal[
     "job_waits", "job_started", "step_started", "step_finished", "step_skipped", "training_step", "perplexity",
-    "progress", "node_news", "stop_asked", "kill_sent", "stop_checked", "diagnosis", "job_finished",
+    "progress", "node_news", "watch_out", "stop_asked", "kill_sent", "stop_checked", "diagnosis", "job_finished",
 ]  # fmt: skip
 
 EXIT_CODES: dict[Outcome, int] = {"succeeded": 0, "failed": 1, "stopped": 3, "lost": 1}

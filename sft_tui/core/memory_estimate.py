@@ -64,6 +64,12 @@ class Workload:
     lora_rank: int = 0  # 0: all parameters are trained
     lora_targets: tuple[str, ...] = ("wq", "wk", "wv", "wo")
 
+    @property
+    def tokens_per_step(self) -> int:
+        """Of all ranks, for one optimizer step (MindFormers' global_batch_size x seq_length)."""
+        batches = self.micro_batch_num if self.pipeline_stage > 1 else self.accumulation
+        return self.batch_size * self.data_parallel * batches * self.seq_length
+
 
 @dataclass(frozen=True)
 class MemoryEstimate:

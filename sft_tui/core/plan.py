@@ -52,6 +52,7 @@ class Step(_Data):
     graceful_exit: str = ""  # file that asks a training to save a checkpoint and end (MindSpore `OnRequestExit`)
     checkpoint_dir: str = ""  # folder of rank_*/ with checkpoints from which the step can go on
     workers: int = 1  # ranks that write there
+    tokens_per_step: int = 0  # of all ranks together; 0: not known, or no training
     least_grace: float = 0.0  # seconds to end in even when killed at once: it passes the stop on to other hosts
     resume: tuple[str, ...] = ()  # arguments to go on where it was interrupted: the work stays the same
 

@@ -1,6 +1,7 @@
 """Reads what MindFormers, and our own converters, say of their progress in a log line.
 
-The line formats are those of MindFormers 1.2 to 1.9 (`MFLossMonitor`, `PerplexityMetric`, `load_param_into_net`).
+The line formats are those of MindFormers 1.2 to 1.9 (`MFLossMonitor`, `CheckpointMonitor`, `EvalCallBack`,
+`PerplexityMetric`, `load_param_into_net`).
 """
 
 from __future__ import annotations
@@ -14,11 +15,16 @@ from sft_tui.core.progress import Progress
 
 _STEP = re.compile(
     r"Epoch:\[\s*(?P<epoch>\d+)/\s*(?P<epochs>\d+)\], step:\[\s*(?P<step>\d+)/\s*(?P<steps>\d+)\], "
-    r"loss: ?(?:\[(?P<loss_list>[^/\]]+)(?:/[^\]]+)?\]|(?P<loss>[^,\s]+)), per_step_time: (?P<ms>\d+)ms"
+    r"loss: {0,8}(?:\[(?P<loss_list>[^/\]]+)(?:/[^\]]+)?\]|(?P<loss>[^,\s]+)), "
+    r"(?:\w+_loss: [^,\s]+, ){0,8}per_step_time: (?P<ms>\d+)ms"  # lm_loss and its like: print_separate_loss
 )
-_LEARNING_RATE = re.compile(r"\blr: (?P<lr>[0-9.eE+-]+)")
-_NORM = re.compile(r"global_norm: \[?(?P<norm>[0-9.eE+-]+|nan|inf)\]?")
-_OVERFLOW = re.compile(r"overflow cond: (True|False)")
+_LEARNING_RATE = re.compile(r"\blr: \[?\s*(?P<lr>[0-9.eE+-]+)")
+_NORM = re.compile(r"global_norm: \[?\s*(?P<norm>[0-9.eE+-]+|nan|inf)\]?")
+_OVERFLOW = re.compile(r"overflow cond: \[?\s*(True|False)")
+_LOSS_SCALE = re.compile(r"loss_scale: \[?\s*(?P<scale>[0-9.eE+-]+|nan|inf)")
+_SAVING = "......Saving ckpt......"  # CheckpointMonitor, once the step's loss is printed
+_EVALUATED = re.compile(r"\bEval result: (?P<result>.{1,400}?), eval time is [0-9.]+ s")
+_EVALUATED_LOSS = re.compile(r"loss['\"]?: (?P<loss>[0-9.eE+-]+)")
 _PERPLEXITY = re.compile(
     r"PerplexityMetric = \{'PerplexityMetric': \{'loss': (?P<loss>[^,]+), 'PPL': (?P<ppl>[^}]+)\}\}"
 )
@@ -46,6 +52,7 @@ class TrainingStep:
     learning_rate: Optional[float] = None
     global_norm: Optional[float] = None
     overflow: bool = False
+    loss_scale: Optional[float] = None
 
     @property
     def global_step(self) -> int:
@@ -67,6 +74,18 @@ class Perplexity:
 
 
 @dataclass(frozen=True)
+class CheckpointSaved:
+    """A checkpoint is being saved, after the step that was told last."""
+
+
+@dataclass(frozen=True)
+class EvaluatedMeanwhile:
+    """An evaluation in between (`do_eval`); the loss is None where its metric is another one."""
+
+    loss: Optional[float]
+
+
+@dataclass(frozen=True)
 class LoadedWeights:
     """Which parameters of the network got nothing from the checkpoint (new LoRA parameters left out)."""
 
@@ -80,7 +99,7 @@ class NodeNews:
     text: str
 
 
-LogFact = Union[TrainingStep, Perplexity, LoadedWeights, Progress, NodeNews]
+LogFact = Union[TrainingStep, Perplexity, CheckpointSaved, EvaluatedMeanwhile, LoadedWeights, Progress, NodeNews]
 
 
 def parse_line(line: str) -> Optional[LogFact]:
@@ -96,6 +115,11 @@ def parse_line(line: str) -> Optional[LogFact]:
             return Progress(int(match["done"]), int(match["total"]), match["unit"], match["label"])
         if head.startswith(NODE_NEWS):
             return NodeNews(head[len(NODE_NEWS) :].strip())
+        if _SAVING in head:
+            return CheckpointSaved()
+        if match := _EVALUATED.search(head):
+            found = _EVALUATED_LOSS.search(match["result"])
+            return EvaluatedMeanwhile(_number(found["loss"]) if found else None)
     except ValueError:
         return None  # a torn line; the next one tells more
     if match := _NOT_LOADED.search(line):
@@ -104,7 +128,9 @@ def parse_line(line: str) -> Optional[LogFact]:
 
 
 def _training_step(match: re.Match[str], line: str) -> TrainingStep:
-    rate, norm, overflow = _LEARNING_RATE.search(line), _NORM.search(line), _OVERFLOW.search(line)
+    rest = line[match.end() :]
+    rate, norm, overflow = _LEARNING_RATE.search(rest), _NORM.search(rest), _OVERFLOW.search(rest)
+    scale = _LOSS_SCALE.search(rest)  # "unavailable" without loss scaling
     return TrainingStep(
         epoch=int(match["epoch"]),
         epochs=int(match["epochs"]),
@@ -115,6 +141,7 @@ def _training_step(match: re.Match[str], line: str) -> TrainingStep:
         learning_rate=_number(rate["lr"]) if rate else None,
         global_norm=_number(norm["norm"]) if norm else None,
         overflow=bool(overflow and overflow[1] == "True"),
+        loss_scale=_number(scale["scale"]) if scale else None,
     )
 
 

@@ -12,6 +12,7 @@ from typing import NoReturn, Optional
 from sft_tui.core.diagnosis import verdict_to_json
 from sft_tui.core.job import StepExit, StepStatus
 from sft_tui.core.plan import Step
+from sft_tui.core.watch_outs import memory_not_released
 from sft_tui.jobs import completion, process
 from sft_tui.jobs.causes import MEMORY_HINT, MemoryKills, full_disk
 from sft_tui.jobs.device_memory import DeviceMemory
@@ -86,7 +87,7 @@ class Attempt:
         forget_request(step)
         # msrun ends before its helpers; data workers outlive a killed parent
         self._left = process.end_descendants(min(ORPHAN_GRACE_SECONDS, self._grace))
-        self._forward(to_the_end=stopping is None or stopping.saves)
+        self._forward(ended=True, to_the_end=stopping is None or stopping.saves)
         if stopping is not None and not (child.returncode == 0 and self._watch.all_trained):
             self._end_stopped(child.returncode)
         self._judge(child.returncode)
@@ -105,7 +106,7 @@ class Attempt:
                     break
             self._requests.sleep(POLL_SECONDS)
             process.reap_orphans(spare=child.pid)
-            self._forward()
+            self._forward(stopping=stopping is not None)
             self._record.catch_up()
         return stopping
 
@@ -114,6 +115,8 @@ class Attempt:
         left = describe_left(self._left) or "after the stop no process of the step was left"
         memory = self._memory.describe_release()
         self._record.emit("stop_checked", self.step, {"left": self._left, "device_memory": memory})
+        if self._memory.held:
+            self._record.emit("watch_out", self.step, memory_not_released(memory, time.time()).as_data())
         self._record.note("; ".join(filter(None, (left, memory))))
         self._end("stopped", code, "stopped on request")
         point = newest_of_interrupted(self.step) if self.step.checkpoint_dir else None
@@ -187,8 +190,10 @@ class Attempt:
         self._record.update_step(self.step, status=status, exit_code=code, ended_at=now, reason=reason)
         self._record.emit("step_finished", self.step, {"status": status, "exit_code": code, "reason": reason})
 
-    def _forward(self, *, to_the_end: bool = False) -> None:
-        for kind, data in self._watch.read(to_the_end=to_the_end):
+    def _forward(self, *, ended: bool = False, to_the_end: bool = False, stopping: bool = False) -> None:
+        news = self._watch.read(ended=ended, to_the_end=to_the_end, stopping=stopping)
+        self._record.measure(news.rows)
+        for kind, data in news.events:
             self._record.emit(kind, self.step, data)
             if kind == "node_news" and self._record.state.lifecycle == "running":
                 self._record.update(reason=data["text"])

@@ -6,11 +6,14 @@ import contextlib
 import fcntl
 import signal
 import time
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, Optional
+from typing import Iterator, Optional, Union
 
+from sft_tui.core.events import point_of_event
 from sft_tui.core.job import Event, JobState, PartOf, ProcessIdentity
+from sft_tui.core.metrics import MetricPoint, MetricRow
 from sft_tui.core.plan import Plan
 from sft_tui.errors import InvalidInputError, SftError
 from sft_tui.jobs import process
@@ -20,6 +23,7 @@ from sft_tui.jobs.requests import KILL_NOW, STOP
 from sft_tui.jobs.resume import ResumePoint, find_resume_point
 from sft_tui.jobs.true_state import is_supervised, read_state
 from sft_tui.store.job_store import JobFolder, create_job, find_job, find_parts, list_jobs
+from sft_tui.store.metrics_store import read_metrics
 
 WATCH_SECONDS = 0.25
 DYING_SECONDS = 2.0
@@ -27,10 +31,21 @@ DYING_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class JobUpdate:
-    """The state of a job and what happened since the last look."""
+    """The state of a job, what happened and what was measured since the last look; `behind`: there is more already."""
 
     state: JobState
     events: tuple[Event, ...]
+    rows: tuple[MetricRow, ...] = ()
+    behind: bool = False
+
+    def in_order(self) -> Iterator[Union[Event, MetricRow]]:
+        """Events and rows by their time; each of both in its own order, even if the clock was set meanwhile."""
+        rows = deque(self.rows)
+        for event in self.events:
+            while rows and rows[0].at <= event.time:
+                yield rows.popleft()
+            yield event
+        yield from rows
 
 
 def submit(
@@ -174,14 +189,24 @@ class JobWatch:
 
     def __init__(self, folder: JobFolder) -> None:
         self.folder = folder
-        self._offset = 0
+        self._offset = self._measured = 0
 
     def look(self) -> JobUpdate:
-        """The state now, and the events since the last look (at the first: all)."""
+        """The state now, and events and metrics since the last look (at the first: all, but of metrics no flood)."""
         # state first: an event that follows it comes with the next look, none is missed at the end
         state = read_state(self.folder)
         events, self._offset = self.folder.read_events(self._offset)
-        return JobUpdate(state, tuple(events))
+        rows, self._measured, behind = read_metrics(self.folder.metrics, self._measured)
+        older = [point for event in events if (point := _older_point(event)) is not None]
+        told = tuple(event for event in events if event.kind != "training_step")
+        return JobUpdate(state, told, (*older, *rows), behind)
+
+
+def _older_point(event: Event) -> Optional[MetricPoint]:
+    """Jobs made before metrics.jsonl have their points among the events."""
+    if event.kind != "training_step":
+        return None
+    return point_of_event(event.data, at=event.time, step_id=event.step)
 
 
 def watch(folder: JobFolder) -> Iterator[JobUpdate]:
@@ -190,6 +215,8 @@ def watch(folder: JobFolder) -> Iterator[JobUpdate]:
     while True:
         update = following.look()
         yield update
+        if update.behind:
+            continue
         if update.state.finished:
             return
         time.sleep(WATCH_SECONDS)

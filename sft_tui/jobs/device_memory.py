@@ -21,6 +21,7 @@ class DeviceMemory:
         self._wanted = frozenset(int(d.partition(":")[2]) for d in devices if d.startswith("npu:"))
         self._before: dict[int, int] = {}
         self._unknown = ""
+        self.held = False  # after `describe_release`: some NPU did not give its memory back
         if self._wanted:
             first = sample_npus(FIRST_SECONDS)
             self._before = _used(first, self._wanted)
@@ -46,6 +47,7 @@ class DeviceMemory:
             if not held:
                 return f"the memory of NPU {', '.join(map(str, sorted(now)))} is free again"
             if time.monotonic() > deadline:
+                self.held = True
                 return "; ".join(
                     f"NPU {i} still holds {mb} MB ({_before(self._before.get(i))})" for i, mb in sorted(held.items())
                 )

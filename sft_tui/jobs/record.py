@@ -1,4 +1,4 @@
-"""What a supervisor writes of its job: the state and the events, also over a time when the disk is full."""
+"""What a supervisor writes of its job: state, events, metrics, also over a time when the disk is full."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import contextlib
 import os
 import time
 from collections import deque
-from typing import Any, Optional
+from typing import Any, Optional, Sequence
 
 from sft_tui.core.job import Event, EventKind, StepExit
+from sft_tui.core.metrics import Mark, MetricRow
 from sft_tui.core.plan import Step
 from sft_tui.store.job_store import JobFolder
+from sft_tui.store.metrics_store import append_metrics
 
 MAX_UNWRITTEN_EVENTS = 10_000
+MAX_UNWRITTEN_ROWS = 100_000  # of metrics; some 20 MB
 
 
 class JobRecord:
@@ -23,6 +26,8 @@ class JobRecord:
         self.state = folder.load_state()
         self._unsaved = False
         self._unwritten: deque[Event] = deque()
+        self._rows: list[MetricRow] = []
+        self._last_step = 0
         self._dropped = 0
         self._exits: list[StepExit] = []
         self._full_since: Optional[float] = None
@@ -30,7 +35,7 @@ class JobRecord:
     @property
     def is_behind(self) -> bool:
         """Something could not be written yet."""
-        return self._unsaved or bool(self._unwritten) or bool(self._exits)
+        return self._unsaved or bool(self._unwritten) or bool(self._exits) or bool(self._rows)
 
     def update(self, **changes: Any) -> None:  # noqa: ANN401 - fields of JobState
         """Change the state."""
@@ -57,19 +62,28 @@ class JobRecord:
         self._write_events()
         if len(self._unwritten) > MAX_UNWRITTEN_EVENTS:
             # what is of most of them can be missed best
-            spare = next((e for e in self._unwritten if e.kind in ("training_step", "progress")), self._unwritten[0])
+            spare = next((e for e in self._unwritten if e.kind == "progress"), self._unwritten[0])
             self._unwritten.remove(spare)
             self._dropped += 1
+
+    def measure(self, rows: Sequence[MetricRow]) -> None:
+        """Append points and marks; a mark without a step of its own is of the last one that was told."""
+        for row in rows:
+            self._last_step = max(self._last_step, row.step)
+            self._rows.append(row._replace(step=self._last_step) if isinstance(row, Mark) else row)
+        if self._rows and rows:
+            self._write_rows()
 
     def catch_up(self) -> None:
         """Write again what a full disk had no room for, and say what is missing."""
         self._write_events()
+        self._write_rows()
         self._write_exits()
         if self._unsaved:
             self._save()
         if self._full_since is not None and not self.is_behind:
             since, self._full_since = self._full_since, None
-            lost = f"{self._dropped} events are missing" if self._dropped else "nothing is missing"
+            lost = f"{self._dropped} events or points are missing" if self._dropped else "nothing is missing"
             self._dropped = 0
             self.note(f"the disk was full from {_clock(since)} to {_clock(time.time())}; {lost}")
 
@@ -93,6 +107,21 @@ class JobRecord:
                 self._full_since = self._full_since or time.time()
                 return
             self._exits.pop(0)
+
+    def _write_rows(self) -> None:
+        if not self._rows:
+            return
+        try:
+            append_metrics(self.folder.metrics, self._rows)
+            self._rows = []
+        except OSError as error:
+            if not self._full_since:
+                say(f"metrics not written: {error}")
+            self._full_since = self._full_since or time.time()
+            excess = len(self._rows) - MAX_UNWRITTEN_ROWS
+            if excess > 0:
+                del self._rows[:excess]
+                self._dropped += excess
 
     def _write_events(self) -> None:
         while self._unwritten:

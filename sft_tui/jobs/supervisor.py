@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Optional
 
 from sft_tui.core.job import Outcome
+from sft_tui.core.metrics import Mark
 from sft_tui.core.plan import PlannedFile, Step
 from sft_tui.jobs import completion, process, queue
 from sft_tui.jobs.attempt import ORPHAN_GRACE_SECONDS, Attempt, JobStoppedError, StepFailedError, describe_os_error
@@ -126,6 +127,7 @@ class Supervisor:
         self.record.update_step(step, status="skipped", reason=reason, started_at=now, ended_at=now)
         self.record.emit("step_skipped", step, {"job": done.job})
         if "perplexity" in done.facts:
+            self.record.measure([Mark("evaluation", 0, now, done.facts.get("loss"), done.facts["perplexity"])])
             self.record.emit("perplexity", step, {k: done.facts[k] for k in ("loss", "perplexity")})
 
     def _resumed(self, step: Step) -> Step:

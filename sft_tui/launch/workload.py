@@ -30,6 +30,14 @@ def plan_workload(profile: Profile, facts: Facts) -> tuple[Workload, Optional[in
     return read_workload(config, facts.model), limit or pool_bytes(device_memory_gb(profile, facts))
 
 
+def tokens_per_step(profile: Profile, facts: Facts) -> int:
+    """Tokens of all ranks for one optimizer step; 0 where the YAML does not tell."""
+    try:
+        return plan_workload(profile, facts)[0].tokens_per_step
+    except (KeyError, ValueError, TypeError, re.error):  # what is wrong there is said elsewhere
+        return 0
+
+
 def read_workload(config: Mapping[str, Any], model: ModelConfig) -> Workload:
     """The workload of a MindFormers YAML; sizes of the model are those of its config.json."""
     network = _section(_section(config, "model"), "model_config")

@@ -1,4 +1,4 @@
-"""Folders of jobs: `spec.json`, `state.json`, `events.jsonl`, `logs/`, `exits/`, `lock`."""
+"""Folders of jobs: `spec.json`, `state.json`, `events.jsonl`, `metrics.jsonl`, `logs/`, `exits/`, `lock`."""
 
 from __future__ import annotations
 
@@ -44,6 +44,11 @@ class JobFolder:
     def events(self) -> Path:
         """One JSON object a line."""
         return self.path / "events.jsonl"
+
+    @property
+    def metrics(self) -> Path:
+        """What trainings measured; one JSON object a line (`store/metrics_store.py`)."""
+        return self.path / "metrics.jsonl"
 
     def step_log(self, step_id: str) -> Path:
         """Written by the step itself."""

@@ -311,7 +311,7 @@ class SftApp(App[None], inherit_bindings=False):
         if job is None or message.folder != job.folder:
             return
         was_running = job.runs
-        job.take(message.state, message.events)
+        job.take(message.state, message.events, message.rows)
         job.take_log(message.log_step, message.log_path, message.log_lines)
         ended = was_running and not job.runs
         if ended or _step_ended(message.events):

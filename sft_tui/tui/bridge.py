@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 
 from sft_tui.core.job import Event, JobState, StepState
+from sft_tui.core.metrics import Curve, MetricRow
 from sft_tui.core.plan import Plan
 from sft_tui.core.profile import Profile
 from sft_tui.paths import jobs_dir
@@ -73,6 +75,7 @@ class JobUpdated(Message):
     log_step: str
     log_path: str
     log_lines: tuple[str, ...]
+    rows: tuple[MetricRow, ...] = ()
 
 
 @dataclass
@@ -152,6 +155,7 @@ class JobFollower:
         self._tail: LogTail | None = None
         self._step = self._path = ""
         self._last: JobState | None = None
+        self._behind = False
 
     def look(self) -> JobUpdated | None:
         """What changed since the last look, or None."""
@@ -161,10 +165,12 @@ class JobFollower:
             self._turn_to(shown.id)
         lines = self._tail.read_lines() if self._tail is not None else []
         counting = update.state.lifecycle == "stopping"  # its countdown goes on without news
-        if update.state == self._last and not update.events and not lines and not counting:
+        self._behind = update.behind
+        news = update.events or update.rows or lines
+        if update.state == self._last and not news and not counting:
             return None
         self._last = update.state
-        return JobUpdated(self.folder, update.state, update.events, self._step, self._path, tuple(lines))
+        return JobUpdated(self.folder, update.state, update.events, self._step, self._path, tuple(lines), update.rows)
 
     def _turn_to(self, step_id: str) -> None:
         from sft_tui.jobs.log_tail import LogTail
@@ -177,12 +183,46 @@ class JobFollower:
     @property
     def finished(self) -> bool:
         """The job has ended and everything was told."""
-        return self._last is not None and self._last.finished
+        return self._last is not None and self._last.finished and not self._behind
 
 
 def _last_run(state: JobState) -> StepState | None:
     ran = [s for s in state.steps if s.started_at is not None and s.status != "skipped"]
     return max(ran, key=lambda s: s.started_at or 0.0, default=None)
+
+
+JOBS_TO_COMPARE = 50  # the newest
+
+
+def comparable_jobs(besides: str) -> list[str]:
+    """Ids of jobs that have measured a training, the newest first."""
+    from sft_tui.store.job_store import list_jobs
+
+    others = (folder for folder in reversed(list_jobs(jobs_dir())) if folder.id != besides)
+    return [folder.id for folder in others if has_curve(folder)][:JOBS_TO_COMPARE]
+
+
+def has_curve(folder: JobFolder) -> bool:
+    """It keeps metrics, or, if it is an older job, steps of training among its events."""
+    if folder.metrics.is_file():
+        return True
+    with contextlib.suppress(OSError), folder.events.open("rb") as events:
+        return b'"training_step"' in events.read(1 << 18)
+    return False
+
+
+def load_curve(job: str) -> Curve:
+    """The whole curve of a job as it is now. Raises SftError, OSError."""
+    from sft_tui.jobs.client import JobWatch
+    from sft_tui.store.job_store import find_job
+
+    watch, curve = JobWatch(find_job(jobs_dir(), job, exactly=True)), Curve()
+    while True:
+        update = watch.look()
+        for row in update.rows:
+            curve.add(row)
+        if not update.behind:
+            return curve
 
 
 def sample(disk_path: str) -> HostSampled:

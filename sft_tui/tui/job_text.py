@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import re
 import time
-from typing import Iterable, Optional
+from typing import Optional
 
 from textual.content import Content
 
-from sft_tui.core.events import remaining_seconds
+from sft_tui.core.events import RECENT_STEPS, remaining_seconds
 from sft_tui.core.job import JobState, StepState
+from sft_tui.core.metrics import smooth
 from sft_tui.core.terminal_text import neutralise, short_duration, short_size
 from sft_tui.tui.job_view import JobView
 from sft_tui.tui.session import Session
@@ -75,36 +76,62 @@ def describe_progress(view: Optional[JobView], width: int) -> Content:
     if total <= 0:
         return Content(f"{done} done")
     share = min(1.0, done / total)
-    left = remaining_seconds(view.losses) if view.losses and step.id == "train" else None
+    trains = view.curve.last is not None and view.curve.last.step_id == step.id
+    left = remaining_seconds(view.curve.newest(RECENT_STEPS)) if trains else None
     text = f" {100 * share:3.0f} %  {done} of {total}" + (f"  {short_duration(left)} left" if left is not None else "")
     cells = max(4, min(60, width - len(text)))
     full = int(cells * share)
     return Content.assemble(("█" * full, "$success"), ("░" * (cells - full), "dim"), text)
 
 
-def finite_losses(view: Optional[JobView]) -> list[float]:
-    """The losses that can be drawn."""
-    return [loss for d in (view.losses if view else ()) if math.isfinite(loss := float(d["loss"]))]
-
-
 def describe_loss(view: Optional[JobView]) -> Content:
-    """First and last loss, and how fast it goes."""
-    if view is None or not view.losses:
+    """First, last and smoothed loss, and how fast it goes."""
+    if view is None or view.curve.first is None or view.curve.last is None:
         return Content("")
-    first, last = view.losses[0], view.losses[-1]
-    text = f"loss {first['loss']:.3f} -> {last['loss']:.3f}  step {last['step']}/{last['steps']}"
+    first, last = view.curve.first, view.curve.last
+    *_, smoothed = smooth(point.loss for point in view.curve.newest(RECENT_STEPS))
+    text = f"loss {first.loss:.3f} -> {last.loss:.3f} (~{smoothed:.3f})  step {last.step}/{last.steps}"
+    lost = view.curve.not_finite
     return Content.assemble(
         (text, "bold"),
-        (f"  {last['per_step_ms']} ms/step", "dim"),
-        *_warnings(view.losses[-1], len(view.losses) - len(finite_losses(view))),
+        (f"  {last.per_step_ms} ms/step", "dim"),
+        (f"  {lost} not finite" if lost else "", "$error"),
+        ("  overflow" if last.overflow and not lost else "", "$warning"),
     )
 
 
-def _warnings(last: dict[str, object], not_finite: int) -> Iterable[tuple[str, str]]:
-    if not_finite:
-        yield f"  {not_finite} not finite", "$error"
-    elif last.get("overflow"):
-        yield "  overflow", "$warning"
+def describe_measures(view: Optional[JobView]) -> Content:
+    """What else the last step told; of other ranks, what differs."""
+    last = view.curve.last if view else None
+    if view is None or last is None:
+        return Content("")
+    values = (
+        ("lr", last.learning_rate, ".3g"), ("tokens/s", last.tokens_per_s, ",.0f"),
+        ("grad norm", last.global_norm, ".3g"), ("loss scale", last.loss_scale, ".0f"),
+    )  # fmt: skip
+    parts = [f"{name} {value:{form}}" for name, value, form in values if value is not None]
+    return Content.styled("  ".join([*parts, *_ranks(view)]), "dim")
+
+
+def _ranks(view: JobView) -> list[str]:
+    """The ranks that differ from the one whose loss counts, by their newest points that were kept."""
+    ranks = [point for _, point in sorted(view.curve.ranks.items())]
+    if len(ranks) < 2:
+        return [f"rank {p.rank}: loss {p.loss:.3g}, {p.per_step_ms} ms" for p in ranks]
+    losses = [point.loss for point in ranks if math.isfinite(point.loss)]
+    times = [point.per_step_ms for point in ranks]
+    spread = f"loss {min(losses):.3g} to {max(losses):.3g}, " if losses else ""
+    return [f"{len(ranks)} other ranks: {spread}{min(times)} to {max(times)} ms"]
+
+
+def describe_watch_outs(view: Optional[JobView]) -> Content:
+    """The worst sign, since when, and how many more there are."""
+    signs = view.watch_outs if view else []
+    if not signs:
+        return Content("")
+    more = f"! (+{len(signs) - 1} more) " if len(signs) > 1 else "! "
+    since = time.strftime("%H:%M:%S", time.localtime(signs[0].since))
+    return Content.styled(more + neutralise(signs[0].sentence(since)), "bold $error")
 
 
 def describe_host(session: Session) -> Content:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any, Deque, Optional
+from typing import Deque, Optional
 
 from sft_tui.core.job import Event, JobState
+from sft_tui.core.metrics import Curve, MetricPoint, MetricRow
+from sft_tui.core.watch_outs import WatchOut, read_watch_out, severity
 from sft_tui.store.job_store import JobFolder
 
 LOG_LINES_KEPT = 1000
@@ -18,7 +20,8 @@ class JobView:
 
     folder: JobFolder
     state: Optional[JobState] = None
-    losses: list[dict[str, Any]] = field(default_factory=list)  # data of every `training_step` event
+    curve: Curve = field(default_factory=Curve)
+    signs: dict[str, WatchOut] = field(default_factory=dict)  # watch-outs that are not over, by kind
     perplexity: dict[str, float] = field(default_factory=dict)  # by step
     progress: dict[str, tuple[int, int]] = field(default_factory=dict)  # by step: done, total (0: not known)
     log_step: str = ""
@@ -31,17 +34,27 @@ class JobView:
         """The job has not ended."""
         return self.state is not None and not self.state.finished
 
-    def take(self, state: JobState, events: tuple[Event, ...]) -> None:
-        """Take over the newest state and what happened."""
+    @property
+    def watch_outs(self) -> list[WatchOut]:
+        """What is not over, the worst first."""
+        return sorted(self.signs.values(), key=lambda sign: (severity(sign.kind), -sign.since))
+
+    def take(self, state: JobState, events: tuple[Event, ...], rows: tuple[MetricRow, ...] = ()) -> None:
+        """Take over the newest state, what happened and what was measured."""
         self.state = state
         for event in events:
-            if event.kind == "training_step":
-                self.losses.append(event.data)
-                self.progress[event.step] = (event.data["step"], event.data["steps"])
-            elif event.kind == "progress":
+            if event.kind == "progress":
                 self.progress[event.step] = (event.data["done"], event.data["total"])
             elif event.kind == "perplexity":
                 self.perplexity[event.step] = event.data["perplexity"]
+            elif event.kind == "watch_out" and (sign := read_watch_out(event.data)) is not None:
+                self.signs.pop(sign.kind, None)
+                if not sign.over:
+                    self.signs[sign.kind] = sign
+        for row in rows:
+            self.curve.add(row)
+            if isinstance(row, MetricPoint) and row.rank is None:
+                self.progress[row.step_id] = (row.step, row.steps)
 
     def take_log(self, step: str, path: str, lines: tuple[str, ...]) -> None:
         """Append lines of a log; those of another one take the place of what was there."""

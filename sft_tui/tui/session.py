@@ -6,12 +6,14 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Optional
 
+from sft_tui.core.metrics import Curve
 from sft_tui.core.nodes import keep_details
 from sft_tui.core.plan import Plan
 from sft_tui.core.problem import Problem
 from sft_tui.core.profile import SECTIONS, Profile
 from sft_tui.core.profile_problems import validate_profile
 from sft_tui.tui.job_view import JobView
+from sft_tui.tui.plot_text import PlotChoice
 
 if TYPE_CHECKING:
     from sft_tui.jobs.resume import ResumePoint
@@ -56,7 +58,7 @@ def wizard_step(step_id: str) -> WizardStep:
 
 @dataclass
 class Session:
-    """The state behind all screens; only the app changes it."""
+    """The state behind all screens; only the app changes it, and Monitor what it draws of the job."""
 
     name: str
     data: dict[str, Any]
@@ -71,6 +73,9 @@ class Session:
     resume: Optional[ResumePoint] = None  # where an interrupted training can go on
     job: Optional[JobView] = None
     host: Optional[HostLoad] = None
+    plot: PlotChoice = field(default_factory=PlotChoice)
+    compared: Optional[Curve] = None  # of another job, beside this one's
+    monitor_shows: Literal["both", "plot", "log"] = "both"
 
     def validate(self) -> None:
         """Look at the typed values again."""

@@ -15,6 +15,7 @@ import pytest
 from sft_tui.core.plan import Output
 from sft_tui.jobs import client
 from sft_tui.jobs.causes import MEMORY_HINT
+from sft_tui.store.metrics_store import iterate_metrics
 
 # --- exits
 
@@ -172,7 +173,7 @@ def test_a_training_is_asked_by_its_file_to_save_and_is_not_signalled(lab, event
         "while [ ! -e graceful_exit.json ]; do sleep 0.05; done; cat graceful_exit.json; exit 0"
     )
     folder = lab.submit(lab.step("one", script, graceful_exit=str(request)))
-    eventually(lambda: any(e.kind == "training_step" for e in folder.read_events()[0]), "it trains")
+    eventually(lambda: any(iterate_metrics(folder.metrics)), "it trains")
     client.stop(folder)
     state = lab.wait(folder)
     assert (state.outcome, state.step("one").exit_code) == ("stopped", 0)
@@ -194,7 +195,7 @@ def test_before_the_first_step_of_training_there_is_nothing_to_save(lab, eventua
 def test_a_training_that_was_complete_when_it_was_stopped_is_done(lab, eventually):
     script = f"echo '{LINE.format(9)}'; echo saved > out; trap 'exit 0' TERM; while :; do sleep 0.05; done"
     folder = lab.submit(lab.step("one", script, outputs=("out",)), lab.step("two", "true"))
-    eventually(lambda: any(e.kind == "training_step" for e in folder.read_events()[0]), "it trains")
+    eventually(lambda: any(iterate_metrics(folder.metrics)), "it trains")
     client.stop(folder)
     state = lab.wait(folder)
     assert state.outcome == "stopped"
@@ -232,6 +233,7 @@ def test_after_a_stop_device_memory_is_looked_at(lab, monkeypatch, eventually, t
     memory = DeviceMemory(("npu:2",))
     used.write_text(after)
     assert told in memory.describe_release()
+    assert memory.held is (told == "still holds")
 
     used.write_text("3000")
     folder = lab.submit(lab.step("one", "sleep 60", devices=("npu:2",)))

@@ -15,6 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from sft_tui.core.metrics import MetricPoint
+from sft_tui.store.metrics_store import iterate_metrics
 from tests.process.two_hosts import HEAD, OTHER, PORT, Hosts, Work, run
 
 
@@ -237,7 +239,7 @@ class RealTraining:
 
     def steps(self):
         [head] = [f for f in self.hosts.jobs("head") if f.id == self.job]
-        return [e.data["step"] for e in head.read_events()[0] if e.kind == "training_step"]
+        return [row.step for row in iterate_metrics(head.metrics) if isinstance(row, MetricPoint)]
 
     def worker(self):
         """The process of rank 1, on the other host."""

@@ -14,6 +14,7 @@ import pytest
 
 from sft_tui.paths import PACKAGE_DIR
 from sft_tui.store.job_store import JobFolder
+from sft_tui.store.metrics_store import iterate_metrics
 
 pytestmark = pytest.mark.real
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -159,7 +160,7 @@ def wait_for_step(home, job, wanted):
     folder = JobFolder(home / "sft-tui/state/jobs" / job)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        steps = [e.data["step"] for e in folder.read_events()[0] if e.kind == "training_step"]
+        steps = [row.step for row in iterate_metrics(folder.metrics) if row.step]
         if steps and steps[-1] >= wanted:
             leader = folder.load_state().step("train").process.pid
             workers = [p for p in psutil.Process(leader).children() if "runner.py" in " ".join(p.cmdline())]

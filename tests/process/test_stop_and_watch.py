@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from sft_tui.core.metrics import MetricPoint
 from sft_tui.jobs import client, process
 
 
@@ -127,20 +128,20 @@ def test_a_watcher_sees_the_same_from_the_start_joined_late_and_after_the_end(la
     loop = f"for i in 1 2 3; do echo '{line}' | sed s/{{}}/$i/; sleep 0.1; done"
     folder = lab.submit(lab.step("one", loop), lab.step("two", "while [ ! -e go ]; do sleep 0.05; done"))
     early, late = client.JobWatch(folder), client.JobWatch(folder)
-    seen_early = list(early.look().events)
+    seen_early = list(early.look().in_order())
     lab.step_runs(folder, "two")
-    seen_late = list(late.look().events)
+    seen_late = list(late.look().in_order())
     (lab.work / "go").touch()
     for watch, seen in ((early, seen_early), (late, seen_late)):
         finished = False
         while not finished:
             update = watch.look()
-            seen.extend(update.events)
+            seen.extend(update.in_order())
             finished = update.state.finished
-    after = list(client.JobWatch(folder).look().events)
+    after = list(client.JobWatch(folder).look().in_order())
     assert seen_early == seen_late == after
     assert after[-1].kind == "job_finished"
-    assert [e.data["step"] for e in after if e.kind == "training_step"] == [1, 2, 3]
+    assert [row.step for row in after if isinstance(row, MetricPoint)] == [1, 2, 3]
     assert [u.state.outcome for u in client.watch(folder)] == ["succeeded"]
     assert client.wait(folder).outcome == "succeeded"
 

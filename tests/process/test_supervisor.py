@@ -16,6 +16,7 @@ import pytest
 from sft_tui.core.plan import PlannedFile
 from sft_tui.errors import InvalidInputError, SftError
 from sft_tui.jobs import client, process
+from sft_tui.store.metrics_store import iterate_metrics
 
 
 def kinds(folder):
@@ -96,9 +97,11 @@ def test_files_are_for_the_user_alone(lab):
 def test_a_loss_that_is_not_a_number_stays_one(lab):
     line = "Epoch:[  1/  1], step:[    1/    2], loss:[nan/nan], per_step_time: 12ms, lr: 0.1, global_norm: [inf]"
     folder, _ = lab.run(lab.step("one", f"echo '{line}'"))
-    event = next(e for e in folder.read_events()[0] if e.kind == "training_step")
-    assert event.data["loss"] != event.data["loss"]
-    assert event.data["global_norm"] == float("inf")
+    [point] = iterate_metrics(folder.metrics)
+    assert point.loss != point.loss
+    assert point.global_norm == float("inf")
+    signs = [e.data["kind"] for e in folder.read_events()[0] if e.kind == "watch_out"]
+    assert signs == ["loss_not_finite"]
 
 
 def test_until_stops_after_the_step(lab):

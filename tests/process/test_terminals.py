@@ -243,8 +243,8 @@ def test_a_rehearsal_goes_on_when_tmux_is_killed_in_mid_training(sft, home, monk
 
     def trains():
         job = newest()
-        events = Path(job["folder"]) / "events.jsonl" if job else None
-        return events and events.exists() and '"training_step"' in events.read_text() and job
+        metrics = Path(job["folder"]) / "metrics.jsonl" if job else None
+        return metrics and metrics.exists() and '"loss_scale"' in metrics.read_text() and job
 
     try:
         job = eventually(trains, f"training has begun\n{tmux.screen()}", within=300)

@@ -1,8 +1,11 @@
 """Jobs in the wizard: watched live, found again, stopped, and looked at when they are over."""
 
+import re
+
 import pytest
 
-from sft_tui.core.job import Event, initial_state
+from sft_tui.core.job import initial_state
+from sft_tui.core.metrics import MetricPoint
 from sft_tui.jobs import client
 from sft_tui.jobs.resume import ResumePoint
 from sft_tui.paths import jobs_dir
@@ -131,14 +134,14 @@ async def test_progress_has_a_percentage_and_the_time_left(open_wizard, submit):
         await wizard.until(lambda: wizard.app.session.job.runs, "the job")
         await wizard.until(lambda: wizard.app.session.job.state.current_step, "its step")
         state = wizard.app.session.job.state
-        losses = [{"step": n, "steps": 200, "loss": 5.0 - n / 100, "per_step_ms": 2000} for n in range(1, 51)]
-        losses.append({"step": 51, "steps": 200, "loss": float("nan"), "per_step_ms": 2000})
-        events = tuple(Event(kind="training_step", time=0.0, step="train", data=data) for data in losses)
-        wizard.app.post_message(JobUpdated(folder, state, events, "train", "/a/log", ("a line",)))
+        rows = [MetricPoint(n, 200, 5.0 - n / 100, 2000) for n in range(1, 51)]
+        rows.append(MetricPoint(51, 200, float("nan"), 2000))
+        wizard.app.post_message(JobUpdated(folder, state, (), "train", "/a/log", ("a line",), tuple(rows)))
         await wizard.until(lambda: "51 of 200" in wizard.text, "the progress")
         assert " 26 %  51 of 200  4 min 58 s left" in wizard.text
         assert "1 not finite" in wizard.words
-        assert "max 4.99" in wizard.text and "min 4.5" in wizard.text
+        await wizard.until(lambda: re.search(r"4\.99[┤+]", wizard.text), "the greatest loss")
+        assert re.search(r"4\.5[┤+]", wizard.text)
 
 
 async def test_a_damaged_job_does_not_keep_the_wizard_from_opening(open_wizard, profile, submit):

@@ -8,8 +8,10 @@ import pytest
 from sft_tui.checkpoint.inspect import CheckpointReport
 from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.job import Event, JobState, StepState
+from sft_tui.core.metrics import Mark, MetricPoint
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.problem import Problem
+from sft_tui.core.watch_outs import WatchOut
 from sft_tui.dataset.audit_report import Finding, Tally
 from sft_tui.dataset.records import DataReport
 from sft_tui.launch.steps import build_plan
@@ -105,8 +107,11 @@ def _job():
     )  # fmt: skip
     view = JobView(JobFolder(Path("/data/state/jobs/7-demo")))
     state = JobState(id="7-demo", profile="demo", lifecycle="running", submitted_at=NOW - 200, steps=steps)
-    losses = [{"step": n, "steps": 96, "loss": 10.4 - n / 12, "per_step_ms": 390} for n in range(1, 49)]
-    view.take(state, tuple(Event(kind="training_step", time=NOW, step="train", data=data) for data in losses))
+    rows = [MetricPoint(n, 96, 10.4 - n / 12 + n % 3 / 4, 390, 1e-4, 1.2, 65536.0, at=NOW) for n in range(1, 49)]
+    marks = [Mark("evaluation", 0, NOW, 10.392, 32_600.0), Mark("checkpoint", 24, NOW)]
+    sign = WatchOut("slow", NOW, "steps take 31 % longer than usual (step 48)", "Look at the host's load.")
+    event = Event(kind="watch_out", time=NOW, step="train", data=sign.as_data())
+    view.take(state, (event,), (*rows, *marks))
     view.take_log("train", "/data/sft/runs/run1/log/train/worker_0.log", tuple(f"line {n}" for n in range(1, 60)))
     return view
 
@@ -132,6 +137,9 @@ def fixed_app(profile, monkeypatch):
         load = HostLoad(42.0, 3.5, 192, 210_000_000_000, 1_500_000_000_000, 3_200_000_000_000)
         monkeypatch.setattr(bridge, "sample", lambda disk: bridge.HostSampled(load))
         monkeypatch.setattr(background, "EXAMINE_DELAY", 0.05)
+        monkeypatch.setenv("LC_ALL", "C.UTF-8")
+        monkeypatch.setenv("TZ", "UTC")
+        time.tzset()
         app = SftApp(name)
         app.CURSOR_BLINK = False
         return app

@@ -23,7 +23,7 @@ _KEYS = (
     ("ctrl+g", "a record as the model sees it (Dataset); all nodes (Nodes)"),
     ("ctrl+t", "run this step now, and what it needs that is not there yet"),
     ("ctrl+r", "run all that remains"),
-    ("ctrl+k", "stop the job (Monitor)"),
+    ("ctrl+k", "stop the job (Monitor); m, l, z, c, p: its curve"),
     ("F10", "choose or make a profile"),
     ("ctrl+q", "quit; a running job goes on, and is shown again at the next start"),
 )

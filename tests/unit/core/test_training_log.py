@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sft_tui.core.progress import Progress
-from sft_tui.core.training_log import LoadedWeights, Perplexity, TrainingStep, first_error_line, parse_line
+from sft_tui.core.training_log import (
+    CheckpointSaved,
+    EvaluatedMeanwhile,
+    LoadedWeights,
+    Perplexity,
+    TrainingStep,
+    first_error_line,
+    parse_line,
+)
 
 LOGS = Path(__file__).parents[2] / "data" / "training_logs"
 STEP = (
@@ -50,7 +58,7 @@ def test_loss_lines_of_each_version(name, first, last, steps):
 
 
 def test_a_loss_line_in_full():
-    assert parse_line(STEP) == TrainingStep(2, 3, 1, 32, 10.392, 5805, 0.001, 1.0933703, overflow=False)
+    assert parse_line(STEP) == TrainingStep(2, 3, 1, 32, 10.392, 5805, 0.001, 1.0933703, False, 65536.0)
     assert parse_line(STEP).global_step == 33
     assert parse_line(STEP).global_steps == 96
 
@@ -58,6 +66,47 @@ def test_a_loss_line_in_full():
 def test_a_loss_line_of_sink_mode():
     line = STEP.replace("loss:[10.392/10.392]", "loss: 1.234")
     assert parse_line(line).loss == 1.234
+
+
+HEAD = "2026-11-24 03:26:48,490 - mindformers - INFO - { Epoch:[  1/  2], step:[    7/   32], "
+# what the format strings of each version make (MFLossMonitor.print_output_info), with and without sink mode
+GOLDEN_LINES = {
+    "1.2.0": "loss:[ 1.250/ 1.500], per_step_time: 412ms, lr: 9.5e-06, overflow cond: False, loss_scale: 65536.0",
+    "1.2.0 sink": "loss:  1.250, per_step_time: 412ms, lr: 9.5e-06, overflow cond: False, loss_scale: 65536.0",
+    "1.3.2": "loss: 1.250, per_step_time: 412ms, lr: 9.5e-06, overflow cond: False, loss_scale: 65536.0, "
+    "global_norm: [0.75]",
+    "1.5.0": "loss:[1.250/1.500], per_step_time: 412ms, lr: 9.5e-06, overflow cond: False, loss_scale: 65536.0, "
+    "global_norm: [0.75], train_throughput_per_npu: 101.250T",
+    "1.6.0 arrays": "loss: 1.250, per_step_time: 412ms, lr: [9.5e-06], overflow cond: [False], loss_scale: [65536.], "
+    "global_norm: [0.75]",
+    "1.7.0": "loss: 1.250000, per_step_time: 412ms, lr: 9.5e-06, overflow cond: False, loss_scale: 65536.0, "
+    "global_norm: [0.75], train_throughput_per_npu: 101.250T",
+    "1.7.0 separate": "loss: 1.250000, lm_loss: 1.200000, load_balancing_loss: 0.050000, per_step_time: 412ms, "
+    "lr: 9.5e-06, overflow cond: False, loss_scale: 65536.0, global_norm: [0.75]",
+    "1.9.0 separate": "loss:[1.250000/1.500000], lm_loss: 1.100000, load_balancing_loss: 0.050000, "
+    "mtp_loss: 0.100000, indexer_loss: 0.010000, per_step_time: 412ms, lr: 9.5e-06, overflow cond: False, "
+    "loss_scale: 65536.0, global_norm: [0.75], train_throughput_per_npu: 101.250T",
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN_LINES)
+def test_golden_lines_of_each_version(name):
+    norm = None if name.startswith("1.2") else 0.75
+    assert parse_line(HEAD + GOLDEN_LINES[name]) == TrainingStep(1, 2, 7, 32, 1.25, 412, 9.5e-6, norm, False, 65536.0)
+
+
+def test_what_a_run_has_not_is_not_told():
+    line = HEAD + "loss:[1.250/1.500], per_step_time: 412ms, overflow cond: False, loss_scale: unavailable, "
+    fact = parse_line(line + "global_norm: None")
+    assert fact == TrainingStep(1, 2, 7, 32, 1.25, 412, None, None, False, None)
+
+
+def test_a_checkpoint_and_an_evaluation_in_between():
+    where = "2026-11-24 03:26:57,771 - log[mindformers/core/callback/callback.py:1361] - INFO - "
+    assert parse_line(f"{where}......Saving ckpt......") == CheckpointSaved()
+    evaluated = f"{where}Eval result: {{'PerplexityMetric': {{'loss': 2.5, 'PPL': 12.2}}}}, eval time is 3.250000 s."
+    assert parse_line(evaluated) == EvaluatedMeanwhile(2.5)
+    assert parse_line(f"{where}Eval result: {{'Accuracy': 0.5}}, eval time is 3.2 s.") == EvaluatedMeanwhile(None)
 
 
 def test_overflow_and_losses_that_are_no_numbers():
@@ -127,6 +176,8 @@ def test_no_garbage_in_the_known_places_raises(text):
         "progress: " + "1" * 1_000_000,
         "PerplexityMetric = {'PerplexityMetric': {'loss': " * 20_000,
         "Epoch:[" + " " * 1_000_000,
+        HEAD + "loss: 1.0, " + "a_loss: 1.0, " * 100_000,
+        HEAD + "loss: 1.0, " + "a" * 1_000_000,
     ],
 )
 def test_a_line_made_to_hurt_does_not(line):

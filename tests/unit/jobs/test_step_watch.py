@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 
+from sft_tui.core.metrics import Mark
 from sft_tui.core.plan import Step
 from sft_tui.jobs.step_watch import StepWatch
+from sft_tui.jobs.training_watch import TrainingWatch
 
 LINE = "Epoch:[  1/  1], step:[    {}/   32], loss:[{}/1.0], per_step_time: 5ms, lr: 0.001\n"
 
@@ -17,26 +19,27 @@ def make_step(training_log=""):
 def test_of_progress_only_the_newest_is_told(tmp_path):
     log = tmp_path / "log"
     log.write_text("progress: a 1/9 rows\n" + LINE.format(1, 2.5) + "progress: a 2/9 rows\n")
-    kinds = [(kind, data.get("done"), data.get("loss")) for kind, data in StepWatch(make_step(), log).read()]
-    assert kinds == [("training_step", None, 2.5), ("progress", 2, None)]
+    news = StepWatch(make_step(), log).read()
+    assert [(kind, data["done"]) for kind, data in news.events] == [("progress", 2)]
+    assert [(row.step, row.loss) for row in news.rows] == [(1, 2.5)]
 
 
 def test_a_workers_log_of_an_earlier_run_is_not_told_again(tmp_path):
     worker = tmp_path / "worker_1.log"
     worker.write_text(LINE.format(1, 9.0))
     watch = StepWatch(make_step(worker), tmp_path / "log")
-    assert watch.read() == []
+    assert watch.read().rows == []
     worker.write_text(LINE.format(1, 8.0))
     os.utime(worker, (2e9, 2e9))
-    assert [data["loss"] for _, data in watch.read()] == [8.0]
+    assert [row.loss for row in watch.read().rows] == [8.0]
 
 
 def test_a_flood_is_read_in_parts_and_in_the_end_to_its_end(tmp_path):
     log = tmp_path / "log"
     log.write_text("noise\n" * 3_000_000 + LINE.format(1, 2.0))
     watch = StepWatch(make_step(), log)
-    assert watch.read() == []
-    assert [kind for kind, _ in watch.read(to_the_end=True)] == ["training_step"]
+    assert watch.read().rows == []
+    assert [row.step for row in watch.read(to_the_end=True).rows] == [1]
 
 
 def test_facts_for_the_judgement_are_kept(tmp_path):
@@ -46,5 +49,56 @@ def test_facts_for_the_judgement_are_kept(tmp_path):
         "INFO - PerplexityMetric = {'PerplexityMetric': {'loss': 1.0, 'PPL': 2.7}}\n"
     )
     watch = StepWatch(make_step(), log)
-    assert watch.read() == [("perplexity", {"loss": 1.0, "perplexity": 2.7})]
+    news = watch.read()
+    assert news.events == [("perplexity", {"loss": 1.0, "perplexity": 2.7})]
+    assert [(row.kind, row.loss, row.perplexity) for row in news.rows] == [("evaluation", 1.0, 2.7)]
     assert watch.facts == {"not_loaded": ["a"], "loss": 1.0, "perplexity": 2.7}
+
+
+def test_only_the_first_step_of_an_attempt_holds_the_compilation(tmp_path):
+    log = tmp_path / "log"
+    log.write_text(LINE.format(4, 2.0) + LINE.format(5, 2.0))
+    assert [row.compiled for row in StepWatch(make_step(), log).read().rows] == [True, False]
+
+
+def test_a_log_that_is_cut_or_replaced_goes_on(tmp_path):
+    log = tmp_path / "log"
+    log.write_text(LINE.format(1, 3.0) + LINE.format(2, 2.9))
+    watch = StepWatch(make_step(), log)
+    steps = [row.step for row in watch.read().rows]
+    log.write_text(LINE.format(3, 2.8))
+    steps += [row.step for row in watch.read().rows]
+    log.rename(tmp_path / "log.1")
+    log.write_text(LINE.format(4, 2.7))
+    steps += [row.step for row in watch.read().rows]
+    assert steps == [1, 2, 3, 4]
+
+
+def test_a_log_in_another_encoding_tells_its_steps(tmp_path):
+    log = tmp_path / "log"
+    log.write_bytes("训练开始\n".encode("gbk") + LINE.format(1, 3.0).encode() + b"\xff\xfe\x00bad\n")
+    assert [row.loss for row in StepWatch(make_step(), log).read().rows] == [3.0]
+
+
+def test_a_checkpoint_is_marked_at_its_step_and_a_loss_that_is_no_number_is_told(tmp_path):
+    log = tmp_path / "log"
+    log.write_text(f"......Saving ckpt......\n{LINE.format(7, 'nan')}......Saving ckpt......\n")
+    news = StepWatch(make_step(), log).read()
+    assert [row.step for row in news.rows if isinstance(row, Mark)] == [7]
+    [(kind, data)] = news.events
+    assert (kind, data["kind"], data["over"]) == ("watch_out", "loss_not_finite", False)
+
+
+def test_a_defect_in_what_is_measured_does_not_end_what_is_trained(tmp_path, monkeypatch, capfd):
+    def broken(*_arguments):
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr(TrainingWatch, "take_step", broken)
+    log = tmp_path / "log"
+    log.write_text(LINE.format(1, 2.5) + "progress: a 2/9 rows\n" + LINE.format(32, 2.5))
+    watch = StepWatch(make_step(), log)
+    news = watch.read()
+    assert ([kind for kind, _ in news.events], news.rows) == (["progress"], [])
+    assert watch.all_trained
+    assert capfd.readouterr().err.count("ZeroDivisionError: ours") == 1, "told once"
+    watch.close()

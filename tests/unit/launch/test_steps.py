@@ -151,3 +151,25 @@ def test_paths_are_below_the_working_folder_and_the_run(make_profile):
     assert paths.finetuned == "/w/runs/second/checkpoint_network"
     assert paths.summary == "/w/runs/second/summary.json"
     assert paths.ckpt == "/w/weights/llama.ckpt"
+
+
+def test_a_step_of_training_has_so_many_tokens(make_profile, make_facts):
+    """MindFormers: batch_size x data_parallel x (micro batches of a pipeline, else accumulation) x seq_length."""
+
+    def tokens(**changes):
+        return build_plan(make_profile(**changes), make_facts()).step("train").tokens_per_step
+
+    assert tokens(training__batch_size=4) == 4 * 128
+    assert tokens(training__batch_size=4, nodes__worker_num=2) == 2 * 4 * 128
+    npus = {"environment__device_target": "Ascend", "nodes__worker_num": 8, "training__batch_size": 2}
+    assert tokens(**npus, training__gradient_accumulation_steps=3) == 8 * 2 * 3 * 128
+    assert tokens(**npus, training__pipeline_stage=2, training__micro_batch_num=4) == 4 * 2 * 4 * 128
+    assert build_plan(make_profile(), make_facts()).step("evaluate-after").tokens_per_step == 0
+
+
+def test_of_a_pipeline_the_last_rank_tells_the_loss(make_profile, make_facts):
+    profile = make_profile(
+        environment__device_target="Ascend", nodes__worker_num=8, training__pipeline_stage=4,
+        training__micro_batch_num=4,
+    )  # fmt: skip
+    assert build_plan(profile, make_facts()).step("train").training_log == "/w/runs/run1/msrun_log/train/worker_7.log"

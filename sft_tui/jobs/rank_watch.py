@@ -1,0 +1,109 @@
+"""Step times and losses of the other ranks of this host, from their own logs."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import OrderedDict
+from pathlib import Path
+from typing import Optional
+
+from sft_tui.core.metrics import MetricPoint, point_of
+from sft_tui.core.training_log import TrainingStep, parse_line
+from sft_tui.jobs.log_tail import LogTail
+
+LOOK_SECONDS = 2.0
+READS_A_LOOK = 2  # of 1 MB each at most, of every rank
+STEPS_KEPT = 256  # of the rank whose loss counts, to compare with
+POINT_SECONDS = 10.0  # of one rank at most one point in this time
+STEP_WORD = "per_step_time"
+LOSS_DIFFERS, TIME_DIFFERS = 1e-3, 0.2
+
+LogSign = tuple[int, int, int]
+
+
+def rank_of(path: Path) -> int:
+    """`worker_3.log` is that of rank 3."""
+    digits = re.findall(r"\d+", path.stem)
+    return int(digits[-1]) if digits else 0
+
+
+def sign_log(path: Path) -> Optional[LogSign]:
+    """Tells a log from the one that stood there before; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+class RankWatch:
+    """The other workers' logs beside the one that a step is judged by; made before the step starts."""
+
+    def __init__(self, training_log: Path) -> None:
+        self._main = training_log
+        # msrun opens its workers' logs anew: what stands there now is of an earlier run, maybe of one with more workers
+        self._stale = {path: sign_log(path) for path in self._logs()}
+        self._tails: Optional[dict[int, LogTail]] = None
+        self._points: OrderedDict[int, MetricPoint] = OrderedDict()
+        self._kept_at: dict[int, float] = {}
+        self._looked = -math.inf
+
+    @property
+    def count(self) -> int:
+        """Ranks that are read beside the one whose loss counts."""
+        return len(self._tails or {})
+
+    def note(self, point: MetricPoint) -> None:
+        """A step of the rank whose loss counts."""
+        self._points[point.step] = point
+        if len(self._points) > STEPS_KEPT:
+            self._points.popitem(last=False)
+
+    def look(self, clock: float, at: float, *, now: bool = False) -> list[MetricPoint]:
+        """Steps that other ranks have told since the last look; at most one look in 2 s, but `now`."""
+        if not self._points or (clock - self._looked < LOOK_SECONDS and not now):
+            return []
+        self._looked = clock
+        if self._tails is None:  # all ranks have a step behind them: all logs are there
+            self._tails = {rank_of(path): LogTail(path) for path in self._logs() if self._is_fresh(path)}
+        return [point for rank, tail in self._tails.items() for point in _read(rank, tail, at)]
+
+    def differs(self, point: MetricPoint, clock: float) -> bool:
+        """Whether the rank's point is worth keeping beside that of the same step."""
+        main = self._points.get(point.step)
+        if main is None or point.rank is None or clock - self._kept_at.get(point.rank, -math.inf) < POINT_SECONDS:
+            return False
+        same = (
+            point.overflow == main.overflow
+            and (math.isclose(point.loss, main.loss, rel_tol=LOSS_DIFFERS) or point.loss != point.loss != main.loss)
+            and (point.compiled or math.isclose(point.per_step_ms, main.per_step_ms, rel_tol=TIME_DIFFERS))
+        )
+        if not same:
+            self._kept_at[point.rank] = clock
+        return not same
+
+    def close(self) -> None:
+        """The step has ended."""
+        for tail in (self._tails or {}).values():
+            tail.close()
+
+    def _logs(self) -> list[Path]:
+        main = rank_of(self._main)
+        return sorted((p for p in self._main.parent.glob("worker_*.log") if rank_of(p) < main), key=rank_of)
+
+    def _is_fresh(self, path: Path) -> bool:
+        return sign_log(path) != self._stale.get(path)
+
+
+def _read(rank: int, tail: LogTail, at: float) -> list[MetricPoint]:
+    points = []
+    for _ in range(READS_A_LOOK):
+        lines = tail.read_lines()
+        for line in lines:
+            fact = parse_line(line) if STEP_WORD in line else None
+            if isinstance(fact, TrainingStep):
+                points.append(point_of(fact, at=at, rank=rank, compiled=fact.global_step == 1))
+        if not lines:
+            break
+    return points

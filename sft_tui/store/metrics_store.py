@@ -1,0 +1,53 @@
+"""metrics.jsonl of a job: one point or mark a line, appended by its supervisor, read by everybody else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Iterator, NamedTuple, Sequence
+
+from sft_tui.core.metrics import METRICS_SCHEMA_VERSION, MetricRow, decode_row, encode_row
+from sft_tui.store.atomic import append_line
+
+READ_AT_MOST = 8 << 20  # bytes a call: some 40,000 points
+_HEAD = json.dumps({"schema_version": METRICS_SCHEMA_VERSION, "kind": "metrics"})
+
+
+class MetricsRead(NamedTuple):
+    """Rows, the offset to go on from, and whether there is more already."""
+
+    rows: list[MetricRow]
+    offset: int
+    more: bool
+
+
+def append_metrics(path: Path, rows: Sequence[MetricRow]) -> None:
+    """Append rows with one write, whole or not at all; the file begins with its version. Raises OSError."""
+    head = [] if path.exists() else [_HEAD]
+    append_line(path, "\n".join([*head, *map(encode_row, rows)]))
+
+
+def read_metrics(path: Path, offset: int = 0, *, limit: int = READ_AT_MOST) -> MetricsRead:
+    """Rows from a byte offset on. A torn last line is left for later, one in between is passed over.
+
+    Raises OSError, but for a file that is not there: a job that has measured nothing.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            data = file.read(limit)
+    except FileNotFoundError:
+        return MetricsRead([], offset, False)
+    end = data.rfind(b"\n") + 1
+    if not end and len(data) == limit:  # no line of ours is so long
+        return MetricsRead([], offset + limit, True)
+    rows = [row for line in data[:end].split(b"\n") if line and (row := decode_row(line)) is not None]
+    return MetricsRead(rows, offset + end, len(data) == limit)
+
+
+def iterate_metrics(path: Path) -> Iterator[MetricRow]:
+    """All rows, a part of the file in memory at a time. Raises OSError."""
+    offset, more = 0, True
+    while more:
+        rows, offset, more = read_metrics(path, offset)
+        yield from rows
