@@ -1,0 +1,27 @@
+"""Says what loading left out: MindFormers' loader of safetensors drops that answer, and trains on."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Any
+
+import mindspore
+
+# counters of random numbers, which are in no checkpoint
+_NO_WEIGHT = re.compile(r"dropout\.(?:seed|offset)$")
+
+
+def report_loading() -> None:
+    """Both ways of loading, of whole files and of slices, end in `mindspore.load_param_into_net` by that name."""
+    load = mindspore.load_param_into_net
+
+    @functools.wraps(load)
+    def load_and_tell(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - MindSpore's own
+        not_loaded, unused = load(*arguments, **named)
+        weights = [name for name in not_loaded if not _NO_WEIGHT.search(name)]
+        # the words in which MindFormers tells it of a .ckpt
+        print(f"Network parameters are not loaded: {(weights, list(unused))}", flush=True)
+        return not_loaded, unused
+
+    mindspore.load_param_into_net = load_and_tell
