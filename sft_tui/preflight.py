@@ -33,8 +33,8 @@ from sft_tui.launch.base_yaml import list_base_configs
 from sft_tui.launch.steps import build_plan, work_paths
 from sft_tui.monitor.npu_smi import sample_npus
 from sft_tui.paths import PACKAGE_DIR, command_under, own_command, visible_npus
-from sft_tui.stack.compatibility import find_route
 from sft_tui.stack.probe import probe_environment
+from sft_tui.stack.routes import check_route, find_route
 
 NPU_SMI_SECONDS = 5.0
 
@@ -79,6 +79,7 @@ def examine(profile: Profile) -> Findings:
         *missing_fields(profile),
         *check_paths(profile),
         *check_environment(profile, environment),
+        *filter(None, [check_route(checkpoint.model_type or profile.model.family, environment.mindformers_version)]),
         *(p for p in checkpoint.problems if not (tokenizer and p.field == "model.tokenizer_model")),
         *tokenizer_problems,
         *column_problems,

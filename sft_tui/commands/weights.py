@@ -18,25 +18,32 @@ NAMES_SHOWN = 5
 
 
 def inspect(arguments: argparse.Namespace) -> int:
-    """`sft-tui inspect`: exit code 2 unless the folder can be converted, or MindFormers loads it as it is."""
+    """`sft-tui inspect`: exit code 2 unless the folder can be converted, or MindFormers loads it as it is.
+
+    4 when that is so, but not with the version asked for.
+    """
     from sft_tui.checkpoint.describe import describe_checkpoint
     from sft_tui.checkpoint.inspect import inspect_checkpoint
-    from sft_tui.stack.compatibility import describe_weight_needs, weight_needs
+    from sft_tui.stack.routes import check_route, describe_weight_needs, weight_needs
 
     report = inspect_checkpoint(Path(arguments.hf_dir))
     needs = weight_needs(report.model_type, arguments.mindformers)
     direct = "folder" in needs.values()
     # a family that we do not convert is no fault where nothing is to be converted
     problems = tuple(p for p in report.problems if not (direct and p.message == report.unknown_family))
-    failed = any(p.severity == "error" for p in problems)
+    route = check_route(report.model_type, arguments.mindformers)
+    problems += (route,) if route else ()
+    # what is wrong with the folder comes before what is wrong with the environment
+    code = min((p.exit_code for p in problems if p.severity == "error"), default=0)
     if arguments.json:
         shown = [problem.to_json() for problem in problems]
         print_json({**report.to_json(), "problems": shown, "mindformers": needs})
-        return 2 if failed else 0
-    for line in (*describe_checkpoint(report), *_describe_outputs(report), *describe_weight_needs(needs)):
+        return code
+    about = describe_weight_needs(report.model_type, needs)
+    for line in (*describe_checkpoint(report), *_describe_outputs(report), *about):
         say(line)
     print_problems(problems)
-    return 2 if failed else 0
+    return code
 
 
 def _describe_outputs(report: CheckpointReport) -> list[str]:
