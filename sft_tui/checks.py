@@ -8,13 +8,13 @@ import os
 import shutil
 import socket
 from pathlib import Path
-from typing import Optional
+from typing import Optional, get_args
 
 from sft_tui.checkpoint.inspect import CheckpointReport
 from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.layout import build_layout
 from sft_tui.core.problem import Problem
-from sft_tui.core.profile import PATH_FIELDS, Profile
+from sft_tui.core.profile import PATH_FIELDS, Model, Profile
 from sft_tui.dataset.audit_report import COVERED, AuditReport
 from sft_tui.dataset.limits import reason_text
 from sft_tui.dataset.records import DataReport
@@ -28,9 +28,11 @@ from sft_tui.launch.config_sections import KEPT_CHECKPOINTS
 from sft_tui.launch.steps import needed_devices, work_paths
 from sft_tui.paths import jobs_dir, visible_npus
 from sft_tui.stack.compatibility import KNOWN, fits
+from sft_tui.stack.routes import find_route
 from sft_tui.store.job_store import list_jobs
 
 NEEDED_IN_TRAINING = ("sentencepiece", "fschat", "numpy")
+NEEDED_FOR_FOLDERS = ("tokenizers", "numpy")  # that have tokenizer.json and a chat template
 
 
 def check_paths(profile: Profile) -> list[Problem]:
@@ -58,6 +60,16 @@ def check_tokenizer(tokenizer: Path, checkpoint: CheckpointReport) -> tuple[int,
     return vocab, []
 
 
+def check_family(profile: Profile, checkpoint: CheckpointReport) -> list[Problem]:
+    """The folder holds a model of the family that the profile names."""
+    found, named = checkpoint.model_type, profile.model.family
+    if checkpoint.config is None or found == named:
+        return []
+    known = found in get_args(Model.model_fields["family"].annotation)
+    hint = f"Choose the family {found}." if known else "Choose a folder of that family."
+    return [Problem("model.family", f"{profile.model.hf_dir} holds a model of type {found}, not {named}.", hint)]
+
+
 def check_environment(profile: Profile, environment: EnvironmentFacts) -> list[Problem]:
     """What keeps the training environment from doing the job."""
     python, home = "environment.python", "environment.mindformers_home"
@@ -78,7 +90,9 @@ def check_environment(profile: Profile, environment: EnvironmentFacts) -> list[P
     if not environment.mindspore:
         hint = "pip install mindspore==2.7.2 into it, or name another interpreter."
         problems.append(Problem(python, f"{environment.python} has no MindSpore.", hint, exit_code=4))
-    missing = [name for name in NEEDED_IN_TRAINING if name not in environment.packages]
+    direct = find_route(profile.model.family, environment.mindformers_version) == "direct"
+    needed = NEEDED_FOR_FOLDERS if direct else NEEDED_IN_TRAINING
+    missing = [name for name in needed if name not in environment.packages]
     if missing:
         hint = f"{environment.python} -m pip install {' '.join(missing)}"
         problems.append(Problem(python, f"{environment.python} lacks {', '.join(missing)}.", hint, exit_code=4))

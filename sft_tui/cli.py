@@ -84,6 +84,8 @@ def _add_demo_and_doctor(commands: _Commands) -> None:
     demo.add_argument("dir", nargs="?", default="sft-tui-demo", help="folder of the rehearsal (default: %(default)s)")
     demo.add_argument("--headless", action="store_true", help="run it here and now, without the wizard")
     demo.add_argument("--workers", type=int, choices=(1, 2), default=1, help="training processes (2: with msrun)")
+    families = "llama: by way of a .ckpt; qwen3: from the Hugging Face folder and back (default: %(default)s)"
+    demo.add_argument("--model", choices=("llama", "qwen3"), default="llama", help=families)
     monitor = group.add("monitor", "monitor:run_monitor", "show NPUs and host, until Ctrl-C", json=True)
     monitor.add_argument("--once", action="store_true", help="one look")
     group.add("doctor", "doctor:run_doctor", "tell what is installed, and what does not fit", json=True).add_argument(

@@ -10,6 +10,7 @@ from typing import Optional
 from sft_tui.checkpoint.inspect import CheckpointReport, inspect_checkpoint
 from sft_tui.checks import (
     check_environment,
+    check_family,
     check_nodes,
     check_paths,
     check_samples,
@@ -18,7 +19,7 @@ from sft_tui.checks import (
     check_work_dir,
     read_columns,
 )
-from sft_tui.checks_parallel import check_made, check_parallel, find_workload, read_base
+from sft_tui.checks_parallel import check_made, check_parallel, find_workload, installed_base, read_base
 from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.memory_estimate import Workload
 from sft_tui.core.model_config import ModelConfig
@@ -71,9 +72,12 @@ def examine(profile: Profile) -> Findings:
     train = _inspect_data(profile.dataset.train_path, "dataset.train_path", columns)
     evaluation = _inspect_data(profile.dataset.eval_path, "dataset.eval_path", columns)
     tokenizer = find_tokenizer(profile)
-    base_yaml, base_problems = read_base(profile)
+    route = find_route(profile.model.family, environment.mindformers_version)
+    base_path = installed_base(environment, profile.model.family) if route == "direct" else ""
+    base_yaml, base_problems = read_base(profile, base_path)
     # without a model folder a missing tokenizer in it is no news
     known = tokenizer if profile.model.tokenizer_model or checkpoint.files else None
+    known = None if route == "direct" else known  # what is in the folder was looked at with the rest of it
     vocab, tokenizer_problems = check_tokenizer(known, checkpoint) if known else (0, [])
     problems = [
         *missing_fields(profile),
@@ -81,6 +85,7 @@ def examine(profile: Profile) -> Findings:
         *check_environment(profile, environment),
         *filter(None, [check_route(checkpoint.model_type or profile.model.family, environment.mindformers_version)]),
         *(p for p in checkpoint.problems if not (tokenizer and p.field == "model.tokenizer_model")),
+        *check_family(profile, checkpoint),
         *tokenizer_problems,
         *column_problems,
         *_data_problems(profile, train),
@@ -99,6 +104,7 @@ def examine(profile: Profile) -> Findings:
         return findings
     records = _records(profile, train, evaluation)
     facts = _facts(profile, environment, checkpoint.config, str(tokenizer), records, base_yaml)
+    facts = replace(facts, route=route, base_yaml_path=profile.training.base_yaml or base_path)
     problems += [*check_training(profile, facts), *check_parallel(profile, facts)]
     if not any(p.severity == "error" for p in problems):
         problems += check_made(profile, checkpoint.parameters, facts)
@@ -133,7 +139,6 @@ def _facts(
         tokenizer_model=tokenizer,
         train_records=records[0],
         eval_records=records[1],
-        route=find_route(profile.model.family, environment.mindformers_version),
         visible_npus=visible_npus(),
         base_yaml=base_yaml,
         device_memory_gb=_device_memory_gb(environment.npu_smi) if on_npus else 0.0,

@@ -9,11 +9,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
-import importlib.util
 import json
 import os
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 HELD_OUT = "held_out"  # a mode of ours: see launch/direct/held_out.py
@@ -112,15 +112,10 @@ def _prepare_new_kind(config: Path) -> None:
 
 
 def _make_importable() -> None:
-    """Make `sft_tui` the package that this file is in, and nothing else beside it importable."""
-    package = Path(__file__).resolve().parents[1]
-    spec = importlib.util.spec_from_file_location(
-        "sft_tui", package / "__init__.py", submodule_search_locations=[str(package)]
-    )
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["sft_tui"] = module
-    spec.loader.exec_module(module)
+    """Make `sft_tui` the folder above that of this file, and nothing else beside it importable."""
+    package = ModuleType("sft_tui")
+    package.__path__ = [str(Path(__file__).resolve().parents[1])]
+    sys.modules["sft_tui"] = package
 
 
 def _weights_of_rank_0(folder: Path, output_dir: Path) -> str:

@@ -12,6 +12,7 @@ from sft_tui.errors import InvalidInputError
 
 SUMMARY_SCHEMA_VERSION = 1
 SAME_RUN_SECONDS = 60
+CHECKPOINT_SUFFIXES = (".ckpt", ".safetensors")
 _Fact = TypeVar("_Fact", TrainingStep, Perplexity)
 
 
@@ -85,8 +86,8 @@ def build_summary(run_dir: Path) -> RunSummary:
 
 
 def newest_checkpoint(folder: Path) -> Optional[Path]:
-    """The newest `.ckpt` of rank 0, or None."""
-    files = [p for p in folder.glob("rank_0/*.ckpt") if p.is_file()]
+    """The newest `.ckpt` or `.safetensors` of rank 0, or None."""
+    files = [p for p in folder.glob("rank_0/*") if p.suffix in CHECKPOINT_SUFFIXES and p.is_file()]
     return max(files, key=lambda p: (p.stat().st_mtime_ns, p.name)) if files else None
 
 
