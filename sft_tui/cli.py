@@ -101,11 +101,16 @@ def _add_converters(commands: _Commands) -> None:
     weight = group.add(
         "convert-weight", "weights:convert_weight", "convert a Hugging Face checkpoint to .ckpt, or back", json=True
     )
-    _flag(weight, "model", default="llama", help="llama, qwen2 (qwen2_5) or gpt2 (gpt); default: %(default)s")
-    _flag(weight, "input_path", required=True, help="Hugging Face folder; with --reversed a .ckpt file")
+    _flag(weight, "model", default="llama", help="llama, qwen2 (qwen2_5), gpt2 (gpt); --reversed: qwen3 too")
+    _flag(
+        weight,
+        "input_path",
+        required=True,
+        help="Hugging Face folder; with --reversed a .ckpt, or safetensors of a training",
+    )
     _flag(weight, "output_path", required=True, help=".ckpt file to write; with --reversed a new folder")
     _flag(weight, "dtype", choices=("fp32", "fp16", "bf16", "keep"), help="default: fp32; with --reversed keep")
-    _flag(weight, "reversed", action="store_true", help="from .ckpt to a Hugging Face folder with safetensors")
+    _flag(weight, "reversed", action="store_true", help="from what was trained to a Hugging Face folder")
     _flag(
         weight, "config_path", default="", metavar="HF_DIR",
         help="with --reversed: folder with config.json and tokenizer (default: what the .ckpt was made from)",
