@@ -1,7 +1,7 @@
 """What training saved as safetensors: which files make up one state of the model, and what is in them.
 
-MindFormers writes PREFIX_rank_N-EPOCH_STEP.safetensors, into a folder rank_N of each rank where there are several;
-its conversion of a Hugging Face folder, and its tool that merges ranks, write plain shards.
+MindFormers writes PREFIX_rank_N-EPOCH_STEP.safetensors (of the weights alone: rank_N-network-EPOCH_STEP), into a folder
+rank_N of each rank where there are several; its conversion of a Hugging Face folder, and its tool that merges ranks, write plain shards.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ MERGE_HINT = (
     "Merge the parts of all ranks first: toolkit/safetensors/unified_safetensors.py --mindspore_ckpt_dir CHECKPOINTS "
     "--src_strategy_dirs STRATEGY --output_dir MERGED --file_suffix EPOCH_STEP (in MindFormers' source)."
 )
-_STATE = re.compile(r"(?P<prefix>.*)rank_(?P<rank>\d+)(?P<run>_\d+)?-(?P<epoch>\d+)_(?P<step>\d+)\.safetensors")
+_STATE = re.compile(
+    r"(?P<prefix>.*)rank_(?P<rank>\d+)(?P<run>_\d+)?(?:-network)?-(?P<epoch>\d+)_(?P<step>\d+)\.safetensors"
+)
 _RANK_FOLDER = re.compile(r"rank_(\d+)")
 
 
