@@ -21,6 +21,7 @@ from sft_tui.launch.direct_config import CONFIGS
 from sft_tui.launch.steps import work_paths
 from sft_tui.launch.training_config import is_distributed, save_steps, training_layout, training_schedule
 from sft_tui.launch.workload import adapted_matrices, plan_workload
+from sft_tui.stack.compatibility import is_version
 
 # cells of MindFormers' Llama that hold others: a pattern that means one stops there, and nothing below is adapted
 BLOCKS = ("model", "layers", "attention", "feed_forward")
@@ -41,7 +42,12 @@ def check_direct(profile: Profile, facts: Facts) -> list[Problem]:
     if profile.training.method == "lora":
         message = "LoRA is not offered for models that MindFormers loads directly."
         problems.append(Problem("training.method", message, "Use full."))
-    if facts.environment.mindformers_version.startswith("1.7"):
+    layout = training_layout(profile, facts)
+    if layout.model_parallel * layout.pipeline_stage > 1 or (layout.parallel_optimizer and layout.data_parallel > 1):
+        message = "The workers save slices of the model: MindFormers has to merge them before the step export."
+        hint = "Use data parallel workers alone (optimizer shards off), or stop before export; it says how to merge."
+        problems.append(Problem("training.model_parallel", message, hint, "warning"))
+    if is_version(facts.environment.mindformers_version, "1.7"):
         message = "MindFormers 1.7 takes the token 0 (! in Qwen3) for padding: it is not seen, and not learned from."
         problems.append(Problem("environment.python", message, "MindFormers 1.9 does not.", "warning"))
     return problems

@@ -1,7 +1,8 @@
 """What training saved as safetensors: which files make up one state of the model, and what is in them.
 
 MindFormers writes PREFIX_rank_N-EPOCH_STEP.safetensors (of the weights alone: rank_N-network-EPOCH_STEP), into a folder
-rank_N of each rank where there are several; its conversion of a Hugging Face folder, and its tool that merges ranks, write plain shards.
+rank_N of each rank where there are several; its conversion of a Hugging Face folder, and its tool that merges ranks,
+write plain shards.
 """
 
 from __future__ import annotations

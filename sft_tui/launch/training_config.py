@@ -21,8 +21,11 @@ USUAL_MEMORY_GB = 64  # of the devices that MindFormers' own files are written f
 
 
 def training_layout(profile: Profile, facts: Facts) -> Layout:
-    """How the workers share the training."""
-    return build_layout(profile, parse_base(facts.base_yaml))
+    """How the workers share the training. In MindFormers' own YAML the sizes are those of some large model."""
+    base = parse_base(facts.base_yaml)
+    if facts.route == "direct" and not profile.training.base_yaml:
+        base = {name: section for name, section in base.items() if name != "parallel_config"}
+    return build_layout(profile, base)
 
 
 def training_schedule(profile: Profile, facts: Facts) -> Schedule:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import sys
 from typing import Any
 
 import mindspore
@@ -21,7 +22,8 @@ def report_loading() -> None:
         not_loaded, unused = load(*arguments, **named)
         weights = [name for name in not_loaded if not _NO_WEIGHT.search(name)]
         # the words in which MindFormers tells it of a .ckpt
-        print(f"Network parameters are not loaded: {(weights, list(unused))}", flush=True)
+        sys.stdout.write(f"\nNetwork parameters are not loaded: {(weights, list(unused))}\n")
+        sys.stdout.flush()
         return not_loaded, unused
 
     mindspore.load_param_into_net = load_and_tell
