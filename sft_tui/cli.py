@@ -162,6 +162,11 @@ def _add_preprocess(commands: _Commands) -> None:
     _flag(parser, "eval_output_file", default="", help="MindRecord for it (default: OUTPUT_eval)")
     _flag(parser, "seed", type=int, default=0, help="decides what is held out (default: %(default)s)")
     _add_encoding(parser)
+    _flag(
+        parser, "labels", choices=("as-tokens", "shifted"), default="",
+        help="shifted: for models that MindFormers loads from a folder (default: what config.json beside it says)",
+    )  # fmt: skip
+    parser.add_argument("--pack", action="store_true", help="several whole records to a row; shifted labels only")
     _add_rejects(parser)
     _flag(parser, "force", action="store_true", help="write again what was written from the same files")
     audit = group.add("audit", "convert:audit", "tell what training will see of a data set", json=True)
@@ -173,9 +178,17 @@ def _add_preprocess(commands: _Commands) -> None:
 
 def _add_encoding(parser: argparse.ArgumentParser) -> None:
     """How records become tokens, and how much of them may be lost."""
-    _flag(parser, "model_file", required=True, help="tokenizer.model (SentencePiece) or tokenizer.json")
+    parser.add_argument(
+        "--model_file", "--model-file", "--tokenizer", dest="model_file", required=True,
+        help="tokenizer.model (SentencePiece), tokenizer.json, or the folder of one",
+    )  # fmt: skip
     _flag(parser, "seq_length", type=int, default=4096, help="tokens per sample (default: %(default)s)")
-    _flag(parser, "template", default="vicuna_v1.1", help="FastChat template (default: %(default)s)")
+    _flag(
+        parser,
+        "template",
+        default="vicuna_v1.1",
+        help="FastChat template, or chat: the folder's own (default: %(default)s)",
+    )
     _add_columns(parser)
     _flag(
         parser, "max_masked", type=float, default=MAX_MASKED, metavar="SHARE",
