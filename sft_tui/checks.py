@@ -217,7 +217,7 @@ def read_columns(profile: Profile) -> tuple[dict[str, str], list[Problem]]:
 
 
 def check_samples(
-    profile: Profile, tokenizer: Path, columns: dict[str, str]
+    profile: Profile, tokenizer: Path, template: str, columns: dict[str, str]
 ) -> tuple[Optional[AuditReport], list[Problem]]:
     """The template is known, and answers are not cut away, seen on the first records."""
     from sft_tui.dataset.sample import audit_sample
@@ -225,12 +225,12 @@ def check_samples(
     dataset = profile.dataset
     try:
         loaded = load_tokenizer(tokenizer)
-        check_template(dataset.template, loaded)
+        check_template(template, loaded)
     except SftError as error:
         return None, [Problem("dataset.template", error.message, error.hint)]
     path = Path(dataset.train_path)
     try:
-        sample = audit_sample(path, loaded, dataset.template, dataset.seq_length, tuple(columns.items()))
+        sample = audit_sample(path, loaded, template, dataset.seq_length, tuple(columns.items()))
     except SftError as error:
         return None, [Problem("dataset.train_path", error.message, error.hint)]
     return sample, _lost_samples(sample, dataset.max_masked, dataset.warn_cut)

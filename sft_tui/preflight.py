@@ -20,7 +20,7 @@ from sft_tui.checks import (
     read_columns,
 )
 from sft_tui.checks_parallel import check_made, check_parallel, find_workload, installed_base, read_base
-from sft_tui.core.facts import EnvironmentFacts, Facts
+from sft_tui.core.facts import EnvironmentFacts, Facts, Route
 from sft_tui.core.memory_estimate import Workload
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.plan import Plan
@@ -31,7 +31,7 @@ from sft_tui.dataset.audit_report import AuditReport
 from sft_tui.dataset.manifest import load_audit
 from sft_tui.dataset.records import DataReport, inspect_data
 from sft_tui.launch.base_yaml import list_base_configs
-from sft_tui.launch.steps import build_plan, work_paths
+from sft_tui.launch.steps import build_plan, prompt_template, work_paths
 from sft_tui.monitor.npu_smi import sample_npus
 from sft_tui.paths import PACKAGE_DIR, command_under, own_command, visible_npus
 from sft_tui.stack.probe import probe_environment
@@ -71,8 +71,8 @@ def examine(profile: Profile) -> Findings:
     columns, column_problems = read_columns(profile)
     train = _inspect_data(profile.dataset.train_path, "dataset.train_path", columns)
     evaluation = _inspect_data(profile.dataset.eval_path, "dataset.eval_path", columns)
-    tokenizer = find_tokenizer(profile)
     route = find_route(profile.model.family, environment.mindformers_version)
+    tokenizer = find_tokenizer(profile, route)
     base_path = installed_base(environment, profile.model.family) if route == "direct" else ""
     base_yaml, base_problems = read_base(profile, base_path)
     # without a model folder a missing tokenizer in it is no news
@@ -96,8 +96,14 @@ def examine(profile: Profile) -> Findings:
     ]
     fits_model = checkpoint.config and profile.dataset.seq_length <= checkpoint.config.max_position_embeddings
     sample = None
+    if (
+        route == "direct"
+        and checkpoint.tokenizer is not None
+        and not any(p.severity == "error" for p in checkpoint.problems)
+    ):
+        vocab = checkpoint.tokenizer.ids
     if tokenizer and vocab and fits_model and train and train.count:
-        sample, sample_problems = check_samples(profile, tokenizer, columns)
+        sample, sample_problems = check_samples(profile, tokenizer, prompt_template(profile, route), columns)
         problems += sample_problems
     findings = Findings(tuple(problems), environment, checkpoint, train, evaluation, vocab, sample=sample)
     if checkpoint.config is None or environment.traits is None or train is None:
@@ -194,8 +200,13 @@ def _inspect_unchanged(
     return inspect_data(Path(path), field, columns=dict(columns))
 
 
-def find_tokenizer(profile: Profile) -> Optional[Path]:
-    """The tokenizer that the profile names, else the one in its model folder; None: neither is chosen yet."""
+def find_tokenizer(profile: Profile, route: Route = "checkpoint") -> Optional[Path]:
+    """The tokenizer that the profile names, else the one in its model folder; None: neither is chosen yet.
+
+    On the direct route MindFormers takes the folder's, and so do we.
+    """
+    if route == "direct":
+        return Path(profile.model.hf_dir) if profile.model.hf_dir else None
     if profile.model.tokenizer_model:
         return Path(profile.model.tokenizer_model)
     return Path(profile.model.hf_dir) / "tokenizer.model" if profile.model.hf_dir else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from sft_tui.core.facts import Facts
+from sft_tui.core.facts import Facts, Route
 from sft_tui.core.plan import Output, Plan, PlannedFile, Step
 from sft_tui.core.profile import Dataset, Profile
 from sft_tui.launch.base_yaml import compare
@@ -81,6 +81,11 @@ def work_paths(profile: Profile) -> WorkPaths:
     """Where the steps of the profile write."""
     work_dir = str(PurePosixPath(profile.environment.work_dir))
     return WorkPaths(work_dir, profile.training.run_name, profile.model.family)
+
+
+def prompt_template(profile: Profile, route: Route) -> str:
+    """How questions and answers are written: on the direct route as the model's own folder says."""
+    return CHAT_TEMPLATE if route == "direct" else profile.dataset.template
 
 
 def build_plan(profile: Profile, facts: Facts) -> Plan:
@@ -190,10 +195,9 @@ class _PlanBuilder:
 
     def preprocess(self, part: str) -> Step:
         data, conversation, output = self.profile.dataset, self.paths.conversation(part), self.paths.mindrecord(part)
-        # on the direct route the model's folder has its own template
-        tokenizer = self.profile.model.hf_dir if self.direct else self.facts.tokenizer_model
-        words = ("--tokenizer", tokenizer) if self.direct else ("--model_file", tokenizer)
-        template = CHAT_TEMPLATE if self.direct else data.template
+        tokenizer = self.facts.tokenizer_model
+        words = ("--tokenizer", tokenizer, "--labels", "shifted") if self.direct else ("--model_file", tokenizer)
+        template = prompt_template(self.profile, self.facts.route)
         argv = (
             *self.facts.training_command, "preprocess", "--dataset_type", "qa", "--input_glob", conversation,
             *words, "--seq_length", str(data.seq_length), "--purpose", part, "--output_file", output,

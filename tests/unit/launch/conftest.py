@@ -127,7 +127,12 @@ runner_wrapper:
 @pytest.fixture
 def make_direct_facts(make_facts):
     def make(mindformers="1.7.0", **changes):
-        given = {"route": "direct", "base_yaml": DIRECT_BASE, "base_yaml_path": "/site/finetune_qwen3.yaml"}
+        given = {
+            "route": "direct",
+            "base_yaml": DIRECT_BASE,
+            "base_yaml_path": "/site/finetune_qwen3.yaml",
+            "tokenizer_model": "/models/llama",
+        }
         return make_facts(mindformers, **{**given, **changes})
 
     return make
