@@ -54,6 +54,8 @@ class PreprocessResult:
         return {
             **counts,
             "purpose": work["purpose"],
+            "labels": work["labels"],
+            "packed": work["pack"],
             "files": [str(path) for path in self.files],
             "bytes": sum(file["size"] for file in files),
             "seconds": self.seconds,

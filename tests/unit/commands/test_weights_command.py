@@ -160,6 +160,11 @@ def test_a_folder_that_mindformers_loads_as_it_is_needs_no_conversion(sft, tmp_p
     assert (report["mindformers"]["1.9"], report["mindformers"]["1.2"]) == ("folder", "no training")
     assert (report["model_type"], report["direct"], report["convertible"]) == ("qwen3", True, False)
     assert report["tokenizer"]["chat_template"] == "tokenizer_config.json"
+    settings = (folder / "tokenizer_config.json").read_text()
+    (folder / "tokenizer_config.json").write_text(settings.replace("{%- set thought = '' -%}", "{{ ''.__class__ }}"))
+    hostile = sft("inspect", folder)
+    assert (hostile.returncode, "it reaches for `__class__`" in hostile.stderr) == (0, True)
+    (folder / "tokenizer_config.json").write_text(settings)
     old = sft("inspect", folder, "--mindformers", "1.3.2")
     assert (old.returncode, "MindFormers 1.7, 1.8, 1.9 does." in old.stderr) == (4, True)
     code, text = error(sft("convert-weight", "--model", "qwen3", "--input_path", folder, "--output_path", "o.ckpt"))
