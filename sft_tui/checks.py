@@ -200,6 +200,9 @@ def needed_bytes(profile: Profile, checkpoint: CheckpointReport, train: DataRepo
     """
     paths = work_paths(profile)
     weights = 0 if Path(paths.ckpt).is_file() else checkpoint.output_bytes(profile.weights.dtype)
+    if checkpoint.direct:
+        # MindFormers writes a copy under its own names where it trains and where it evaluates; then comes the export
+        weights = 2 * checkpoint.total_bytes + 4 * checkpoint.parameters
     data = 0 if Path(paths.mindrecord("train")).is_file() else train.count * (profile.dataset.seq_length + 1) * 8
     layout, lora = build_layout(profile, parse_base(base_yaml)), profile.training.method == "lora"
     whole = layout.data_parallel if lora or not layout.parallel_optimizer else 1

@@ -223,6 +223,12 @@ def test_disk_for_the_checkpoints_of_all_ranks(training, device, copies):
     assert needed_bytes(profile_of(device, **training), checkpoint, data) == 3 * copies * 4 * 1000
 
 
+def test_disk_on_the_direct_route_has_room_for_two_copies_and_the_folder_that_comes_out():
+    checkpoint = CheckpointReport(Path("/m"), parameters=1000, total_bytes=2000, direct=True)
+    data = DataReport("/d.json", 1, 0, 0, 0, 0, (), "")
+    assert needed_bytes(profile_of("CPU", 1), checkpoint, data) == 2 * 2000 + 4 * 1000 + 3 * 4 * 4 * 1000
+
+
 def direct(**changes):
     return facts_of(route="direct", **changes)
 
