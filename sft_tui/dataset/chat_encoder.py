@@ -88,7 +88,7 @@ class ChatEncoder:
         if prompt.injected:
             return "special_in_text"
         for answer, (first, last) in zip(prompt.answers, spans):
-            spelled, meant = self._tokenizer.decode(ids[first:last]), answer.text + answer.end
+            spelled, meant = self._tokenizer.spell(ids[first:last]), answer.text + answer.end
             # tokenizers may compose letters and their accents, and so does the model's input
             if spelled != meant and spelled != unicodedata.normalize("NFC", meant):
                 return "not_spelled"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import json
 import re
+from bisect import bisect_left
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -21,9 +23,18 @@ class HfTokenizer:
     a text. Padding is the pad token, else the unknown token, else eos.
     """
 
-    def __init__(self, path: Path, tokenizer: Any, special_tokens: Dict[str, int], threads: int = 1) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        path: Path,
+        tokenizer: Any,  # noqa: ANN401 - the library's own
+        special_tokens: Dict[str, int],
+        threads: int = 1,
+        pieces: Sequence[bytes] = (),
+    ) -> None:
         self.path = path
+        self._pieces = pieces  # what each id spells; none where that depends on the ids around it
         self._tokenizer = tokenizer
+        self._sizes = [len(piece) for piece in pieces]
         self._threads = threads
         self.special_tokens = special_tokens
         self.vocab_size: int = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 1
@@ -66,10 +77,32 @@ class HfTokenizer:
         Quicker than asking for every token where it begins.
         """
         found = []
-        for item, wanted in zip(self._encode(texts), places):
-            ends = [(item.char_to_token(begin), item.char_to_token(stop - 1)) for begin, stop in wanted]
-            found.append((item.ids, [(0 if a is None else a, 0 if b is None else b + 1) for a, b in ends]))
+        for text, item, wanted in zip(texts, self._encode(texts), places):
+            ids: List[int] = item.ids
+            spans = self._spans_by_bytes(text, ids, wanted) if self._pieces else None
+            if spans is None:
+                ends = [(item.char_to_token(begin), item.char_to_token(stop - 1)) for begin, stop in wanted]
+                spans = [(0 if a is None else a, 0 if b is None else b + 1) for a, b in ends]
+            found.append((ids, spans))
         return found
+
+    def _spans_by_bytes(self, text: str, ids: List[int], places: Spans) -> Optional[Spans]:
+        """By adding up what the tokens spell; None where the tokenizer spells it in other bytes (composed letters)."""
+        ends = list(accumulate(map(self._sizes.__getitem__, ids), initial=0))
+        ascii_only = text.isascii()
+        if ends[-1] != (len(text) if ascii_only else len(text.encode())):
+            return None
+        spans = []
+        for begin, stop in places:
+            first, last = (begin, stop) if ascii_only else (len(text[:at].encode()) for at in (begin, stop))
+            spans.append((bisect_left(ends, first), bisect_left(ends, last)))
+        return spans
+
+    def spell(self, ids: Sequence[int]) -> str:
+        """The text that ids stand for, as `decode`."""
+        if self._pieces:
+            return b"".join([self._pieces[number] for number in ids]).decode("utf-8", "replace")
+        return self.decode(ids)
 
     def special_pattern(self) -> re.Pattern[str]:
         """Finds special tokens in a text, the longest first."""
@@ -124,7 +157,27 @@ def load_hf_tokenizer(path: Path, threads: int) -> HfTokenizer:
         number = tokenizer.token_to_id(item["content"]) if item.get("special") else None
         if number is not None:
             special[item["content"]] = number
-    return HfTokenizer(path, tokenizer, special, threads)
+    return HfTokenizer(path, tokenizer, special, threads, _byte_pieces(data, tokenizer))
+
+
+def _byte_pieces(data: Dict[str, Any], tokenizer: Any) -> List[bytes]:  # noqa: ANN401
+    """The bytes of each id of a byte-level tokenizer, by number; none for another kind."""
+    decoder = data.get("decoder")
+    if not isinstance(decoder, dict) or decoder.get("type") != "ByteLevel":
+        return []
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]  # GPT-2's letters for bytes
+    others = [byte for byte in range(256) if byte not in plain]
+    bytes_of = {chr(byte): byte for byte in plain}
+    bytes_of.update((chr(256 + place), byte) for place, byte in enumerate(others))
+    added = {item["id"]: item["content"] for item in data.get("added_tokens") or []}
+    vocabulary: Dict[str, int] = tokenizer.get_vocab(with_added_tokens=True)
+    pieces = [b""] * (max(vocabulary.values(), default=-1) + 1)
+    for text, number in vocabulary.items():
+        if number in added:
+            pieces[number] = str(added[number]).encode()
+        elif all(letter in bytes_of for letter in text):
+            pieces[number] = bytes(bytes_of[letter] for letter in text)
+    return pieces
 
 
 class _Settings:
