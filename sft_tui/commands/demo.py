@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sft_tui.commands.report import say
 from sft_tui.commands.wizard import need_terminal, open_profile
-from sft_tui.demo.workspace import PROFILE_NAMES, write_workspace
+from sft_tui.demo.workspace import TOYS, write_workspace
 from sft_tui.errors import InvalidInputError
 from sft_tui.jobs import client
 from sft_tui.paths import jobs_dir, profiles_dir
@@ -32,7 +32,7 @@ def _check_profile(name: str) -> None:
 
 def run_demo(arguments: argparse.Namespace) -> int:
     """`sft-tui demo`: with --headless exit code 0 only if held-out perplexity fell."""
-    folder, name = Path(arguments.dir), PROFILE_NAMES[arguments.model]
+    folder, name = Path(arguments.dir), TOYS[arguments.model].profile
     if not arguments.headless:
         need_terminal()
     _check_profile(name)

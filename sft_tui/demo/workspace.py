@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import socket
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 from sft_tui.core.profile import default_data
 from sft_tui.demo.records import Record, build_records
 from sft_tui.errors import InvalidInputError
 
-PROFILE_NAMES = {"llama": "demo", "qwen3": "demo-qwen3"}  # family of the toy model -> profile
-# rate and passes from which a toy of that family learns within seconds
-_LEARNING = {"llama": (3e-3, 3), "qwen3": (3e-3, 3)}
 HELD_OUT_EVERY = 10
 MARKER = ".sft-tui-demo"
 
@@ -29,25 +27,14 @@ def write_workspace(folder: Path, *, workers: int = 1, family: str = "llama") ->
     records = build_records()
     held_out = records[HELD_OUT_EVERY - 1 :: HELD_OUT_EVERY]
     train = [record for index, record in enumerate(records) if index % HELD_OUT_EVERY != HELD_OUT_EVERY - 1]
-    data_dir, model_dir = folder / "data", folder / f"toy-{family}"
+    toy, data_dir, model_dir = TOYS[family], folder / "data", folder / f"toy-{family}"
     data_dir.mkdir(exist_ok=True)
     for path, part in ((data_dir / "alpaca_train.json", train), (data_dir / "alpaca_held_out.json", held_out)):
         if not path.is_file():
             path.write_text(json.dumps(part, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    _write_model(model_dir, family, train)
+    if not (model_dir / toy.last_file).is_file():
+        toy.write(model_dir, train)
     return _profile_data(folder, workers, family)
-
-
-def _write_model(folder: Path, family: str, train: list[Record]) -> None:
-    if family == "qwen3":
-        if not (folder / "generation_config.json").is_file():  # the last that is written
-            from sft_tui.demo.toy_qwen3 import write_toy_qwen3
-
-            write_toy_qwen3(folder, texts=[f"{r['instruction']}\n{r['input']}\n{r['output']}" for r in train])
-    elif not (folder / "tokenizer.model").is_file():
-        from sft_tui.demo.toy_model import write_toy_model
-
-        write_toy_model(folder, tokenizer_texts(train))
 
 
 def _claim(folder: Path) -> None:
@@ -74,8 +61,9 @@ def tokenizer_texts(records: list[Record]) -> list[str]:
 
 
 def _profile_data(folder: Path, workers: int, family: str) -> dict[str, Any]:
-    work = "work" if family == "llama" else f"work-{family}"
-    data = default_data(PROFILE_NAMES[family], work_dir=str(folder / work), python=sys.executable, device_target="CPU")
+    toy = TOYS[family]
+    work_dir = str(folder / toy.work)
+    data = default_data(toy.profile, work_dir=work_dir, python=sys.executable, device_target="CPU")
     data["rehearsal"] = True
     data["model"].update(hf_dir=str(folder / f"toy-{family}"), family=family)
     data["dataset"].update(
@@ -83,8 +71,7 @@ def _profile_data(folder: Path, workers: int, family: str) -> dict[str, Any]:
         eval_path=str(folder / "data" / "alpaca_held_out.json"),
         seq_length=192,
     )
-    rate, epochs = _LEARNING[family]
-    data["training"].update(epochs=epochs, batch_size=4, learning_rate=rate, run_name=f"rehearsal-{workers}")
+    data["training"].update(epochs=3, batch_size=4, learning_rate=3e-3, run_name=f"rehearsal-{workers}")
     data["nodes"].update(worker_num=workers, master_port=_free_port(data["nodes"]["master_port"]))
     return data
 
@@ -99,3 +86,32 @@ def _free_port(first: int) -> int:
                 continue
             return port
     return first
+
+
+def _write_llama(folder: Path, train: list[Record]) -> None:
+    from sft_tui.demo.toy_model import write_toy_model
+
+    write_toy_model(folder, tokenizer_texts(train))
+
+
+def _write_qwen3(folder: Path, train: list[Record]) -> None:
+    from sft_tui.demo.toy_qwen3 import write_toy_qwen3
+
+    write_toy_qwen3(folder, texts=[f"{r['instruction']}\n{r['input']}\n{r['output']}" for r in train])
+
+
+@dataclass(frozen=True)
+class Toy:
+    """A rehearsal: its profile, the working folder, and what writes the model; `last_file` is written last."""
+
+    profile: str
+    work: str
+    last_file: str
+    write: Callable[[Path, list[Record]], None]
+
+
+# family of the toy model -> its rehearsal
+TOYS = {
+    "llama": Toy("demo", "work", "tokenizer.model", _write_llama),
+    "qwen3": Toy("demo-qwen3", "work-qwen3", "generation_config.json", _write_qwen3),
+}
