@@ -31,6 +31,9 @@ _SOURCE = re.compile(
     r"^\s*(?:raise |return |assert |except |logger\.|print\(|if |elif |File \"|f?[\"'][^\"']*[\"'],?$|f\")|^\s*\d+ \| "
 )
 # advice below a message names much that did not happen
+_ECHO = re.compile(
+    r"[{(\[]*\s*'\w+': "
+)  # settings as a program prints them at its start: words of paths in them mean nothing
 _ADVICE = re.compile(
     r"^\s*(?:Solution|Possible (?:Cause|Reason)|Suggestion|Rectify|Please (?:search|refer)|\(Please|\d\. )", re.I
 )
@@ -102,7 +105,7 @@ class LogScan:
             return
         words = _PREFIX.sub("", clean)
         warning = stamp.level == "warning"
-        if _SOURCE.match(words) or _ADVICE.match(words):
+        if _SOURCE.match(words) or _ADVICE.match(words) or _ECHO.match(words):
             return
         rule = find_rule(words.lower(), warning=warning)
         exception = find_exception(words)
