@@ -89,6 +89,7 @@ class LogScan:
         self.file = file
         self.rank = rank if rank is not None else rank_of_path(file)
         self.host = host or host_of_path(file)
+        self.ranks_by_pid: dict[int, int] = {}  # as MindSpore's workers tell at their start
         self._of_rules: dict[tuple[str, str, bool], _OfRule] = {}
         self._unexplained: list[Finding] = []
         self._progress: list[int] = []
