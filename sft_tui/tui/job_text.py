@@ -33,8 +33,10 @@ def describe_job(view: Optional[JobView], *, brief: bool) -> Content:
     lines = [Content.assemble((f"{state.id}  ", "bold"), (neutralise(state.headline()), colour))]
     if countdown := state.countdown(time.time()):
         lines.append(Content.styled(f"{countdown}  (ctrl+k: at once)", "$warning"))
+    failed = state.current_step
+    cause = view.first_cause.get(failed.id, "") if failed and failed.status == "failed" else ""
     here = "ctrl+r here does the same" if state.finished and f"sft-tui run {state.profile}" in state.hint else ""
-    lines += [Content.styled(neutralise(text), "dim") for text in (*state.notes, state.hint, here) if text]
+    lines += [Content.styled(neutralise(text), "dim") for text in (cause, *state.notes, state.hint, here) if text]
     lines += _brief_steps(state, view) if brief else [_step(step, view) for step in state.steps]
     return Content("\n").join(lines)
 
