@@ -333,10 +333,12 @@ class SftApp(App[None], inherit_bindings=False):
 
     def action_show_logs(self) -> None:
         """Show all logs of the job."""
+        from sft_tui.jobs.log_files import find_logs
         from sft_tui.tui.screens.logs import LogsScreen
 
         if self.session.job is not None:
-            self.push_screen(LogsScreen(self.session.job.folder, self.session.job.log_path))
+            folder = self.session.job.folder
+            self.push_screen(LogsScreen(folder.id, lambda: find_logs(folder), self.session.job.log_path))
 
     def action_stop_job(self) -> None:
         """Stop the running job, after a question; while it is being stopped: kill it without waiting."""

@@ -25,7 +25,10 @@ _LOG_PREFIX = re.compile(r"^\d{4}-\d\d-\d\d (?P<time>\d\d:\d\d:\d\d),\d+ - \S{1,
 def describe_job(view: Optional[JobView], *, brief: bool) -> Content:
     """Headline and steps; `brief`: steps that are done or still wait share a line each."""
     if view is None:
-        return Content("No job of this profile yet. Review & launch (F7) shows what would run; ctrl+r starts it.")
+        return Content(
+            "No job of this profile yet. Review & launch (F7) shows what would run; ctrl+r starts it. ctrl+o follows a run "
+            "that was not started here, by the folder of its logs."
+        )
     state = view.state
     if state is None:
         return Content(f"{view.folder.id}  looking ...")
