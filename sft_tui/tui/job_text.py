@@ -26,8 +26,8 @@ def describe_job(view: Optional[JobView], *, brief: bool) -> Content:
     """Headline and steps; `brief`: steps that are done or still wait share a line each."""
     if view is None:
         return Content(
-            "No job of this profile yet. Review & launch (F7) shows what would run; ctrl+r starts it. ctrl+o follows a run "
-            "that was not started here, by the folder of its logs."
+            "No job of this profile yet. Review & launch (F7) shows what would run; ctrl+r starts it. ctrl+o follows a "
+            "run that was not started here, by the folder of its logs."
         )
     state = view.state
     if state is None:

@@ -66,7 +66,8 @@ async def test_it_is_shown_with_its_curve_logs_and_first_cause(open_wizard, run,
         add(run, 1, "RuntimeError: NPU out of memory. Tried to allocate 2.00 GiB")
         await wizard.press("d")
         await wizard.until(lambda: "First cause (sure)" in wizard.text, "the cause")
-        assert "rank 1, msrun_log/worker_1.log:10" in wizard.text
+        cause = " ".join(wizard.text.split())
+        assert "worker_1.log:10" in cause.replace(" ", "") and "rank 1" in cause
         await wizard.press("ctrl+l")
         await wizard.until(lambda: "worker_0.log" in wizard.text, "its logs")
         await wizard.press("escape")
