@@ -85,11 +85,10 @@ class _Line:
     pause: float = FIRST_PAUSE
 
 
-class NodeMonitor(threading.Thread):
-    """Watches all hosts in one thread and tells the views of all when one has changed; ends them with itself."""
+class NodeMonitor:
+    """Watches all hosts in the thread that runs it and tells the views of all when one has changed."""
 
     def __init__(self, nodes: Sequence[WatchedNode], tell: Callable[[tuple[NodeView, ...]], object]) -> None:
-        super().__init__(daemon=True, name="node monitor")
         self._tell = tell
         self._lines = [_Line(watched) for watched in nodes]
         self._views = [NodeView(place, watched.name) for place, watched in enumerate(nodes)]
@@ -101,7 +100,7 @@ class NodeMonitor(threading.Thread):
         self._closed.set()
 
     def run(self) -> None:
-        """The thread. Raises what only a defect of ours can raise."""
+        """Watch until it is closed, and end what it has started. Raises OSError."""
         ssh = Ssh()
         told = 0.0
         with selectors.DefaultSelector() as selector:

@@ -1,4 +1,4 @@
-"""What the devices of many hosts look like: a state for each value, a character for each device, the worst host first."""
+"""What devices of many hosts look like: a state for each value, a character for each device, the worst host first."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STALE_SECONDS: Final = 15.0  # older than a slow npu-smi makes it
 HEALTHY: Final = "OK"
 _COLDEST, _HOTTEST = 30.0, 90.0  # degrees Celsius that the digits 0 to 9 stand for
 _SEVERITY: Final[dict[CellKind, int]] = {"ok": 0, "foreign": 1, "unavailable": 2, "stale": 3, "bad": 4}
-_NAME_WIDTHS: Final = (16, 12, 8, 4)  # the last has room for a number
+_NAME_WIDTHS: Final = (16, 12, 8)  # where there is no room for them: the number of the host
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,11 @@ class StripLayout:
     rows: int
     name_width: int
     cell_width: int
+
+    @property
+    def shows_names(self) -> bool:
+        """There is room for more than numbers."""
+        return self.name_width in _NAME_WIDTHS
 
     @property
     def per_page(self) -> int:
@@ -139,9 +144,9 @@ def order_nodes(nodes: Sequence[NodeCells]) -> list[NodeCells]:
 def lay_out(count: int, cells: int, width: int, rows: int) -> StripLayout:
     """The layout with the longest names that still shows all on one page; where none does, the densest."""
     rows, cells = max(1, rows), max(8, cells)
-    for name_width in _NAME_WIDTHS:
-        columns = max(1, (width + 1) // (name_width + cells + 1))
+    columns, name_width = 1, 0
+    for name_width in (*_NAME_WIDTHS, len(str(max(0, count - 1)))):
+        columns = max(1, (width + 1) // (name_width + 1 + cells + 1))
         if columns * rows >= count:
             break
-    needed = max(1, math.ceil(count / rows))
-    return StripLayout(min(columns, needed), rows, name_width, cells)
+    return StripLayout(min(columns, max(1, math.ceil(count / rows))), rows, name_width, cells)

@@ -35,6 +35,7 @@ class MonitorScreen(WizardScreen):
     AUTO_FOCUS = "#log"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+l", "app.show_logs", "Logs"),
+        Binding("ctrl+d", "app.show_devices", "Devices"),
         Binding("ctrl+k", "app.stop_job", "Stop job"),
     ]
 
