@@ -41,7 +41,7 @@ class NodeCells:
     def severity(self) -> tuple[int, int]:
         """How bad it is: by its worst device, then by how many are as bad."""
         if not self.cells:
-            return (_SEVERITY["stale"] if self.is_quiet else 0), 1
+            return (_SEVERITY["stale"], 1) if self.is_quiet else (0, 0)
         worst = max(_SEVERITY[cell.kind] for cell in self.cells)
         return worst, sum(_SEVERITY[cell.kind] == worst for cell in self.cells) if worst else 0
 

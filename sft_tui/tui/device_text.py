@@ -125,7 +125,7 @@ def node_lines(view: NodeView, now: float) -> list[Content]:
 
 def _clock_remarks(view: NodeView) -> Iterable[str]:
     if abs(view.clock_jumped) > JUMP_SECONDS:
-        yield f"a clock jumped by {view.clock_jumped:+.0f} s; ages are measured without it"
+        yield f"a clock jumped by {short_duration(abs(view.clock_jumped))}; ages are measured without it"
     if abs(view.clock_ahead) > JUMP_SECONDS:
         side = "ahead of" if view.clock_ahead > 0 else "behind"
         yield f"its clock is {short_duration(abs(view.clock_ahead))} {side} that of this host"

@@ -45,11 +45,11 @@ class DevicesScreen(Screen[None]):
         Binding("down,j", "choose(1)", show=False),
         Binding("left", "choose_column(-1)", show=False),
         Binding("right", "choose_column(1)", show=False),
-        Binding("pageup,b", "turn(-1)", "Page", key_display="page up/down"),
+        Binding("pageup,b", "turn(-1)", "Page", key_display="pgup/pgdn"),
         Binding("pagedown", "turn(1)", show=False),
         Binding("home,g", "worst", "Worst"),
         Binding("enter", "open", "Open"),
-        Binding("m", "measure", "Use/HBM/temp"),
+        Binding("m", "measure", "Measure"),
         Binding("escape,q", "back", "Back"),
     ]
 
