@@ -101,7 +101,7 @@ def brief_node(view: NodeView, now: float) -> Content:
     """The host under the cursor in one line."""
     parts: list[Part] = [(f"{view.place} {neutralise(view.name)}", "bold"), f"  {sample_age(view, now)}"]
     if view.problem:
-        parts.append((f"  {neutralise(view.problem)}", "$warning"))
+        parts.append((f"  {neutralise(view.problem).removeprefix(f'{view.name}: ')}", "$warning"))
     return Content.assemble(*parts)
 
 

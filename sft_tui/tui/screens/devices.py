@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
+from time import monotonic
 from typing import ClassVar, Optional
 
 from textual import on
@@ -157,7 +157,7 @@ class DevicesScreen(Screen[None]):
     # --- drawing -------------------------------------------------------------------------------
 
     def _ordered(self) -> list[NodeCells]:
-        now, measure = time.monotonic(), MEASURES[self._measure]
+        now, measure = monotonic(), MEASURES[self._measure]
         return order_nodes(
             [
                 node_cells(v.place, v.name, v.sample.npus if v.sample else None, v.age(now), v.problem, measure)
@@ -183,7 +183,7 @@ class DevicesScreen(Screen[None]):
 
     def _draw_node(self, view: NodeView) -> None:
         self._show("#devices-head", Content.assemble((" devices ", "bold reverse"), f" {neutralise(view.name)}"))
-        self.query_one("#devices-values", LineBlock).show(node_lines(view, time.monotonic()))
+        self.query_one("#devices-values", LineBlock).show(node_lines(view, monotonic()))
         self._show("#devices-chosen", Content.styled(neutralise(self._failure), "$error"))
         self._show("#devices-legend", Content.styled(NODE_LEGEND, "dim"))
 
@@ -199,7 +199,7 @@ class DevicesScreen(Screen[None]):
         if self._failure:
             self._show("#devices-chosen", Content.styled(neutralise(self._failure), "$error"))
         else:
-            self._show("#devices-chosen", brief_node(self._views[nodes[at].place], time.monotonic()))
+            self._show("#devices-chosen", brief_node(self._views[nodes[at].place], monotonic()))
         self._show("#devices-legend", Content.styled(strip_legend(MEASURES[self._measure]), "dim"))
 
     def _show(self, selector: str, content: Content) -> None:
