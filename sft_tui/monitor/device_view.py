@@ -123,6 +123,7 @@ def node_cells(
     place: int, name: str, snapshot: Optional[NpuSnapshot], age: float, problem: str, measure: Measure
 ) -> NodeCells:
     """The row of one host; `problem` says why nothing newer comes."""
+    problem = problem.removeprefix(f"{name}: ")
     if snapshot is None:
         return NodeCells(place, name, (), problem or "asked ...", is_quiet=bool(problem))
     reading = snapshot.reading
