@@ -169,7 +169,7 @@ async def test_nothing_is_drawn_again_where_nothing_changed(open_wizard, profile
     async with open_wizard() as wizard:
         screen = await told(wizard, *many())
         drawn = []
-        monkeypatch.setattr(devices.TextBlock, "update", lambda self, content: drawn.append(str(content)))
+        monkeypatch.setattr(devices.TextBlock, "update", lambda self, content, **_: drawn.append(str(content)))
         screen.post_message(NodesSampled(many()))
         await wizard.pilot.pause()
         assert drawn == []
