@@ -161,7 +161,8 @@ class SftApp(App[None], inherit_bindings=False):
 
     def _draw(self) -> None:
         screen = self.wizard_screen
-        if screen is not None and screen.is_mounted:
+        # below a screen that hides it, a new layout would send that whole screen again
+        if screen is not None and screen.is_mounted and (self.screen is screen or self.screen.is_modal):
             screen.draw(self.session)
 
     def say(self, text: str, *, bad: bool = False) -> None:
