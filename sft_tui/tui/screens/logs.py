@@ -65,7 +65,6 @@ class LogsScreen(Screen[None]):
         self._page: Optional[MergedPage] = None
         self._total = 0
         self._following = True
-        self._floods = False  # the last page that was followed had no line of the one before
         self._search: Optional[Pattern[bytes]] = None
         self._filter_text = ""
         self._keep: LogFilter = EVERYTHING
@@ -159,10 +158,7 @@ class LogsScreen(Screen[None]):
 
     def _keep_up(self) -> None:
         if self._following and not self._waiting and self._logs:
-            if self._floods:  # every line of a page is new: nobody reads that fast, and each page is kilobytes
-                self._floods = False
-            else:
-                self._show_tail()
+            self._show_tail()
         elif self._waiting:
             self._draw_head()
 
@@ -180,7 +176,6 @@ class LogsScreen(Screen[None]):
         if message.wish != self._wish:
             return
         self._waiting = False
-        self._floods = self._page is not None and _is_all_new(self._page, message.page)
         self._page, self._total = message.page, message.total
         if message.found:
             self._following = False
@@ -371,10 +366,6 @@ class LogsScreen(Screen[None]):
         if not self._asking:
             self.query_one("#logs-prompt", TextBlock).show(Content.styled(neutralise(self._note), "$warning"))
         self.query_one("#logs-head", TextBlock).show(Content.assemble(*parts))
-
-
-def _is_all_new(before: MergedPage, after: MergedPage) -> bool:
-    return len(before.end) == len(after.start) and all(old <= new for old, new in zip(before.end, after.start))
 
 
 def _label(path: Path, logs: Logs) -> str:
