@@ -46,6 +46,7 @@ class MonitorScreen(WizardScreen):
     AUTO_FOCUS = "#log"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+l", "app.show_logs", "Logs"),
+        Binding("ctrl+d", "app.show_devices", "Devices"),
         Binding("ctrl+k", "app.stop_job", "Stop job"),
         Binding("ctrl+o", "other_run", show=False),
         # told by the plot's own caption: the footer of a narrow terminal has no room for all

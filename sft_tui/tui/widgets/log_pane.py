@@ -76,7 +76,7 @@ class LogPane(Static, can_focus=True):
         content = Content("\n").join(rows) if rows else Content("")
         if self._drawn is None or not content.is_same(self._drawn):  # nothing new costs no bytes over SSH
             self._drawn = content
-            self.update(content)
+            self.update(content, layout=False)  # its size is that of its place
 
     def _row(self, merged: MergedLine) -> Content:
         line = merged.line.text
