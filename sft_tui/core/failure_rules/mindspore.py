@@ -131,6 +131,7 @@ DATA = (
     seen(SYMPTOM, "invalid data, ", "dataset_mindrecord", sure=True),
     seen(SYMPTOM, "invalid file, ", "dataset_mindrecord", sure=True),
     cause("the number of schema", "dataset_mindrecord"),
+    cause("no dataset file is found", "dataset_mindrecord"),
     cause("column name:", "dataset_mindrecord", r"not found in schema|not exist"),
     seen(SYMPTOM, "minddata", "dataset_mindrecord", r"minddata/dataset.*(?:unexpected error|error|fail)"),
 )  # fmt: skip
