@@ -8,13 +8,13 @@ import os
 import shutil
 import socket
 from pathlib import Path
-from typing import Optional
+from typing import Optional, get_args
 
 from sft_tui.checkpoint.inspect import CheckpointReport
 from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.layout import build_layout
 from sft_tui.core.problem import Problem
-from sft_tui.core.profile import PATH_FIELDS, Profile
+from sft_tui.core.profile import PATH_FIELDS, Model, Profile
 from sft_tui.dataset.audit_report import COVERED, AuditReport
 from sft_tui.dataset.limits import reason_text
 from sft_tui.dataset.records import DataReport
@@ -28,9 +28,11 @@ from sft_tui.launch.config_sections import KEPT_CHECKPOINTS
 from sft_tui.launch.steps import needed_devices, work_paths
 from sft_tui.paths import jobs_dir, visible_npus
 from sft_tui.stack.compatibility import KNOWN, fits
+from sft_tui.stack.routes import find_route
 from sft_tui.store.job_store import list_jobs
 
 NEEDED_IN_TRAINING = ("sentencepiece", "fschat", "numpy")
+NEEDED_FOR_FOLDERS = ("tokenizers", "numpy")  # that have tokenizer.json and a chat template
 
 
 def check_paths(profile: Profile) -> list[Problem]:
@@ -58,6 +60,16 @@ def check_tokenizer(tokenizer: Path, checkpoint: CheckpointReport) -> tuple[int,
     return vocab, []
 
 
+def check_family(profile: Profile, checkpoint: CheckpointReport) -> list[Problem]:
+    """The folder holds a model of the family that the profile names."""
+    found, named = checkpoint.model_type, profile.model.family
+    if checkpoint.config is None or found == named:
+        return []
+    known = found in get_args(Model.model_fields["family"].annotation)
+    hint = f"Choose the family {found}." if known else "Choose a folder of that family."
+    return [Problem("model.family", f"{profile.model.hf_dir} holds a model of type {found}, not {named}.", hint)]
+
+
 def check_environment(profile: Profile, environment: EnvironmentFacts) -> list[Problem]:
     """What keeps the training environment from doing the job."""
     python, home = "environment.python", "environment.mindformers_home"
@@ -78,7 +90,9 @@ def check_environment(profile: Profile, environment: EnvironmentFacts) -> list[P
     if not environment.mindspore:
         hint = "pip install mindspore==2.7.2 into it, or name another interpreter."
         problems.append(Problem(python, f"{environment.python} has no MindSpore.", hint, exit_code=4))
-    missing = [name for name in NEEDED_IN_TRAINING if name not in environment.packages]
+    direct = find_route(profile.model.family, environment.mindformers_version) == "direct"
+    needed = NEEDED_FOR_FOLDERS if direct else NEEDED_IN_TRAINING
+    missing = [name for name in needed if name not in environment.packages]
     if missing:
         hint = f"{environment.python} -m pip install {' '.join(missing)}"
         problems.append(Problem(python, f"{environment.python} lacks {', '.join(missing)}.", hint, exit_code=4))
@@ -186,6 +200,9 @@ def needed_bytes(profile: Profile, checkpoint: CheckpointReport, train: DataRepo
     """
     paths = work_paths(profile)
     weights = 0 if Path(paths.ckpt).is_file() else checkpoint.output_bytes(profile.weights.dtype)
+    if checkpoint.direct:
+        # MindFormers writes a copy under its own names where it trains and where it evaluates; then comes the export
+        weights = 2 * checkpoint.total_bytes + 4 * checkpoint.parameters
     data = 0 if Path(paths.mindrecord("train")).is_file() else train.count * (profile.dataset.seq_length + 1) * 8
     layout, lora = build_layout(profile, parse_base(base_yaml)), profile.training.method == "lora"
     whole = layout.data_parallel if lora or not layout.parallel_optimizer else 1
@@ -203,7 +220,7 @@ def read_columns(profile: Profile) -> tuple[dict[str, str], list[Problem]]:
 
 
 def check_samples(
-    profile: Profile, tokenizer: Path, columns: dict[str, str]
+    profile: Profile, tokenizer: Path, template: str, columns: dict[str, str]
 ) -> tuple[Optional[AuditReport], list[Problem]]:
     """The template is known, and answers are not cut away, seen on the first records."""
     from sft_tui.dataset.sample import audit_sample
@@ -211,12 +228,12 @@ def check_samples(
     dataset = profile.dataset
     try:
         loaded = load_tokenizer(tokenizer)
-        check_template(dataset.template, loaded)
+        check_template(template, loaded)
     except SftError as error:
         return None, [Problem("dataset.template", error.message, error.hint)]
     path = Path(dataset.train_path)
     try:
-        sample = audit_sample(path, loaded, dataset.template, dataset.seq_length, tuple(columns.items()))
+        sample = audit_sample(path, loaded, template, dataset.seq_length, tuple(columns.items()))
     except SftError as error:
         return None, [Problem("dataset.train_path", error.message, error.hint)]
     return sample, _lost_samples(sample, dataset.max_masked, dataset.warn_cut)

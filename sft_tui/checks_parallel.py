@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Optional
 
 from sft_tui.checkpoint.manifest import load_manifest as load_weights_manifest
-from sft_tui.core.facts import Facts
+from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.layout import Layout
 from sft_tui.core.memory_change import find_change
 from sft_tui.core.memory_estimate import GIB, Workload, estimate_memory
@@ -17,17 +17,45 @@ from sft_tui.core.profile import Profile
 from sft_tui.dataset.manifest import load_manifest as load_data_manifest
 from sft_tui.errors import InvalidInputError
 from sft_tui.launch.base_yaml import list_base_configs, parse_base
+from sft_tui.launch.direct_config import CONFIGS
 from sft_tui.launch.steps import work_paths
 from sft_tui.launch.training_config import is_distributed, save_steps, training_layout, training_schedule
 from sft_tui.launch.workload import adapted_matrices, plan_workload
+from sft_tui.stack.compatibility import is_version
 
 # cells of MindFormers' Llama that hold others: a pattern that means one stops there, and nothing below is adapted
 BLOCKS = ("model", "layers", "attention", "feed_forward")
 
 
-def read_base(profile: Profile) -> tuple[str, list[Problem]]:
-    """Text of the YAML to start from, and what is wrong with it."""
-    field, name = "training.base_yaml", profile.training.base_yaml
+def installed_base(environment: EnvironmentFacts, family: str) -> str:
+    """The YAML of MindFormers itself that a training on the direct route starts from; empty where it has none."""
+    config = CONFIGS.get(family, "")
+    return f"{environment.mindformers_configs}/{config}" if config and environment.mindformers_configs else ""
+
+
+def check_direct(profile: Profile, facts: Facts) -> list[Problem]:
+    """What the direct route does not do."""
+    problems = []
+    if not facts.base_yaml and not profile.training.base_yaml:
+        message = f"MindFormers' own configs/{CONFIGS.get(facts.model.family, '')} was not found."
+        problems.append(Problem("training.base_yaml", message, "Name a finetune_*.yaml of MindFormers.", exit_code=4))
+    if profile.training.method == "lora":
+        message = "LoRA is not offered for models that MindFormers loads directly."
+        problems.append(Problem("training.method", message, "Use full."))
+    layout = training_layout(profile, facts)
+    if layout.model_parallel * layout.pipeline_stage > 1 or (layout.parallel_optimizer and layout.data_parallel > 1):
+        message = "The workers save slices of the model: MindFormers has to merge them before the step export."
+        hint = "Use data parallel workers alone (optimizer shards off), or stop before export; it says how to merge."
+        problems.append(Problem("training.model_parallel", message, hint, "warning"))
+    if is_version(facts.environment.mindformers_version, "1.7"):
+        message = "MindFormers 1.7 takes the token 0 (! in Qwen3) for padding: it is not seen, and not learned from."
+        problems.append(Problem("environment.python", message, "MindFormers 1.9 does not.", "warning"))
+    return problems
+
+
+def read_base(profile: Profile, installed: str = "") -> tuple[str, list[Problem]]:
+    """Text of the YAML to start from (`installed`: where the profile names none), and what is wrong with it."""
+    field, name = "training.base_yaml", profile.training.base_yaml or installed
     if not name:
         return "", []
     path = Path(name)
@@ -61,7 +89,8 @@ def check_parallel(profile: Profile, facts: Facts) -> list[Problem]:
     problems = (
         _cpu_limits(profile, facts) if profile.environment.device_target == "CPU" else _layout(profile, facts, layout)
     )
-    problems += _steps(profile, facts) + _adapters(profile)
+    direct = facts.route == "direct"
+    problems += _steps(profile, facts) + (check_direct(profile, facts) if direct else _adapters(profile))
     if not any(p.severity == "error" for p in problems):
         problems += _memory(profile, facts)
     return problems
@@ -70,7 +99,8 @@ def check_parallel(profile: Profile, facts: Facts) -> list[Problem]:
 def _cpu_limits(profile: Profile, facts: Facts) -> list[Problem]:
     """On CPU MindFormers has data parallelism alone, or not even that."""
     training, traits, problems = profile.training, facts.environment.traits, []
-    if traits is not None and not traits.cpu_workers and profile.nodes.worker_num > 1:
+    lacking = traits is not None and not traits.cpu_workers and facts.route != "direct"  # there Barrier has a stand-in
+    if traits is not None and lacking and profile.nodes.worker_num > 1:
         message = (
             f"MindFormers {traits.mindformers} trains with one worker on CPU: the operator Barrier is missing there."
         )
@@ -188,10 +218,10 @@ def _adapters(profile: Profile) -> list[Problem]:
 
 
 def find_workload(profile: Profile, facts: Facts) -> Optional[tuple[Workload, Optional[int]]]:
-    """What the training takes, and its memory pool in bytes (None on CPU); None for a pattern that is none."""
+    """What the training takes, and its memory pool in bytes (None on CPU); None where the YAML does not tell."""
     try:
         return plan_workload(profile, facts)
-    except re.error:
+    except (re.error, ValueError):
         return None
 
 
@@ -229,6 +259,9 @@ def check_made(profile: Profile, parameters: int, facts: Facts) -> list[Problem]
     manifest = load_weights_manifest(Path(paths.ckpt)) if Path(paths.ckpt).is_file() else None
     problems = [] if manifest is None else _weights_made(paths.ckpt, manifest, profile, parameters, facts)
     data = load_data_manifest(Path(paths.mindrecord("train")))
+    if data is not None and (data.work.labels == "shifted") != (facts.route == "direct"):
+        message = f"{paths.mindrecord('train')} has labels for the other kind of network; it will be written again."
+        problems.append(Problem("model.family", message, "Do not begin at a later step.", "warning"))
     if data is not None and data.work.seq_length != profile.dataset.seq_length:
         message = f"{paths.mindrecord('train')} has rows of {data.work.seq_length} tokens; it will be written again."
         hint = f"Use {data.work.seq_length} to keep it."

@@ -84,6 +84,8 @@ def _add_demo_and_doctor(commands: _Commands) -> None:
     demo.add_argument("dir", nargs="?", default="sft-tui-demo", help="folder of the rehearsal (default: %(default)s)")
     demo.add_argument("--headless", action="store_true", help="run it here and now, without the wizard")
     demo.add_argument("--workers", type=int, choices=(1, 2), default=1, help="training processes (2: with msrun)")
+    families = "llama: by way of a .ckpt; qwen3: from the Hugging Face folder and back (default: %(default)s)"
+    demo.add_argument("--model", choices=("llama", "qwen3"), default="llama", help=families)
     monitor = group.add("monitor", "monitor:run_monitor", "show NPUs and host, until Ctrl-C", json=True)
     monitor.add_argument("--once", action="store_true", help="one look")
     monitor.add_argument("--path", dest="paths", action="append", metavar="DIR", help="tell the space on its disk")
@@ -100,11 +102,16 @@ def _add_converters(commands: _Commands) -> None:
     weight = group.add(
         "convert-weight", "weights:convert_weight", "convert a Hugging Face checkpoint to .ckpt, or back", json=True
     )
-    _flag(weight, "model", default="llama", help="llama, qwen2 (qwen2_5) or gpt2 (gpt); default: %(default)s")
-    _flag(weight, "input_path", required=True, help="Hugging Face folder; with --reversed a .ckpt file")
+    _flag(weight, "model", default="llama", help="llama, qwen2 (qwen2_5), gpt2 (gpt); --reversed: qwen3 too")
+    _flag(
+        weight,
+        "input_path",
+        required=True,
+        help="Hugging Face folder; with --reversed a .ckpt, or safetensors of a training",
+    )
     _flag(weight, "output_path", required=True, help=".ckpt file to write; with --reversed a new folder")
     _flag(weight, "dtype", choices=("fp32", "fp16", "bf16", "keep"), help="default: fp32; with --reversed keep")
-    _flag(weight, "reversed", action="store_true", help="from .ckpt to a Hugging Face folder with safetensors")
+    _flag(weight, "reversed", action="store_true", help="from what was trained to a Hugging Face folder")
     _flag(
         weight, "config_path", default="", metavar="HF_DIR",
         help="with --reversed: folder with config.json and tokenizer (default: what the .ckpt was made from)",
@@ -156,6 +163,11 @@ def _add_preprocess(commands: _Commands) -> None:
     _flag(parser, "eval_output_file", default="", help="MindRecord for it (default: OUTPUT_eval)")
     _flag(parser, "seed", type=int, default=0, help="decides what is held out (default: %(default)s)")
     _add_encoding(parser)
+    _flag(
+        parser, "labels", choices=("as-tokens", "shifted"), default="",
+        help="shifted: for models that MindFormers loads from a folder (default: what config.json beside it says)",
+    )  # fmt: skip
+    parser.add_argument("--pack", action="store_true", help="several whole records to a row; shifted labels only")
     _add_rejects(parser)
     _flag(parser, "force", action="store_true", help="write again what was written from the same files")
     audit = group.add("audit", "convert:audit", "tell what training will see of a data set", json=True)
@@ -167,9 +179,17 @@ def _add_preprocess(commands: _Commands) -> None:
 
 def _add_encoding(parser: argparse.ArgumentParser) -> None:
     """How records become tokens, and how much of them may be lost."""
-    _flag(parser, "model_file", required=True, help="tokenizer.model (SentencePiece) or tokenizer.json")
+    parser.add_argument(
+        "--model_file", "--model-file", "--tokenizer", dest="model_file", required=True,
+        help="tokenizer.model (SentencePiece), tokenizer.json, or the folder of one",
+    )  # fmt: skip
     _flag(parser, "seq_length", type=int, default=4096, help="tokens per sample (default: %(default)s)")
-    _flag(parser, "template", default="vicuna_v1.1", help="FastChat template (default: %(default)s)")
+    _flag(
+        parser,
+        "template",
+        default="vicuna_v1.1",
+        help="FastChat template, or chat: the folder's own (default: %(default)s)",
+    )
     _add_columns(parser)
     _flag(
         parser, "max_masked", type=float, default=MAX_MASKED, metavar="SHARE",

@@ -10,6 +10,7 @@ from typing import Optional
 from sft_tui.checkpoint.inspect import CheckpointReport, inspect_checkpoint
 from sft_tui.checks import (
     check_environment,
+    check_family,
     check_nodes,
     check_paths,
     check_samples,
@@ -18,8 +19,8 @@ from sft_tui.checks import (
     check_work_dir,
     read_columns,
 )
-from sft_tui.checks_parallel import check_made, check_parallel, find_workload, read_base
-from sft_tui.core.facts import EnvironmentFacts, Facts
+from sft_tui.checks_parallel import check_made, check_parallel, find_workload, installed_base, read_base
+from sft_tui.core.facts import EnvironmentFacts, Facts, Route
 from sft_tui.core.memory_estimate import Workload
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.plan import Plan
@@ -30,11 +31,11 @@ from sft_tui.dataset.audit_report import AuditReport
 from sft_tui.dataset.manifest import load_audit
 from sft_tui.dataset.records import DataReport, inspect_data
 from sft_tui.launch.base_yaml import list_base_configs
-from sft_tui.launch.steps import build_plan, work_paths
+from sft_tui.launch.steps import build_plan, prompt_template, work_paths
 from sft_tui.monitor.turn import look_at_npus
 from sft_tui.paths import PACKAGE_DIR, command_under, own_command, visible_npus
-from sft_tui.stack.compatibility import find_route
 from sft_tui.stack.probe import probe_environment
+from sft_tui.stack.routes import check_route, find_route
 
 NPU_SMI_SECONDS = 5.0
 
@@ -70,16 +71,21 @@ def examine(profile: Profile) -> Findings:
     columns, column_problems = read_columns(profile)
     train = _inspect_data(profile.dataset.train_path, "dataset.train_path", columns)
     evaluation = _inspect_data(profile.dataset.eval_path, "dataset.eval_path", columns)
-    tokenizer = find_tokenizer(profile)
-    base_yaml, base_problems = read_base(profile)
+    route = find_route(profile.model.family, environment.mindformers_version)
+    tokenizer = find_tokenizer(profile, route)
+    base_path = installed_base(environment, profile.model.family) if route == "direct" else ""
+    base_yaml, base_problems = read_base(profile, base_path)
     # without a model folder a missing tokenizer in it is no news
     known = tokenizer if profile.model.tokenizer_model or checkpoint.files else None
+    known = None if route == "direct" else known  # what is in the folder was looked at with the rest of it
     vocab, tokenizer_problems = check_tokenizer(known, checkpoint) if known else (0, [])
     problems = [
         *missing_fields(profile),
         *check_paths(profile),
         *check_environment(profile, environment),
+        *filter(None, [check_route(checkpoint.model_type or profile.model.family, environment.mindformers_version)]),
         *(p for p in checkpoint.problems if not (tokenizer and p.field == "model.tokenizer_model")),
+        *check_family(profile, checkpoint),
         *tokenizer_problems,
         *column_problems,
         *_data_problems(profile, train),
@@ -90,14 +96,21 @@ def examine(profile: Profile) -> Findings:
     ]
     fits_model = checkpoint.config and profile.dataset.seq_length <= checkpoint.config.max_position_embeddings
     sample = None
+    if (
+        route == "direct"
+        and checkpoint.tokenizer is not None
+        and not any(p.severity == "error" for p in checkpoint.problems)
+    ):
+        vocab = checkpoint.tokenizer.ids
     if tokenizer and vocab and fits_model and train and train.count:
-        sample, sample_problems = check_samples(profile, tokenizer, columns)
+        sample, sample_problems = check_samples(profile, tokenizer, prompt_template(profile, route), columns)
         problems += sample_problems
     findings = Findings(tuple(problems), environment, checkpoint, train, evaluation, vocab, sample=sample)
     if checkpoint.config is None or environment.traits is None or train is None:
         return findings
     records = _records(profile, train, evaluation)
     facts = _facts(profile, environment, checkpoint.config, str(tokenizer), records, base_yaml)
+    facts = replace(facts, route=route, base_yaml_path=profile.training.base_yaml or base_path)
     problems += [*check_training(profile, facts), *check_parallel(profile, facts)]
     if not any(p.severity == "error" for p in problems):
         problems += check_made(profile, checkpoint.parameters, facts)
@@ -132,7 +145,6 @@ def _facts(
         tokenizer_model=tokenizer,
         train_records=records[0],
         eval_records=records[1],
-        route=find_route(profile.model.family, environment.mindformers_version),
         visible_npus=visible_npus(),
         base_yaml=base_yaml,
         device_memory_gb=_device_memory_gb(environment.npu_smi) if on_npus else 0.0,
@@ -192,8 +204,13 @@ def _inspect_unchanged(
     return inspect_data(Path(path), field, columns=dict(columns))
 
 
-def find_tokenizer(profile: Profile) -> Optional[Path]:
-    """The tokenizer that the profile names, else the one in its model folder; None: neither is chosen yet."""
+def find_tokenizer(profile: Profile, route: Route = "checkpoint") -> Optional[Path]:
+    """The tokenizer that the profile names, else the one in its model folder; None: neither is chosen yet.
+
+    On the direct route MindFormers takes the folder's, and so do we.
+    """
+    if route == "direct":
+        return Path(profile.model.hf_dir) if profile.model.hf_dir else None
     if profile.model.tokenizer_model:
         return Path(profile.model.tokenizer_model)
     return Path(profile.model.hf_dir) / "tokenizer.model" if profile.model.hf_dir else None

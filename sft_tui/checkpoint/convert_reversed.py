@@ -1,4 +1,4 @@
-"""Converts a MindSpore `.ckpt` back to a Hugging Face folder with safetensors, streaming."""
+"""Converts what MindSpore saved, `.ckpt` or safetensors, back to a Hugging Face folder with safetensors, streaming."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
+from sft_tui.checkpoint.fused_layout import base_entries
 from sft_tui.checkpoint.hf_folder import (
     MANIFEST_NAME,
     check_output_folder,
@@ -15,10 +16,11 @@ from sft_tui.checkpoint.hf_folder import (
     write_config,
     write_text,
 )
+from sft_tui.checkpoint.key_map import find_family
 from sft_tui.checkpoint.manifest import Manifest, TensorRecord, check_unchanged, load_manifest, stamp_files
 from sft_tui.checkpoint.model_config import CONFIG_NAME, load_config_of_family
 from sft_tui.checkpoint.reversed_model import ReversedModel, load_reversed_model, main_dtype
-from sft_tui.checkpoint.safetensors_shards import Shard, index_text, plan_shards
+from sft_tui.checkpoint.safetensors_shards import Shard, index_text, plan_shards, shards_like
 from sft_tui.checkpoint.source_file import check_regular_file
 from sft_tui.checkpoint.tensor_values import Values, whole_values
 from sft_tui.checkpoint.value_work import ByteCount, Cast, Copy, copy_values
@@ -67,11 +69,13 @@ def convert_reversed(
     Raises InvalidInputError naming file and parameter, EnvironmentNotFitError when the disk or rights do not allow it.
     """
     started = time.monotonic()
-    config_dir = find_config_dir(ckpt, config_dir)
+    config_dir = find_config_dir(ckpt, config_dir, family)
     model, config = _load(ckpt, config_dir, family, dtype)
-    shards = plan_shards(model.tensors)
+    # what kept the number type of the model before lies as that does, byte for byte where no weight has changed
+    alike = base_entries(config_dir) if find_family(family).direct else []
+    shards = shards_like(model.tensors, alike) or plan_shards(model.tensors)
     needed = sum(shard.nbytes for shard in shards)
-    sources = [ckpt, config_dir / CONFIG_NAME]
+    sources = [*model.files, config_dir / CONFIG_NAME]
     stamps = stamp_files(sources)
     remove_leftovers(output)
     check_output_folder(output, config_dir, needed, force=force)
@@ -82,7 +86,7 @@ def convert_reversed(
             write_text(folder.path / SAFETENSORS.index, index_text(shards))
         write_config(config_dir, folder.path, torch_dtype=main_dtype(model.tensors), untied=model.untied)
         copied, told = copy_companions(config_dir, folder.path)
-        warnings += told
+        warnings += [*told, *model.notes]
         check_unchanged(sources, stamps)
         manifest = Manifest(
             config.family, dtype, str(config_dir.resolve()), stamps, asdict(config), tuple(records), needed
@@ -118,7 +122,7 @@ def verify_reversed(
     Differences are in the result; a side that cannot be read raises InvalidInputError.
     """
     started = time.monotonic()
-    model, _config = _load(ckpt, find_config_dir(ckpt, config_dir), family, dtype)
+    model, _config = _load(ckpt, find_config_dir(ckpt, config_dir, family), family, dtype)
     there = {entry.name: entry for entry in load_tensor_entries(output)}
     differences: List[Difference] = []
     to_compare: List[Tuple[str, Cast, Values]] = []
@@ -136,14 +140,19 @@ def verify_reversed(
     return VerifyResult(output, len(model.tensors), tuple(differences), time.monotonic() - started)
 
 
-def find_config_dir(ckpt: Path, config_dir: Optional[Path]) -> Path:
+def find_config_dir(ckpt: Path, config_dir: Optional[Path], family: str) -> Path:
     """Where config.json and tokenizer are: as told, or as the manifest beside `ckpt` tells.
 
     Raises InvalidInputError.
     """
-    if ckpt.is_dir():
-        raise InvalidInputError(f"{ckpt} is a folder.", "Name the .ckpt file in it.")
-    check_regular_file(ckpt)
+    if not find_family(family).direct:
+        if ckpt.is_dir():
+            raise InvalidInputError(f"{ckpt} is a folder.", "Name the .ckpt file in it.")
+        check_regular_file(ckpt)
+    elif ckpt.suffix == ".ckpt":
+        raise InvalidInputError(
+            f"{ckpt} is no safetensors file.", "Training such a model saves safetensors: load_ckpt_format: safetensors."
+        )
     if config_dir is not None:
         return config_dir
     found = (load_manifest(ckpt) or {}).get("hf_dir")
@@ -157,7 +166,7 @@ def find_config_dir(ckpt: Path, config_dir: Optional[Path]) -> Path:
 
 def _load(ckpt: Path, config_dir: Path, family: str, dtype: str) -> Tuple[ReversedModel, ModelConfig]:
     config = load_config_of_family(config_dir, family)
-    return load_reversed_model(ckpt, config, dtype), config
+    return load_reversed_model(ckpt, config, dtype, config_dir), config
 
 
 def _write_shards(folder: Path, shards: Sequence[Shard], count: ByteCount) -> Tuple[List[TensorRecord], List[str]]:

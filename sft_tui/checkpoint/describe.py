@@ -23,10 +23,18 @@ def describe_checkpoint(report: CheckpointReport) -> List[str]:
         lines.append(f"  ... and {len(shards) - SHARDS_SHOWN} more shards")
     config = report.config
     if config is not None and report.parameters:
+        experts = f"{config.num_experts} experts in each layer, " if config.num_experts else ""
+        norms = ", q and k norms" if config.qk_norms else ""
+        heads = f" of {config.head_dim}" if report.direct else ""
         lines.append(
             f"{config.family}: {report.parameters:,} parameters in {report.dtype or 'unknown precision'}, "
-            f"{config.num_layers} layers, hidden {config.hidden_size}, {config.num_heads} heads "
-            f"({config.num_kv_heads} for keys and values), vocabulary {config.vocab_size}, "
+            f"{config.num_layers} layers, {experts}hidden {config.hidden_size}, {config.num_heads} heads{heads} "
+            f"({config.num_kv_heads} for keys and values){norms}, vocabulary {config.vocab_size}, "
             f"up to {config.max_position_embeddings} tokens{', tied embeddings' if config.tied else ''}"
         )
+    if report.tokenizer is not None and report.tokenizer.ids:
+        known = report.tokenizer
+        template = f"chat template in {known.chat_template}" if known.chat_template else "no chat template"
+        end = f"ends with {known.eos_token}, " if known.eos_token else ""
+        lines.append(f"tokenizer: {known.ids} ids, {known.merges} merges, {end}{template}")
     return lines

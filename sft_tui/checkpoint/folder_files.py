@@ -6,7 +6,7 @@ import re
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Dict, List, Literal, Optional, Tuple
+from typing import Dict, List, Literal, Mapping, Optional, Tuple
 
 from sft_tui.checkpoint.model_config import CONFIG_NAME
 from sft_tui.checkpoint.weight_files import SAFETENSORS, TORCH_BIN, WeightFormat, named_shards
@@ -35,8 +35,13 @@ class FolderFile:
         return asdict(self)
 
 
-def list_files(folder: Path, tokenizer: str = "tokenizer.model") -> List[FolderFile]:
-    """The files of a checkpoint folder, and those that it should have, `tokenizer` among them. Raises OSError."""
+def list_files(
+    folder: Path, tokenizer: str = "tokenizer.model", beside: Optional[Mapping[str, bool]] = None
+) -> List[FolderFile]:
+    """The files of a checkpoint folder, and those that it should have, `tokenizer` among them. Raises OSError.
+
+    `beside` names files that go with the tokenizer, and whether they are needed.
+    """
     sizes = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
     safetensors, bins = _weight_names(SAFETENSORS, sizes), _weight_names(TORCH_BIN, sizes)
     use_bins = bool(bins) and not safetensors
@@ -45,6 +50,8 @@ def list_files(folder: Path, tokenizer: str = "tokenizer.model") -> List[FolderF
     files += _weights(folder, TORCH_BIN, ("bin", "bin index"), sizes, used=use_bins)
     for name in ("tokenizer.json", "tokenizer.model"):
         files.append((_needed if name == tokenizer else _optional)("tokenizer", name, sizes))
+    for name, needed in (beside or {}).items():
+        files.append((_needed if needed else _optional)("tokenizer", name, sizes))
     return files
 
 

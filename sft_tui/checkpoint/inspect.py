@@ -17,7 +17,8 @@ from sft_tui.checkpoint.source_file import LFS_HINT, check_folder, is_lfs_pointe
 from sft_tui.checkpoint.source_model import count_parameters, describe_complaints, map_model, plan_output
 from sft_tui.checkpoint.tensor_entry import TensorEntry
 from sft_tui.checkpoint.tensor_map import TensorMap
-from sft_tui.checkpoint.weight_files import load_tensor_entries
+from sft_tui.checkpoint.tokenizer_files import BESIDE, TokenizerFacts, inspect_tokenizer
+from sft_tui.checkpoint.weight_files import TORCH_BIN, load_tensor_entries
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.problem import Problem
 from sft_tui.errors import InvalidInputError, SftError
@@ -34,6 +35,7 @@ class CheckpointReport:
     `model_type` is config.json's word, and `unknown_family` the message of the problem when it is none that we convert.
     `dtype` is the number type of the tensors in `--dtype` words, joined by `+` when they are mixed. `shapes_agree` is
     None when config or tensors could not be read. `output_sizes` is empty when nothing can be converted.
+    `direct`: MindFormers loads such a folder as it is; then `tokenizer` says what its tokenizer.json is.
     """
 
     folder: Path
@@ -49,6 +51,8 @@ class CheckpointReport:
     tokenizer_model: Optional[Path] = None
     problems: Tuple[Problem, ...] = ()
     output_sizes: Dict[str, int] = field(default_factory=dict)
+    direct: bool = False
+    tokenizer: Optional[TokenizerFacts] = None
 
     @property
     def family(self) -> Optional[str]:
@@ -58,7 +62,7 @@ class CheckpointReport:
     @property
     def convertible(self) -> bool:
         """Whether convert-weight would take it."""
-        return not any(problem.severity == "error" for problem in self.problems)
+        return not self.direct and not any(problem.severity == "error" for problem in self.problems)
 
     def output_bytes(self, dtype: str) -> int:
         """Size of the `.ckpt` under `--dtype`; 0 when it cannot be told."""
@@ -80,6 +84,8 @@ class CheckpointReport:
             "tokenizer_model": str(self.tokenizer_model) if self.tokenizer_model else None,
             "output_bytes": dict(self.output_sizes),
             "convertible": self.convertible,
+            "direct": self.direct,
+            "tokenizer": self.tokenizer.to_json() if self.tokenizer else None,
             "problems": [problem.to_json() for problem in self.problems],
         }
 
@@ -92,7 +98,8 @@ def inspect_checkpoint(folder: Path) -> CheckpointReport:
         found = _config(folder, problems)
         config = found.config
         tokenizer = FAMILIES[config.family].tokenizer if config else "tokenizer.model"
-        files, unfinished = list_files(folder, tokenizer), find_unfinished(folder)
+        direct = config is not None and FAMILIES[config.family].direct
+        files, unfinished = list_files(folder, tokenizer, BESIDE if direct else None), find_unfinished(folder)
     except InvalidInputError as error:
         return CheckpointReport(folder, problems=(_problem(error),))
     except OSError as error:
@@ -102,8 +109,13 @@ def inspect_checkpoint(folder: Path) -> CheckpointReport:
     tensors = map_model(config, entries) if config and entries else None
     if tensors and tensors.complaints:
         problems.append(Problem(FIELD, *describe_complaints(folder, tensors)))
-    output_sizes = _output_sizes(tensors, problems) if tensors and not tensors.complaints else {}
-    tokenizer_model = _tokenizer_model(folder, tokenizer, problems)
+    fits = tensors is not None and not tensors.complaints
+    output_sizes = _output_sizes(tensors, problems) if tensors and fits and not direct else {}
+    tokenizer_facts = None
+    if direct and config:
+        tokenizer_facts = inspect_tokenizer(folder, config.vocab_size, problems)
+        problems += _direct_problems(folder, config, entries)
+    tokenizer_model = None if direct else _tokenizer_model(folder, tokenizer, problems)
     problems += [
         Problem(FIELD, f"{name} is the rest of a download that was broken off.", "Download again.", "warning")
         for name in unfinished
@@ -122,6 +134,8 @@ def inspect_checkpoint(folder: Path) -> CheckpointReport:
         tokenizer_model=tokenizer_model,
         problems=tuple(problems),
         output_sizes=output_sizes,
+        direct=direct,
+        tokenizer=tokenizer_facts,
     )
 
 
@@ -150,6 +164,20 @@ def _entries(folder: Path, problems: List[Problem]) -> List[TensorEntry]:
     except InvalidInputError as error:
         problems.append(_problem(error))
         return []
+
+
+def _direct_problems(folder: Path, config: ModelConfig, entries: List[TensorEntry]) -> List[Problem]:
+    """What MindFormers would stumble over when it loads the folder itself."""
+    problems = []
+    if any(entry.file.suffix == TORCH_BIN.suffix for entry in entries):
+        hint = "Download the model as safetensors, or save it so: save_pretrained(..., safe_serialization=True)."
+        problems.append(Problem(FIELD, f"{folder} has .bin files only; MindFormers loads safetensors.", hint))
+    output_layer = next(rule.source for rule in FAMILIES[config.family].last if rule.source.startswith("lm_head"))
+    if config.tied and any(entry.name == output_layer for entry in entries):
+        message = f"{folder} ties its embeddings, and has {output_layer} all the same: it is not used."
+        hint = "Right if both are equal. If they are not, config.json should say tie_word_embeddings: false."
+        problems.append(Problem(FIELD, message, hint, "warning"))
+    return problems
 
 
 def _output_sizes(tensors: TensorMap, problems: List[Problem]) -> Dict[str, int]:

@@ -5,52 +5,11 @@ A new family is one more `Family` in `FAMILIES` and one golden file in the tests
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Dict, Mapping, Optional, Tuple
 
+from sft_tui.checkpoint.direct_families import GLM4, QWEN3, QWEN3_MOE
+from sft_tui.checkpoint.family import Family, Rule
 from sft_tui.errors import InvalidInputError
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One parameter of a family: its two names, and the names of its dimensions in MindFormers (`dimensions_of`).
-
-    `part` (which, of how many) takes an equal share of the source's last dimension; `transposed` turns a matrix after
-    that. So a source has the shape of the parameter, turned back, with its last dimension times `part[1]`.
-    """
-
-    source: str
-    target: str
-    shape: Tuple[str, ...]
-    transposed: bool = False
-    part: Tuple[int, int] = (0, 1)
-
-
-@dataclass(frozen=True)
-class Family:
-    """How a family's checkpoint looks on both sides.
-
-    The parameters are written in the order `first`, `layer` for each layer, `last`. `tied_source` is what the output
-    layer `tied_target` is a copy of when the config ties them; without a `tied_target` the model has none of its own.
-    `skipped` matches tensors that are no parameters. Names in the source may begin with `prefix`. `aliases` are the
-    words of MindFormers' convert_weight.py. `config_names` and `config_defaults` are where config.json does not speak
-    as Llama's does. `tokenizer` is the file that such a model always comes with.
-    """
-
-    model_types: Tuple[str, ...]
-    architectures: Tuple[str, ...]
-    layer: Tuple[Rule, ...]
-    last: Tuple[Rule, ...]
-    tied_source: str
-    first: Tuple[Rule, ...] = ()
-    tied_target: str = ""
-    skipped: Tuple[str, ...] = ()
-    prefix: str = ""
-    aliases: Tuple[str, ...] = ()
-    config_names: Mapping[str, str] = field(default_factory=dict)
-    config_defaults: Mapping[str, object] = field(default_factory=dict)
-    tokenizer: str = "tokenizer.model"
-
 
 _HF_LAYER = "model.layers.{layer}."
 
@@ -181,7 +140,14 @@ _GPT2 = Family(
     tokenizer="tokenizer.json",
 )
 
-FAMILIES: Dict[str, Family] = {"llama": _LLAMA, "qwen2": _QWEN2, "gpt2": _GPT2}
+FAMILIES: Dict[str, Family] = {
+    "llama": _LLAMA,
+    "qwen2": _QWEN2,
+    "gpt2": _GPT2,
+    "qwen3": QWEN3,
+    "qwen3_moe": QWEN3_MOE,
+    "glm4": GLM4,
+}
 
 
 def find_family_name(word: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional
 
+from sft_tui.checkpoint.family import Family
 from sft_tui.checkpoint.key_map import FAMILIES, family_of, find_family_name
 from sft_tui.checkpoint.source_file import load_json_object
 from sft_tui.core.model_config import ModelConfig
@@ -71,10 +72,18 @@ def parse_model_config(data: Mapping[str, object], where: str) -> ModelConfig:
         eos_token_id=fields.token("eos_token_id"),
         pad_token_id=fields.token("pad_token_id"),
         architectures=fields.texts("architectures"),
+        head_dim=fields.positive("head_dim", hidden // heads if heads else 0)
+        if words.direct
+        else hidden // (heads or 1),
+        attention_bias=fields.flag("attention_bias"),
+        num_experts=fields.positive("num_experts") if words.expert else 0,
+        moe_intermediate_size=fields.positive("moe_intermediate_size") if words.expert else 0,
+        qk_norms=any("q_norm" in rule.source for rule in words.layer),
     )
     if not words.tied_target and not config.tied:
         fields.wrong.append("tie_word_embeddings is false, but MindFormers has no output layer for this family")
-    _check_heads(config, data, fields.wrong)
+    _check_heads(config, words, data, fields.wrong)
+    _check_fixed(words, given, fields.wrong)
     if fields.wrong:
         kind_of_error = InvalidInputError if family else UnknownFamilyError
         raise kind_of_error(
@@ -86,10 +95,21 @@ def parse_model_config(data: Mapping[str, object], where: str) -> ModelConfig:
 
 def dimensions_of(config: ModelConfig) -> Dict[str, int]:
     """The sizes that the shapes in `key_map` speak of."""
+    head = config.head_dim or config.hidden_size // config.num_heads
+    q, kv = head * config.num_heads, head * config.num_kv_heads
     return {
         "hidden": config.hidden_size,
-        "kv": config.hidden_size // config.num_heads * config.num_kv_heads,
+        "q": q,
+        "kv": kv,
+        "q_bias": q if config.attention_bias else 0,
+        "kv_bias": kv if config.attention_bias else 0,
+        "head": head,
+        "q_group": q // config.num_kv_heads,  # the queries that share a head of keys
+        "one": 1,
         "intermediate": config.intermediate_size,
+        "gate_up": 2 * config.intermediate_size,
+        "experts": config.num_experts,
+        "expert_intermediate": config.moe_intermediate_size,
         "vocab": config.vocab_size,
         "positions": config.max_position_embeddings,
     }
@@ -101,10 +121,21 @@ def _scaling_of(rope: Optional[Dict[str, object]]) -> Optional[Dict[str, object]
     return {key: value for key, value in rope.items() if key != "rope_theta"}
 
 
-def _check_heads(config: ModelConfig, data: Mapping[str, object], wrong: List[str]) -> None:
+def _check_fixed(words: Family, given: Mapping[str, object], wrong: List[str]) -> None:
+    """A model that is built in another way than all of its family that are known."""
+    for name, value in words.fixed.items():
+        if name in given and given[name] != value:
+            wrong.append(f"{name} is {str(given[name])[:40]}: a {words.model_types[0]} model with it is not known here")
+    layers = given.get("layer_types")
+    if words.direct and isinstance(layers, list) and any(kind != "full_attention" for kind in layers):
+        other = next(str(kind)[:40] for kind in layers if kind != "full_attention")
+        wrong.append(f"layer_types has {other!r}: MindFormers trains full attention only")
+
+
+def _check_heads(config: ModelConfig, words: Family, data: Mapping[str, object], wrong: List[str]) -> None:
     if wrong:
         return  # the sums below would only repeat what is wrong already
-    if config.hidden_size % config.num_heads:
+    if config.hidden_size % config.num_heads and not words.direct:
         wrong.append(
             f"hidden_size {config.hidden_size} is no multiple of num_attention_heads {config.num_heads}",
         )
@@ -113,7 +144,7 @@ def _check_heads(config: ModelConfig, data: Mapping[str, object], wrong: List[st
             f"num_attention_heads {config.num_heads} is no multiple of num_key_value_heads {config.num_kv_heads}"
         )
     head_dim = data.get("head_dim")
-    if head_dim is not None and not wrong and head_dim != config.hidden_size // config.num_heads:
+    if head_dim is not None and not wrong and not words.direct and head_dim != config.hidden_size // config.num_heads:
         # MindFormers' Llama has no other head size.
         wrong.append(f"head_dim {str(head_dim)[:40]} is not hidden_size / num_attention_heads")
 

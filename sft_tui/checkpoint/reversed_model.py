@@ -1,4 +1,4 @@
-"""A `.ckpt` as a Hugging Face model: which of its parameters make which tensor, and what else is in it."""
+"""What training saved as a Hugging Face model: which parameters make which tensor, and what else is in there."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from sft_tui.checkpoint.ckpt_reader import TEXT_TYPE, CkptEntry, entry_run, load_ckpt_entries
-from sft_tui.checkpoint.key_map import find_family
+from sft_tui.checkpoint.ckpt_reader import TEXT_TYPE
+from sft_tui.checkpoint.fused_layout import find_contiguous, stored_values
+from sft_tui.checkpoint.key_map import FAMILIES, find_family
 from sft_tui.checkpoint.precision import HF_TYPES, ITEM_BYTES, target_type
+from sft_tui.checkpoint.saved_model import MERGE_HINT, SavedModel, load_saved_model
 from sft_tui.checkpoint.source_model import COMPLAINTS_SHOWN, model_parameters
+from sft_tui.checkpoint.stored_tensor import StoredTensor, load_ckpt
 from sft_tui.checkpoint.tensor_map import Parameter
 from sft_tui.checkpoint.tensor_values import Matrix, Values
 from sft_tui.checkpoint.value_work import Cast, compare_values
@@ -45,12 +48,15 @@ class HfTensor:
 class ReversedModel:
     """What a `.ckpt` gives. `left_out` are its entries that belong to training; `untied`: the output layer is its own.
 
-    `untied` is only ever true for a config that ties them: training has moved them apart.
+    `untied` is only ever true for a config that ties them: training has moved them apart. `files` are those that the
+    values come from, `notes` what is worth saying.
     """
 
     tensors: Tuple[HfTensor, ...]
     left_out: Tuple[str, ...]
     untied: bool
+    files: Tuple[Path, ...]
+    notes: Tuple[str, ...] = ()
 
     @property
     def parameters(self) -> int:
@@ -58,48 +64,61 @@ class ReversedModel:
         return sum(math.prod(tensor.shape) for tensor in self.tensors)
 
 
-def load_reversed_model(ckpt: Path, config: ModelConfig, dtype: str) -> ReversedModel:
-    """Match the parameters in `ckpt` with what `config` calls for.
+def load_reversed_model(ckpt: Path, config: ModelConfig, dtype: str, config_dir: Path) -> ReversedModel:
+    """Match the parameters in `ckpt` with what `config`, which is from `config_dir`, calls for.
 
+    `ckpt` is a `.ckpt`, or for families that MindFormers loads directly what `load_saved_model` takes.
     Raises InvalidInputError naming file and parameters: missing, unknown, misshapen, or those of one rank alone.
     """
-    entries = {entry.name: entry for entry in load_ckpt_entries(ckpt)}
-    wanted = model_parameters(config)
     family = find_family(config.family)
+    if family.unmapped:
+        known = ", ".join(sorted(name for name, other in FAMILIES.items() if not other.unmapped))
+        raise InvalidInputError(
+            f"Weights of {config.family} are not brought back: {family.unmapped}.", f"Known: {known}."
+        )
+    saved = load_saved_model(ckpt) if family.direct else SavedModel((ckpt,), {e.name: e for e in load_ckpt(ckpt)})
+    entries, notes = saved.tensors, [saved.note]
+    wanted = model_parameters(config)
     optional = {family.tied_target} if config.tied else set()
-    _check_whole(ckpt, wanted, entries, optional)
+    merge = MERGE_HINT if family.direct else _MERGE_HINT
+    _check_whole(ckpt, wanted, entries, optional, merge)
+    if family.direct:
+        contiguous, note = find_contiguous(config, config_dir, entries)
+        wanted, notes = model_parameters(config, contiguous), [*notes, note]
     left_out = _sort_out(ckpt, {parameter.name for parameter in wanted}, entries)
     untied = bool(optional) and _differs(ckpt, entries, wanted, family.tied_target)
     by_source: Dict[str, List[Parameter]] = {}
     for parameter in wanted:
         if parameter.name in optional and not untied:
             continue
-        source = family.tied_target if parameter.name in optional else parameter.source
-        by_source.setdefault(source, []).append(parameter)
+        own = next((rule.source for rule in family.last if rule.target == parameter.name), "")
+        by_source.setdefault(own if parameter.name in optional else parameter.source, []).append(parameter)
     tensors = [_hf_tensor(ckpt, name, parts, entries, dtype) for name, parts in by_source.items()]
-    return ReversedModel(tuple(tensors), tuple(left_out), untied)
+    return ReversedModel(tuple(tensors), tuple(left_out), untied, saved.files, tuple(filter(None, notes)))
 
 
-def _check_whole(ckpt: Path, wanted: Sequence[Parameter], entries: Dict[str, CkptEntry], optional: set[str]) -> None:
+def _check_whole(
+    ckpt: Path, wanted: Sequence[Parameter], entries: Dict[str, StoredTensor], optional: set[str], merge_hint: str
+) -> None:
     missing = [p.name for p in wanted if p.name not in entries and p.name not in optional]
-    shapes = [(p, entries[p.name].dims) for p in wanted if p.name in entries and entries[p.name].dims != p.shape]
-    slices = [(p, dims) for p, dims in shapes if _is_slice(dims, p.shape)]
+    shapes = [(p, entries[p.name].dims) for p in wanted if p.name in entries and entries[p.name].dims != p.stored_shape]
+    slices = [(p, dims) for p, dims in shapes if _is_slice(dims, p.stored_shape)]
     whole = len(wanted) - len(missing) - len(shapes)
     # in a cut model at least the norms stay whole; embeddings alone differ with another vocabulary
     if len(slices) > _EMBEDDINGS and whole > 0:
         parameter, dims = slices[0]
         raise InvalidInputError(
             f"{ckpt} holds the part of one rank of a parallel training: {parameter.name} has the shape {list(dims)}, "
-            f"the whole model {list(parameter.shape)}.",
-            _MERGE_HINT,
+            f"the whole model {list(parameter.stored_shape)}.",
+            merge_hint,
         )
     if shapes:
-        told = [f"{p.name} has the shape {list(dims)} instead of {list(p.shape)}" for p, dims in shapes]
+        told = [f"{p.name} has the shape {list(dims)} instead of {list(p.stored_shape)}" for p, dims in shapes]
         raise InvalidInputError(f"{ckpt} does not fit config.json: {_cut(told)}.", _CONFIG_HINT)
     if missing:
         partly = len(missing) < len(wanted) - len(optional)
         what = "holds only a part of the model" if partly else "holds no parameter of this family"
-        hint = f"{_CONFIG_HINT} If it is one stage of a pipeline: {_MERGE_HINT}" if partly else _CONFIG_HINT
+        hint = f"{_CONFIG_HINT} If it is one stage of a pipeline: {merge_hint}" if partly else _CONFIG_HINT
         raise InvalidInputError(f"{ckpt} {what}: {_cut([f'{name} is missing' for name in missing])}.", hint)
 
 
@@ -108,7 +127,7 @@ def _is_slice(dims: Tuple[int, ...], whole: Tuple[int, ...]) -> bool:
     return len(dims) == len(whole) and all(0 < part <= size and size % part == 0 for part, size in zip(dims, whole))
 
 
-def _sort_out(ckpt: Path, names: set[str], entries: Dict[str, CkptEntry]) -> List[str]:
+def _sort_out(ckpt: Path, names: set[str], entries: Dict[str, StoredTensor]) -> List[str]:
     """The entries that only training needs; raises InvalidInputError for those that nobody knows."""
     left_out: List[str] = []
     unknown: List[str] = []
@@ -122,7 +141,7 @@ def _sort_out(ckpt: Path, names: set[str], entries: Dict[str, CkptEntry]) -> Lis
     return left_out
 
 
-def _is_of_training(entry: CkptEntry, names: set[str]) -> bool:
+def _is_of_training(entry: StoredTensor, names: set[str]) -> bool:
     """Counters, texts, and the optimizer's copies of parameters: adam_m.NAME, adam_v.NAME and so on."""
     if entry.tensor_type == TEXT_TYPE or (entry.nbytes <= _COUNTER_BYTES and math.prod(entry.dims) <= 1):
         return True
@@ -130,7 +149,7 @@ def _is_of_training(entry: CkptEntry, names: set[str]) -> bool:
     return any(".".join(words[place:]) in names for place in range(1, len(words)))
 
 
-def _differs(ckpt: Path, entries: Dict[str, CkptEntry], wanted: Sequence[Parameter], output_layer: str) -> bool:
+def _differs(ckpt: Path, entries: Dict[str, StoredTensor], wanted: Sequence[Parameter], output_layer: str) -> bool:
     """Whether the output layer, which should be tied to the embeddings, has values of its own."""
     head = entries.get(output_layer)
     if head is None:
@@ -144,17 +163,17 @@ def _differs(ckpt: Path, entries: Dict[str, CkptEntry], wanted: Sequence[Paramet
     return wrong > 0
 
 
-def _plain_values(ckpt: Path, entry: CkptEntry) -> Values:
+def _plain_values(ckpt: Path, entry: StoredTensor) -> Values:
     if entry.tensor_type not in ITEM_BYTES:
         raise InvalidInputError(
             f"{ckpt}: {entry.name} is {entry.tensor_type}; only {', '.join(ITEM_BYTES)} can be converted.",
             "Take the model that is not quantized.",
         )
-    return Values(ITEM_BYTES[entry.tensor_type], entry.nbytes, (entry_run(ckpt, entry),))
+    return Values(ITEM_BYTES[entry.tensor_type], entry.nbytes, (entry.run,))
 
 
 def _hf_tensor(
-    ckpt: Path, name: str, parts: Sequence[Parameter], entries: Dict[str, CkptEntry], dtype: str
+    ckpt: Path, name: str, parts: Sequence[Parameter], entries: Dict[str, StoredTensor], dtype: str
 ) -> HfTensor:
     parts = sorted(parts, key=lambda parameter: parameter.part[0])
     found = [entries[parameter.name] for parameter in parts]
@@ -163,6 +182,9 @@ def _hf_tensor(
         types = ", ".join(f"{entry.name} is {entry.tensor_type}" for entry in found)
         raise InvalidInputError(f"{ckpt}: {types}; they make one tensor.", "Save them with one type.")
     source_type = found[0].tensor_type
+    target = target_type(dtype, HF_TYPES[found[0].tensor_type], name)
+    if parts[0].rows is not None:
+        return HfTensor(name, parts[0].shape, Cast(stored_values(parts[0], found[0]), found[0].tensor_type, target))
     width, nbytes = plain[0].width, sum(values.nbytes for values in plain)
     runs = tuple(run for values in plain for run in values.runs)
     if parts[0].transposed:
@@ -173,7 +195,6 @@ def _hf_tensor(
         values = Values(width, nbytes, matrices=matrices)
     else:
         values = Values(width, nbytes, runs)
-    target = target_type(dtype, HF_TYPES[source_type], name)
     return HfTensor(name, parts[0].source_shape, Cast(values, source_type, target))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Dict, List, Sequence, Tuple
 
 from sft_tui.checkpoint.reversed_model import HfTensor
+from sft_tui.checkpoint.tensor_entry import TensorEntry
 from sft_tui.checkpoint.weight_files import SAFETENSORS
 
 SHARD_BYTES = 5_000_000_000  # save_pretrained's max_shard_size
@@ -54,6 +55,19 @@ def plan_shards(tensors: Sequence[HfTensor]) -> List[Shard]:
         Shard(f"model-{number:05d}-of-{len(groups):05d}.safetensors", tuple(group))
         for number, group in enumerate(groups, 1)
     ]
+
+
+def shards_like(tensors: Sequence[HfTensor], others: Sequence[TensorEntry]) -> List[Shard]:
+    """The tensors in the files, and there in the order, in which another model has them; none if it has others."""
+    if {(t.name, t.shape, t.dtype) for t in tensors} != {(other.name, other.shape, other.dtype) for other in others}:
+        return []
+    by_name = {tensor.name: tensor for tensor in tensors}
+    groups: Dict[str, List[HfTensor]] = {}
+    for other in others:
+        groups.setdefault(other.file.name, []).append(by_name[other.name])
+    if len(groups) == 1:
+        return [Shard(SAFETENSORS.single, tuple(group)) for group in groups.values()]
+    return [Shard(name, tuple(group)) for name, group in groups.items()]
 
 
 def index_text(shards: Sequence[Shard]) -> str:

@@ -66,7 +66,12 @@ def load_source_model(hf_dir: Path, family: str) -> SourceModel:
 
     Raises InvalidInputError naming file and tensor, also for a config of another family.
     """
-    find_family_name(family)  # a word that nobody knows is told before any file is looked at
+    # a word that nobody knows, and a family without a .ckpt, are told before any file is looked at
+    if find_family(family).direct:
+        raise InvalidInputError(
+            f"There is no .ckpt of {find_family_name(family)}: MindFormers loads the Hugging Face folder as it is.",
+            "Name the folder in the training configuration. --reversed makes such a folder of what training saved.",
+        )
     check_folder(hf_dir)
     config = load_config_of_family(hf_dir, family)
     entries = load_tensor_entries(hf_dir)
@@ -78,10 +83,14 @@ def load_source_model(hf_dir: Path, family: str) -> SourceModel:
     return SourceModel(config, tensors, (hf_dir / CONFIG_NAME, *index, *found.shards))
 
 
-def model_parameters(config: ModelConfig) -> List[Parameter]:
-    """Every parameter that the config calls for, in the order of the `.ckpt`."""
+def model_parameters(config: ModelConfig, contiguous: Tuple[str, ...] = ()) -> List[Parameter]:
+    """Every parameter that the config calls for, in the order of the `.ckpt`; `contiguous`: see `Fused`."""
     return expected_parameters(
-        find_family(config.family), num_layers=config.num_layers, tied=config.tied, dimensions=dimensions_of(config)
+        find_family(config.family),
+        num_layers=config.num_layers,
+        tied=config.tied,
+        dimensions=dimensions_of(config),
+        contiguous=contiguous,
     )
 
 

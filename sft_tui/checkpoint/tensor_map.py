@@ -5,21 +5,41 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
-from sft_tui.checkpoint.key_map import Family, Rule
+from sft_tui.checkpoint.family import Family, Rule
 from sft_tui.checkpoint.tensor_entry import TensorEntry
 
 
 @dataclass(frozen=True)
+class RowGroups:
+    """Which rows of a parameter a tensor has: in each group of `period` rows, `count` from the row `first` on."""
+
+    first: int
+    count: int
+    period: int
+
+
+@dataclass(frozen=True)
 class Parameter:
-    """One parameter that a config calls for: name and shape in MindFormers, source and layout (see `Rule`)."""
+    """One parameter that a config calls for: name and shape in MindFormers, source and layout (see `Rule`).
+
+    Several share a name where MindFormers keeps several tensors in one parameter: `rows` says which are this one's.
+    """
 
     name: str
     source: str
     shape: Tuple[int, ...]
     transposed: bool = False
     part: Tuple[int, int] = (0, 1)
+    rows: Optional[RowGroups] = None
+
+    @property
+    def stored_shape(self) -> Tuple[int, ...]:
+        """The shape in MindFormers of the whole parameter that this one is, or is a part of."""
+        if self.rows is None:
+            return self.shape
+        return (self.shape[0] // self.rows.count * self.rows.period, *self.shape[1:])
 
     @property
     def source_shape(self) -> Tuple[int, ...]:
@@ -50,19 +70,43 @@ class TensorMap:
 
 
 def expected_parameters(
-    family: Family, *, num_layers: int, tied: bool, dimensions: Mapping[str, int]
+    family: Family, *, num_layers: int, tied: bool, dimensions: Mapping[str, int], contiguous: Tuple[str, ...] = ()
 ) -> List[Parameter]:
-    """Every parameter of such a model, in the order in which it is written."""
-    placed = [(rule, 0) for rule in family.first]
-    placed += [(rule, layer) for layer in range(num_layers) for rule in family.layer]
-    placed += [(rule, 0) for rule in family.last]
-    return [_place(rule, layer, family, tied, dimensions) for rule, layer in placed]
+    """Every parameter of such a model, in the order in which it is written.
+
+    `contiguous` are the (ends of) names of fused parameters that keep each tensor's rows together.
+    """
+    experts = range(dimensions.get("experts", 0))
+    placed = [(rule, 0, 0) for rule in family.first]
+    for layer in range(num_layers):
+        placed += [(rule, layer, 0) for rule in family.layer]
+        placed += [(rule, layer, expert) for expert in experts for rule in family.expert]
+    placed += [(rule, 0, 0) for rule in family.last]
+    return [
+        _place(rule, (layer, expert), family, tied, dimensions, contiguous)
+        for rule, layer, expert in placed
+        if all(dimensions[dimension] for dimension in rule.shape)
+    ]
 
 
-def _place(rule: Rule, layer: int, family: Family, tied: bool, dimensions: Mapping[str, int]) -> Parameter:
+def _place(
+    rule: Rule,
+    place: Tuple[int, int],
+    family: Family,
+    tied: bool,
+    dimensions: Mapping[str, int],
+    contiguous: Tuple[str, ...],
+) -> Parameter:
     source = family.tied_source if tied and rule.target == family.tied_target else rule.source
     shape = tuple(dimensions[dimension] for dimension in rule.shape)
-    return Parameter(rule.target.format(layer=layer), source.format(layer=layer), shape, rule.transposed, rule.part)
+    layer, expert = place
+    name = rule.target.format(layer=layer, expert=expert)
+    rows: Optional[RowGroups] = None
+    if rule.fused is not None:
+        together = bool(contiguous) and name.endswith(contiguous)
+        sizes = [dimensions[size] for size in (rule.fused.contiguous if together else rule.fused.of)]
+        rows = RowGroups(sum(sizes[: rule.fused.which]), sizes[rule.fused.which], sum(sizes))
+    return Parameter(name, source.format(layer=layer, expert=expert), shape, rule.transposed, rule.part, rows)
 
 
 def map_tensors(family: Family, parameters: Sequence[Parameter], entries: Sequence[TensorEntry]) -> TensorMap:

@@ -20,6 +20,8 @@ PIECE_BYTES = 8 * 1024 * 1024
 # which want to be wider.
 BLOCK_BYTES = 1024 * 1024
 TURNED_BLOCK_BYTES = 2 * 1024 * 1024
+# Rows shorter than this are read together with what lies between them.
+SHORT_BYTES = 64 * 1024
 Stretch = Tuple[int, int]  # offset from the start of the file, and length, in bytes
 
 
@@ -44,8 +46,19 @@ class Matrix:
 
 
 @dataclass(frozen=True)
+class RowsOfRun:
+    """In each `period` bytes of a run, `count` from `first` on: rows of a tensor that lie among those of others."""
+
+    run: Run
+    first: int
+    count: int
+    period: int
+
+
+@dataclass(frozen=True)
 class Values:
-    """The values of a tensor as it is written: runs one after the other, or matrices turned and put side by side.
+    """The values of a tensor as it is written: runs one after the other, or matrices turned and put side by side, or
+    some of the rows of a run.
 
     `width` is the size of a number, `nbytes` that of all, in bytes, as they are in the file.
     """
@@ -54,11 +67,17 @@ class Values:
     nbytes: int
     runs: Tuple[Run, ...] = ()
     matrices: Tuple[Matrix, ...] = ()
+    rows: Optional[RowsOfRun] = None
 
     @property
     def label(self) -> str:
         """The tensor's name in the file."""
-        return (self.runs or tuple(matrix.run for matrix in self.matrices))[0].label
+        return self.all_runs[0].label
+
+    @property
+    def all_runs(self) -> Tuple[Run, ...]:
+        """Where the values are read from."""
+        return self.runs or ((self.rows.run,) if self.rows else tuple(matrix.run for matrix in self.matrices))
 
     def pieces(self) -> Iterator[Stretch]:
         """What to hand to a thread: begin and length in bytes."""
@@ -69,8 +88,10 @@ class Values:
         return self._cut(*piece, TURNED_BLOCK_BYTES if self.matrices else BLOCK_BYTES)
 
     def _cut(self, begin: int, nbytes: int, step: int) -> Iterator[Stretch]:
-        """Between numbers, and between rows of a turned matrix."""
+        """Between numbers, between rows of a turned matrix, and between short rows."""
         unit = sum(matrix.rows for matrix in self.matrices) * self.width or self.width
+        if self.rows is not None and self.rows.count < SHORT_BYTES:
+            unit = self.rows.count
         step = max(1, step // unit) * unit
         for at in range(begin, begin + nbytes, step):
             yield at, min(step, begin + nbytes - at)
@@ -123,6 +144,8 @@ class OpenFiles:
         begin, nbytes = piece
         if values.matrices:
             return self._read_turned(values, begin, nbytes, room[:nbytes])
+        if values.rows is not None:
+            return self._read_rows(values.rows, begin, nbytes, room[:nbytes])
         target, filled = room[:nbytes], 0
         for run in values.runs:
             length = sum(size for _, size in run.stretches)
@@ -148,6 +171,31 @@ class OpenFiles:
             at = 0
             if not len(target):
                 return
+
+    def _read_rows(self, rows: RowsOfRun, begin: int, nbytes: int, target: memoryview) -> memoryview:
+        """Long rows one by one; of short ones all that lies between as well, which costs less than asking often."""
+        at, filled = begin, 0
+        if rows.count < SHORT_BYTES and not begin % rows.count and not nbytes % rows.count:
+            return self._read_short_rows(rows, begin // rows.count, nbytes // rows.count, target)
+        while filled < nbytes:
+            group, within = divmod(at, rows.count)
+            part = min(rows.count - within, nbytes - filled)
+            place = group * rows.period + rows.first + within
+            self._read_run(rows.run, place, target[filled : filled + part])
+            at, filled = at + part, filled + part
+        return target
+
+    def _read_short_rows(self, rows: RowsOfRun, first: int, groups: int, target: memoryview) -> memoryview:
+        import numpy as np
+
+        step = max(1, BLOCK_BYTES // rows.period)
+        into = np.frombuffer(target, np.uint8).reshape(groups, rows.count)
+        read = np.empty((min(step, groups), rows.period), np.uint8)
+        for at in range(0, groups, step):
+            some = read[: min(step, groups - at)]
+            self._read_run(rows.run, (first + at) * rows.period, some.reshape(-1).data.cast("B"))
+            into[at : at + len(some)] = some[:, rows.first : rows.first + rows.count]
+        return target
 
     def _read_turned(self, values: Values, begin: int, nbytes: int, target: memoryview) -> memoryview:
         import numpy as np
@@ -179,5 +227,4 @@ def _read_into(handle: int, target: memoryview, at: int, run: Run) -> int:
 
 def files_of(values: Sequence[Values]) -> Tuple[Path, ...]:
     """The files that these values are in, each once, in order."""
-    runs = [run for item in values for run in (*item.runs, *(matrix.run for matrix in item.matrices))]
-    return tuple(dict.fromkeys(run.file for run in runs))
+    return tuple(dict.fromkeys(run.file for item in values for run in item.all_runs))

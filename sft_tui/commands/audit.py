@@ -19,6 +19,7 @@ _MARKS = ("[[", "]]")
 
 def print_audit(arguments: argparse.Namespace) -> int:
     """Numbers and bars; with --json the report."""
+    from sft_tui.commands.convert import find_encoder_file
     from sft_tui.dataset.audit import audit
     from sft_tui.dataset.audit_text import audit_lines
     from sft_tui.dataset.limits import Limits, check_limits, cut_warning
@@ -28,7 +29,7 @@ def print_audit(arguments: argparse.Namespace) -> int:
     with ProgressReport("audit") as report:
         result = audit(
             Path(arguments.path),
-            Path(arguments.model_file),
+            find_encoder_file(arguments),
             arguments.seq_length,
             template=arguments.template,
             columns=tuple(parse_columns(arguments.columns).items()),
@@ -49,12 +50,13 @@ def print_audit(arguments: argparse.Namespace) -> int:
 
 def print_record(arguments: argparse.Namespace) -> int:
     """One record as the model sees it."""
+    from sft_tui.commands.convert import find_encoder_file
     from sft_tui.dataset.sample import view_record
     from sft_tui.dataset.sources import parse_columns
 
     view = view_record(
         Path(arguments.path),
-        Path(arguments.model_file),
+        find_encoder_file(arguments),
         arguments.record,
         seq_length=arguments.seq_length,
         template=arguments.template,

@@ -71,9 +71,10 @@ def preprocess(arguments: argparse.Namespace) -> int:
     from sft_tui.dataset.request import Request
     from sft_tui.dataset.sources import parse_columns
 
+    model_file = find_encoder_file(arguments)
     request = Request(
         input_glob=arguments.input_glob,
-        model_file=Path(arguments.model_file),
+        model_file=model_file,
         output_file=Path(arguments.output_file),
         dataset_type=arguments.dataset_type,
         seq_length=arguments.seq_length,
@@ -87,6 +88,8 @@ def preprocess(arguments: argparse.Namespace) -> int:
         on_error=arguments.on_error,
         max_rejected=arguments.max_rejected,
         limits=Limits(arguments.max_masked, arguments.warn_cut, arguments.vocab_size),
+        labels=_labels(arguments, model_file),
+        pack=arguments.pack,
     )
     with ProgressReport("preprocess") as report:
         results = run_preprocess(request, reuse=not arguments.force, progress=report)
@@ -99,6 +102,31 @@ def preprocess(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def find_encoder_file(arguments: argparse.Namespace) -> Path:
+    """The tokenizer that is meant: a chat template goes with tokenizer.json. Raises InvalidInputError."""
+    from sft_tui.dataset.chat_template import CHAT
+    from sft_tui.dataset.tokenizer import find_tokenizer
+
+    folder = Path(arguments.model_file)
+    if arguments.template == CHAT and (folder / "tokenizer.json").is_file():
+        return folder / "tokenizer.json"
+    return find_tokenizer(folder)
+
+
+def _labels(arguments: argparse.Namespace, model_file: Path) -> str:
+    """As asked; else as MindFormers wants them for the model whose config.json lies beside the tokenizer."""
+    from sft_tui.stack.routes import choose_route
+
+    if arguments.labels:
+        return str(arguments.labels.replace("-", " "))
+    try:
+        config = json.loads(model_file.with_name("config.json").read_text(encoding="utf-8"))
+        model_type = config.get("model_type") if isinstance(config, dict) else None
+    except (OSError, ValueError):
+        model_type = None
+    return choose_route(str(model_type), "").labels if arguments.dataset_type == "qa" else "as tokens"
+
+
 def _say_preprocessed(result: PreprocessResult) -> None:
     counts = result.manifest
     done = "already there" if result.skipped else f"in {short_duration(result.seconds)}"
@@ -107,6 +135,13 @@ def _say_preprocessed(result: PreprocessResult) -> None:
         f"{result.files[0]}: {counts.rows} rows of {counts.row_length} tokens for {purpose} {done}, "
         f"{counts.trained_tokens} tokens to learn from, {counts.pad_share:.0%} padding"
     )
+    if counts.work.labels == "shifted":
+        say("labels are shifted by one: for networks that do not shift them (Qwen3 and later), and for no other")
+    if counts.work.pack:
+        say(
+            f"packed: {counts.records} records in {counts.rows} rows. MindFormers' plain causal mask lets a record see "
+            "those before it in its row, and positions go on counting; none is learned from another's end"
+        )
     if result.warning:
         warn(f"warning: {result.warning}")
     elif counts.cut:

@@ -26,6 +26,7 @@ from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
 from sft_tui.monitor.snapshot import NpuSnapshot, NpuUnavailable
 from sft_tui.monitor.turn import look_at_npus
 from sft_tui.stack.probe import probe_environment
+from sft_tui.stack.routes import trained_families
 from sft_tui.stack.source_tree import SourceTree, inspect_source_tree
 from sft_tui.stack.verdict import judge
 
@@ -77,6 +78,7 @@ class _Found:
         return {
             "environment": asdict(self.facts),
             "source_tree": asdict(self.tree) if self.tree else None,
+            "trains": trained_families(self.facts.mindformers_version),
             "verdicts": [asdict(verdict) for verdict in judge(self.facts)],
             "npus": [asdict(device) for device in self.snapshot.devices],
             "npu_smi": str(reading) if isinstance(reading, NpuUnavailable) else "",
@@ -91,6 +93,7 @@ class _Found:
             verdict = verdicts.get(name)
             fit = f"  [{verdict.word}{': ' + verdict.reason if verdict.reason else ''}]" if verdict else ""
             lines.append(f"{name:22} {value or 'not found'}{fit}")
+        lines += _trained_rows(self.facts.mindformers_version)
         if self.tree:
             lines.append(f"{'its programs':22} {', '.join(self.tree.programs) or 'none'}")
             lines.append(f"{'its configurations':22} {', '.join(self.tree.configs) or 'none'}")
@@ -101,6 +104,12 @@ class _Found:
             f"{'memory':22} {short_size(self.host['memory_available'])} available",
             f"{'disk of home folder':22} {short_size(self.host['disk_free'])} free",
         ]
+
+
+def _trained_rows(version: str) -> list[str]:
+    """What the MindFormers that is installed trains, by the way it takes."""
+    ways = {"checkpoint": "trains from a .ckpt", "direct": "trains from a folder"}
+    return [f"{ways[route]:22} {', '.join(titles)}" for route, titles in trained_families(version).items() if titles]
 
 
 def _look(profile: Profile) -> _Found:

@@ -69,9 +69,9 @@ def _write_scripts(plan: Plan, folder: Path) -> int:
     launch = folder / LAUNCH_FOLDER
     launch.mkdir(parents=True, exist_ok=True)
     shutil.copy(PACKAGE_DIR / "launch" / "runner.py", launch / "runner.py")
-    shutil.copytree(
-        PACKAGE_DIR / "launch" / "cpu", launch / "cpu", ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True
-    )
+    for name in ("cpu", "direct"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(PACKAGE_DIR / "launch" / name, launch / name, ignore=ignored, dirs_exist_ok=True)
     for name, text in build_scripts(plan, str(PACKAGE_DIR), launches(plan)).items():
         write_atomic(folder / name, text)
         if name.endswith((".sh", ".sbatch")):

@@ -32,6 +32,7 @@ class EnvironmentFacts:
     packages: dict[str, str] = field(default_factory=dict)  # distribution name -> version
     mindformers_version: str = ""  # of the source folder if one is used, else of the package
     mindformers_home: str = ""
+    mindformers_configs: str = ""  # folder of its YAML files
     run_mindformer: str = ""  # path of run_mindformer.py
     msrun: str = ""
     cann: str = ""
@@ -61,4 +62,5 @@ class Facts:
     route: Route = "checkpoint"
     visible_npus: tuple[int, ...] = ()  # those this process may use, in its own order; empty: all
     base_yaml: str = ""  # text of the YAML that training starts from; empty: one is built
+    base_yaml_path: str = ""  # where that was read
     device_memory_gb: float = 0.0  # HBM of one NPU, in 2**30 bytes; 0: not known

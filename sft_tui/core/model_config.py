@@ -8,7 +8,11 @@ from typing import Dict, Optional, Tuple
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What a checkpoint's config.json says, in the words of Hugging Face, defaults filled in."""
+    """What a checkpoint's config.json says, in the words of Hugging Face, defaults filled in.
+
+    `head_dim` is hidden_size / num_attention_heads in families that have no field for it; `num_experts` is 0 in dense
+    models; `qk_norms`: queries and keys are normalised, head by head.
+    """
 
     family: str
     hidden_size: int
@@ -27,3 +31,8 @@ class ModelConfig:
     eos_token_id: Optional[int]
     pad_token_id: Optional[int]
     architectures: Tuple[str, ...]
+    head_dim: int = 0
+    attention_bias: bool = False
+    num_experts: int = 0
+    moe_intermediate_size: int = 0
+    qk_norms: bool = False

@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict
 
 from sft_tui.core.secret_names import looks_secret
 
-OutputKind = Literal["json", "conversation", "ckpt", "mindrecord", "checkpoint_folder", "perplexity", "weights_loaded"]
+OutputKind = Literal[
+    "json", "conversation", "ckpt", "mindrecord", "checkpoint_folder", "hf_folder", "perplexity", "weights_loaded",
+]  # fmt: skip
 PLAN_SCHEMA_VERSION: Final = 1
 STOP_GRACE_SECONDS: Final = 30
 

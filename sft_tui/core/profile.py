@@ -70,8 +70,8 @@ class Model(_Section):
     tokenizer_model: Text = Field(
         "", title="Tokenizer", description="SentencePiece tokenizer.model. Empty: the one in the model folder."
     )
-    family: Literal["llama"] = Field(
-        "llama", title="Family", description="Llama 1 and 2, Code Llama, Vicuna: what has a SentencePiece tokenizer."
+    family: Literal["llama", "qwen3"] = Field(
+        "llama", title="Family", description="llama: Llama 1 and 2, Code Llama, Vicuna. qwen3: Qwen3, dense."
     )
 
 
@@ -105,7 +105,9 @@ class Dataset(_Section):
         title="Held-out share",
         description="Used when no held-out file is given. 0: no evaluation.",
     )
-    template: Text = Field("vicuna_v1.1", title="Prompt template", description="A conversation template of FastChat.")
+    template: Text = Field(
+        "vicuna_v1.1", title="Prompt template", description="Of FastChat. A qwen3 folder has its own."
+    )
     seq_length: int = Field(
         2048, ge=16, le=1_048_576, title="Sequence length", description="Tokens per sample; longer samples are cut."
     )

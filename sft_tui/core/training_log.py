@@ -28,6 +28,8 @@ _EVALUATED_LOSS = re.compile(r"loss['\"]?: (?P<loss>[0-9.eE+-]+)")
 _PERPLEXITY = re.compile(
     r"PerplexityMetric = \{'PerplexityMetric': \{'loss': (?P<loss>[^,]+), 'PPL': (?P<ppl>[^}]+)\}\}"
 )
+# ours: launch/direct/held_out.py
+_HELD_OUT = re.compile(r"\bheld-out loss: (?P<loss>[^,\s]+), perplexity: (?P<ppl>[^,\s]+), \d+ tokens")
 _NOT_LOADED = re.compile(r"Network parameters are not loaded: (?P<lists>\(\[.*\], \[.*\]\))")
 _PROGRESS = re.compile(r"^progress: (?P<label>.*?) ?(?P<done>\d+)/(?P<total>\d+) (?P<unit>[a-z]+)\b")
 _EXCEPTION = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception|Interrupt)(?::|$)|^(?:sft-tui: )?error: ")
@@ -109,7 +111,7 @@ def parse_line(line: str) -> Optional[LogFact]:
     try:
         if match := _STEP.search(head):
             return _training_step(match, head)
-        if match := _PERPLEXITY.search(head):
+        if match := _PERPLEXITY.search(head) or _HELD_OUT.search(head):
             return Perplexity(_number(match["loss"]), _number(match["ppl"]))
         if match := _PROGRESS.match(head):
             return Progress(int(match["done"]), int(match["total"]), match["unit"], match["label"])

@@ -10,7 +10,7 @@ from sft_tui.dataset.audit_report import AuditReport, Finding, Tally
 from sft_tui.dataset.encode import check_seq_length
 from sft_tui.dataset.encoded_row import IGNORE_TOKEN_ID
 from sft_tui.dataset.mindrecord import read_rows
-from sft_tui.dataset.pipeline import Encoding, Pipeline
+from sft_tui.dataset.pipeline import Encoding, Pipeline, count_encoders
 from sft_tui.dataset.templates import DEFAULT_TEMPLATE, check_template
 from sft_tui.dataset.tokenizer import load_tokenizer
 from sft_tui.errors import InvalidInputError
@@ -38,7 +38,8 @@ def audit(
     check_template(template, tokenizer)
     tally = Tally(seq_length + 1)
     first_bad = None
-    with Pipeline(Encoding((str(path),), str(model_file), template, tally.row_length, columns)) as pipeline:
+    task = Encoding((str(path),), str(model_file), template, tally.row_length, columns)
+    with Pipeline(task, count_encoders(writing=False)) as pipeline:
         for batch in pipeline:
             tally.add_batch(batch, ~batch.held_out)
             tally.rejected += len(batch.bad)

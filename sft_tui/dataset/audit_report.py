@@ -133,7 +133,8 @@ class Tally:
 
         self.lengths.frombytes(batch.tokens[chosen].tobytes())
         self.fingerprints.frombytes(batch.fingerprints[chosen].tobytes())
-        self.used += int(batch.lengths[chosen].sum())
+        # shifted, the last token of a full row is a label only
+        self.used += int(np.minimum(batch.lengths[chosen], self.row_length).sum())
         self.trained += int(batch.trained[chosen].sum())
         self.cut += int(batch.cut[chosen].sum())
         self.left_out += int(batch.left_out[chosen].sum())

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Iterator, List, Optional, Protocol, Sequence, Tuple, TypeVar, Union
 
 from sft_tui.dataset.bad_record import BadRecord
+from sft_tui.dataset.chat_encoder import ChatEncoder
+from sft_tui.dataset.chat_template import CHAT
 from sft_tui.dataset.conversation import Conversation
 from sft_tui.dataset.encoded_row import EncodedRow
 from sft_tui.dataset.laid_out import LayoutEncoder
@@ -36,15 +38,18 @@ class Encoder:
     """Encodes conversations with one template and tokenizer to rows of at most `length` tokens.
 
     `length` is seq_length + 1 for training, seq_length for evaluation. vicuna_v1.1 with a sentencepiece tokenizer
-    gives the rows of MindFormers llama_preprocess; all else goes by the template's layout. Raises InvalidInputError
-    for a template that cannot be used, or not with this tokenizer.
+    gives the rows of MindFormers llama_preprocess; `chat` is the template of the tokenizer's own folder; all else goes
+    by the template's layout. Raises InvalidInputError for a template that cannot be used, or not with this tokenizer.
     """
 
     def __init__(self, tokenizer: Tokenizer, template: str, length: int) -> None:
         check_seq_length(length)
-        trained_end = check_template(template, tokenizer)
         self.tokenizer, self.template, self.length = tokenizer, template, length
         self._way: _Way[Any]
+        if template == CHAT:
+            self._way = ChatEncoder(tokenizer, length)
+            return
+        trained_end = check_template(template, tokenizer)
         if template == DEFAULT_TEMPLATE and isinstance(tokenizer, SentencePieceTokenizer):
             self._way = ReferenceEncoder(tokenizer, length)
         else:

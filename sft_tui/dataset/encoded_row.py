@@ -21,6 +21,7 @@ REASONS: Dict[str, str] = {
     "special_in_text": "a special token of the model stands in the text",
     "unknown_token": "the text has an unknown token, which is also the padding",
     "cut_off": "the answer begins beyond seq_length",
+    "not_spelled": "the tokens of the answer do not spell its text and its end",
     "length_mismatch": "the rounds do not add up to the whole text",
 }
 

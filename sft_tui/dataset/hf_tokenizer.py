@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
+from bisect import bisect_left
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
 
+Spans = List[Tuple[int, int]]
 _HINT = "Give the tokenizer.json that belongs to the checkpoint."
 
 
@@ -19,9 +23,18 @@ class HfTokenizer:
     a text. Padding is the pad token, else the unknown token, else eos.
     """
 
-    def __init__(self, path: Path, tokenizer: Any, special_tokens: Dict[str, int], threads: int = 1) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        path: Path,
+        tokenizer: Any,  # noqa: ANN401 - the library's own
+        special_tokens: Dict[str, int],
+        threads: int = 1,
+        pieces: Sequence[bytes] = (),
+    ) -> None:
         self.path = path
+        self._pieces = pieces  # what each id spells; none where that depends on the ids around it
         self._tokenizer = tokenizer
+        self._sizes = [len(piece) for piece in pieces]
         self._threads = threads
         self.special_tokens = special_tokens
         self.vocab_size: int = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 1
@@ -33,6 +46,7 @@ class HfTokenizer:
                 "tokenizer_config.json, special_tokens_map.json or generation_config.json has to be there too.",
             )
         self.eos_id: int = eos
+        self._settings = settings
         self.bos_id = settings.find("bos")
         self.unk_id = settings.find("unk")
         pad = settings.find("pad")
@@ -56,6 +70,58 @@ class HfTokenizer:
     def encode_with_offsets(self, texts: Sequence[str]) -> List[Tuple[List[int], List[int]]]:
         """The ids of each text, and for each id the place in the text where it begins (in characters)."""
         return [(item.ids, [begin for begin, _ in item.offsets]) for item in self._encode(texts)]
+
+    def encode_spans(self, texts: Sequence[str], places: Sequence[Spans]) -> List[Tuple[List[int], Spans]]:
+        """The ids of each text, and for each stretch of it (in characters) the tokens that make it, first and last + 1.
+
+        Quicker than asking for every token where it begins.
+        """
+        found = []
+        for text, item, wanted in zip(texts, self._encode(texts), places):
+            ids: List[int] = item.ids
+            spans = self._spans_by_bytes(text, ids, wanted) if self._pieces else None
+            if spans is None:
+                ends = [(item.char_to_token(begin), item.char_to_token(stop - 1)) for begin, stop in wanted]
+                spans = [(0 if a is None else a, 0 if b is None else b + 1) for a, b in ends]
+            found.append((ids, spans))
+        return found
+
+    def _spans_by_bytes(self, text: str, ids: List[int], places: Spans) -> Optional[Spans]:
+        """By adding up what the tokens spell; None where the tokenizer spells it in other bytes (composed letters)."""
+        ends = list(accumulate(map(self._sizes.__getitem__, ids), initial=0))
+        ascii_only = text.isascii()
+        if ends[-1] != (len(text) if ascii_only else len(text.encode())):
+            return None
+        spans = []
+        for begin, stop in places:
+            first, last = (begin, stop) if ascii_only else (len(text[:at].encode()) for at in (begin, stop))
+            spans.append((bisect_left(ends, first), bisect_left(ends, last)))
+        return spans
+
+    def spell(self, ids: Sequence[int]) -> str:
+        """The text that ids stand for, as `decode`."""
+        if self._pieces:
+            return b"".join([self._pieces[number] for number in ids]).decode("utf-8", "replace")
+        return self.decode(ids)
+
+    def special_pattern(self) -> re.Pattern[str]:
+        """Finds special tokens in a text, the longest first."""
+        longest_first = sorted(self.special_tokens, key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
+
+    def special_words(self) -> Dict[str, str]:
+        """What chat templates call bos_token, eos_token and so on; those that there are."""
+        words = {number: text for text, number in self.special_tokens.items()}
+        ids = {"bos": self.bos_id, "eos": self.eos_id, "pad": self.pad_id, "unk": self.unk_id}
+        return {
+            f"{name}_token": words[number] for name, number in ids.items() if number is not None and number in words
+        }
+
+    def end_tokens(self) -> List[str]:
+        """The special tokens that may end an answer: those that the settings name, else all but bos and padding."""
+        ids = {self.eos_id, *self._settings.ends()}
+        others = {self.bos_id, self.pad_id, self.unk_id} - ids
+        return [text for text, number in self.special_tokens.items() if number not in others]
 
     def _encode(self, texts: Sequence[str]) -> Sequence[Any]:
         if self._threads == 1:
@@ -91,7 +157,27 @@ def load_hf_tokenizer(path: Path, threads: int) -> HfTokenizer:
         number = tokenizer.token_to_id(item["content"]) if item.get("special") else None
         if number is not None:
             special[item["content"]] = number
-    return HfTokenizer(path, tokenizer, special, threads)
+    return HfTokenizer(path, tokenizer, special, threads, _byte_pieces(data, tokenizer))
+
+
+def _byte_pieces(data: Dict[str, Any], tokenizer: Any) -> List[bytes]:  # noqa: ANN401
+    """The bytes of each id of a byte-level tokenizer, by number; none for another kind."""
+    decoder = data.get("decoder")
+    if not isinstance(decoder, dict) or decoder.get("type") != "ByteLevel":
+        return []
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]  # GPT-2's letters for bytes
+    others = [byte for byte in range(256) if byte not in plain]
+    bytes_of = {chr(byte): byte for byte in plain}
+    bytes_of.update((chr(256 + place), byte) for place, byte in enumerate(others))
+    added = {item["id"]: item["content"] for item in data.get("added_tokens") or []}
+    vocabulary: Dict[str, int] = tokenizer.get_vocab(with_added_tokens=True)
+    pieces = [b""] * (max(vocabulary.values(), default=-1) + 1)
+    for text, number in vocabulary.items():
+        if number in added:
+            pieces[number] = str(added[number]).encode()
+        elif all(letter in bytes_of for letter in text):
+            pieces[number] = bytes(bytes_of[letter] for letter in text)
+    return pieces
 
 
 class _Settings:
@@ -116,6 +202,12 @@ class _Settings:
         number = self._generation.get(f"{name}_token_id")
         first = number[0] if isinstance(number, list) and number else number
         return first if isinstance(first, int) and self._tokenizer.id_to_token(first) is not None else None
+
+    def ends(self) -> List[int]:
+        """All ids that end a text, as generation_config.json lists them."""
+        numbers = self._generation.get("eos_token_id")
+        listed = numbers if isinstance(numbers, list) else [numbers]
+        return [number for number in listed if isinstance(number, int)]
 
     def flag(self, name: str) -> Optional[bool]:
         """A yes or no of tokenizer_config.json, None when it is not there."""

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
+from sft_tui.dataset.chat_template import CHAT, template_text
 from sft_tui.errors import InvalidInputError
 from sft_tui.whole_file import open_whole_file
 
@@ -32,7 +33,8 @@ class FileStamp:
 class Work:
     """All that decides what is in a MindRecord, and whether it is accepted.
 
-    `part` is "train" or "held_out" where an input is split by `eval_split` and `seed`, else "all".
+    `part` is "train" or "held_out" where an input is split by `eval_split` and `seed`, else "all". `labels` is
+    "as tokens" or "shifted" (see `Request`). `chat_sha256` is that of the folder's chat template, where it is used.
     """
 
     dataset_type: str
@@ -51,6 +53,9 @@ class Work:
     model_file: FileStamp
     model_sha256: str
     inputs: Tuple[FileStamp, ...]
+    labels: str = "as tokens"
+    pack: bool = False
+    chat_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,8 @@ class Manifest:
     """The content of OUT.mindrecord.json.
 
     `row_length` is in tokens; `tokens` before cutting; `pad_share` the share of padding among all tokens, 0 to 1;
-    `rejected` counts records that could not be used, and were skipped.
+    `rejected` counts records that could not be used, and were skipped. `records` are those in the rows, which hold
+    several where they are packed; 0 in files of older versions.
     """
 
     work: Work
@@ -71,6 +77,7 @@ class Manifest:
     trained_tokens: int
     pad_share: float
     files: Tuple[FileStamp, ...]
+    records: int = 0
     schema_version: int = SCHEMA_VERSION
 
 
@@ -121,12 +128,23 @@ def describe_work(request: Request) -> Tuple[Work, ...]:
             model_file=stamp_file(request.model_file),
             model_sha256=hashlib.sha256(request.model_file.read_bytes()).hexdigest(),
             inputs=tuple(stamp_file(path) for path in inputs),
+            labels=request.labels,
+            pack=request.pack,
+            chat_sha256=_hash_template(request),
         )
     except OSError as error:
         raise InvalidInputError(f"{error.filename} could not be read: {error.strerror}.", "Check the path.") from error
     if not request.eval_split:
         return (work,)
     return (replace(work, part="train"), replace(work, part="held_out", purpose="eval"))
+
+
+def _hash_template(request: Request) -> str:
+    """That of the chat template, "" where none is used or found: encoding will tell."""
+    if request.template != CHAT:
+        return ""
+    text = template_text(request.model_file.parent)
+    return hashlib.sha256(text.encode()).hexdigest() if text else ""
 
 
 def load_same(output_file: Path, work: Work) -> Optional[Manifest]:

@@ -116,9 +116,9 @@ _Result = Union[EncodedBatch, SftError, str, None]
 _ENDED_BY = (signal.SIGTERM, signal.SIGHUP)
 
 
-def _count_encoders() -> int:
-    """Writing keeps one core busy."""
-    return max(1, min(_MAX_ENCODERS, len(os.sched_getaffinity(0)) - 1))
+def count_encoders(*, writing: bool = True) -> int:
+    """How many processes encode: one for each core, but for the one that writing keeps busy."""
+    return max(1, min(_MAX_ENCODERS, len(os.sched_getaffinity(0)) - writing))
 
 
 class Pipeline:
@@ -131,7 +131,7 @@ class Pipeline:
     """
 
     def __init__(self, task: Encoding, encoders: Optional[int] = None) -> None:
-        encoders = encoders or _count_encoders()
+        encoders = encoders or count_encoders()
         fork = multiprocessing.get_context("fork")
         inward = [fork.Pipe(duplex=False) for _ in range(encoders)]
         outward = [fork.Pipe(duplex=False) for _ in range(encoders)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Tuple
 
@@ -13,10 +13,12 @@ from sft_tui.dataset.audit_report import AuditReport, Tally
 from sft_tui.dataset.limits import check_limits, cut_warning
 from sft_tui.dataset.manifest import Manifest, Work, describe_work, load_same, save_audit, save_manifest
 from sft_tui.dataset.mindrecord import RowWriter, choose_page_size, import_mindrecord
+from sft_tui.dataset.packing import Packer
 from sft_tui.dataset.pipeline import EncodedBatch, Encoding, Pipeline
 from sft_tui.dataset.publish import output_names, partial_folder, publish, stamp_outputs
 from sft_tui.dataset.rejects import Rejects
-from sft_tui.dataset.request import Request, check_request, check_space, check_tokenizer, count_row_bytes
+from sft_tui.dataset.request import SHIFTED, Request, check_request, check_space, check_tokenizer, count_row_bytes
+from sft_tui.dataset.rows import packed_rows, padded_rows, shifted_rows, split_records
 from sft_tui.dataset.tokenizer import Tokenizer, load_tokenizer
 from sft_tui.dataset.wiki import encode_wiki
 from sft_tui.errors import InvalidInputError
@@ -25,6 +27,8 @@ from sft_tui.whole_file import check_output_path
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    from sft_tui.dataset.rows import Row
 
 _WIKI_ROWS = 128
 _BYTES_OF_A_TOKEN = 3  # of text, about
@@ -50,6 +54,8 @@ class PreprocessResult:
         return {
             **counts,
             "purpose": work["purpose"],
+            "labels": work["labels"],
+            "packed": work["pack"],
             "files": [str(path) for path in self.files],
             "bytes": sum(file["size"] for file in files),
             "seconds": self.seconds,
@@ -103,9 +109,9 @@ def _encoding(request: Request, work: Work) -> Encoding:
         inputs=tuple(stamp.path for stamp in work.inputs),
         model_file=str(request.model_file),
         template=request.template,
-        length=request.row_length,
+        length=request.tokens_of(request.purpose),
         columns=request.columns,
-        eval_length=request.seq_length,
+        eval_length=request.tokens_of("eval"),
         eval_share=request.eval_split,
         seed=request.seed,
     )
@@ -116,7 +122,9 @@ class _Part:
 
     def __init__(self, request: Request, output: Path, folder: Path, work: Work) -> None:
         self.output, self.folder, self.work = output, folder, work
-        self.tally = Tally(request.seq_length + (work.purpose == "train"))
+        self.tally = Tally(request.length_of(work.purpose))
+        self.rows = 0
+        self._packer = Packer(self.tally.row_length)
         self._columns = ("input_ids", "labels") if request.dataset_type == "qa" else ("input_ids",)
         self._request = request
         self._writer: Optional[RowWriter] = None
@@ -134,19 +142,42 @@ class _Part:
         assert self._writer is not None
         return self._writer
 
+    def add(self, batch: EncodedBatch, chosen: npt.NDArray[np.bool_], pad_id: int) -> None:
+        """Count and write the chosen records of a batch."""
+        self.tally.add_batch(batch, chosen)
+        if self._request.pack:
+            for ids, labels in split_records(batch, chosen):
+                self._write(packed_rows(self._packer.add(ids, labels), self.tally.row_length, pad_id))
+            return
+        rows = padded_rows(batch, chosen, self._request.tokens_of(self.work.purpose), pad_id)
+        self._write(shifted_rows(rows) if self._request.labels == SHIFTED else rows)
+
+    def add_last(self, pad_id: int) -> None:
+        """Write the rows that still waited for records."""
+        self._write(packed_rows(self._packer.finish(), self.tally.row_length, pad_id))
+
+    def _write(self, rows: List[Row]) -> None:
+        if rows:
+            self.rows += len(rows)
+            self.writer.write(rows)
+
     def finish(self, request: Request) -> AuditReport:
         """The audit of what was written. Raises InvalidInputError when that is nothing."""
         kind = "conversations" if request.dataset_type == "qa" else "wiki"
         if not self.tally.rows:
             raise _no_rows(self.work, self.tally.row_length)
-        return self.tally.report(self.work.inputs[0].path, kind, request.seq_length)
+        report = self.tally.report(self.work.inputs[0].path, kind, request.seq_length)
+        if not request.pack:
+            return report
+        return replace(report, pad_share=1.0 - self.tally.used / (self.rows * self.tally.row_length))
 
     def publish(self, report: AuditReport, request: Request, started: float) -> PreprocessResult:
         """Put the files in their place, with a manifest."""
         publish(self.folder, self.output, request.file_partition)
         manifest = Manifest(
             work=self.work,
-            rows=report.rows,
+            rows=self.rows or report.rows,
+            records=report.rows,
             cut=report.cut or 0,
             masked=report.masked,
             pad_share=report.pad_share,
@@ -185,12 +216,12 @@ class _Run:
             if number == 0:
                 self._open(expected)
             for part, chosen in zip(self._parts, (~batch.held_out, batch.held_out)):
-                part.tally.add_batch(batch, chosen)
-                length, pad = part.tally.row_length, self._tokenizer.pad_id
-                part.writer.write(padded_rows(batch, chosen, length, pad))
+                part.add(batch, chosen, self._tokenizer.pad_id)
             done = sum(part.tally.rows for part in self._parts) + self._rejects.count
             total = done * batch.bytes_total / max(1, batch.bytes_read)
             self._tell(done, max(done, round(total)))
+        for part in self._parts:
+            part.add_last(self._tokenizer.pad_id)
         self._tell(sum(part.tally.rows for part in self._parts) + self._rejects.count)
 
     def write_text(self, work: Work) -> None:
@@ -224,28 +255,6 @@ class _Run:
         counts += [f"{self._rejects.count} rejected"] * bool(self._rejects.count)
         unit = "records" if self._request.dataset_type == "qa" else "rows"
         self._progress(Progress(done, done if total is None else total, unit, ", ".join(counts)))
-
-
-def padded_rows(
-    batch: EncodedBatch, chosen: npt.NDArray[np.bool_], length: int, pad_id: int
-) -> List[Dict[str, npt.NDArray[np.int32]]]:
-    """The chosen rows of a batch, filled up to `length`: ids with the padding token, labels with IGNORE_TOKEN_ID."""
-    import numpy as np
-
-    from sft_tui.dataset.encoded_row import IGNORE_TOKEN_ID
-
-    lengths = batch.lengths[chosen]
-    of_row = np.repeat(chosen, batch.lengths)
-    filled = np.arange(length) < lengths[:, np.newaxis]
-    columns = {}
-    for name, values, empty in (
-        ("input_ids", batch.input_ids, pad_id),
-        ("labels", batch.labels, IGNORE_TOKEN_ID),
-    ):
-        column = np.full((len(lengths), length), empty, dtype=np.int32)
-        column[filled] = values[of_row]
-        columns[name] = column
-    return [{"input_ids": ids, "labels": labels} for ids, labels in zip(columns["input_ids"], columns["labels"])]
 
 
 def _wiki_rows(work: Work, tokenizer: Tokenizer, length: int) -> Iterator[npt.NDArray[np.int32]]:

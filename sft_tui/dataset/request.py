@@ -15,6 +15,8 @@ from sft_tui.dataset.templates import DEFAULT_TEMPLATE, check_template
 from sft_tui.dataset.tokenizer import Tokenizer
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
 
+AS_TOKENS, SHIFTED = "as tokens", "shifted"
+LABELS = (AS_TOKENS, SHIFTED)
 DATASET_TYPES = ("qa", "wiki")
 PURPOSES = ("train", "eval")
 # mindspore.mindrecord.FileWriter refuses these in a file name, and more than 1000 shards.
@@ -32,6 +34,8 @@ class Request:
     `eval_split` that share of the records goes to `eval_output_file` instead, as rows for evaluation; which, is decided
     by `seed` and by what a record says: the same record always falls on the same side, and so does its double.
     `columns` maps our fields to those of the file. `max_rejected` is the share of records that may be skipped.
+    `labels`: MindFormers' networks of the first generation shift labels by one themselves; those of today want them
+    "shifted", and rows of exactly seq_length. `pack`: several whole records to a row.
     """
 
     input_glob: str
@@ -49,11 +53,21 @@ class Request:
     on_error: OnError = "fail"
     max_rejected: float = MAX_REJECTED
     limits: Limits = field(default_factory=Limits)
+    labels: str = AS_TOKENS
+    pack: bool = False
 
     @property
     def row_length(self) -> int:
         """Tokens of a row in `output_file`."""
-        return self.seq_length + (self.purpose == "train")
+        return self.length_of(self.purpose)
+
+    def length_of(self, purpose: str) -> int:
+        """Tokens of a row for training or evaluation."""
+        return self.seq_length + (purpose == "train" and self.labels == AS_TOKENS)
+
+    def tokens_of(self, purpose: str) -> int:
+        """Tokens of a record that a row for training or evaluation makes use of: shifted, the last one is a label."""
+        return self.length_of(purpose) + (self.labels == SHIFTED and not self.pack)
 
     @property
     def eval_output(self) -> Optional[Path]:
@@ -77,6 +91,14 @@ def check_request(request: Request) -> None:
         raise InvalidInputError(f"Dataset type `{request.dataset_type}` is unknown.", f"Known: {known}.")
     if request.purpose not in PURPOSES:
         raise InvalidInputError(f"Purpose `{request.purpose}` is unknown.", f"Known: {', '.join(PURPOSES)}.")
+    if request.labels not in LABELS:
+        raise InvalidInputError(f"Labels `{request.labels}` are unknown.", f"Known: {', '.join(LABELS)}.")
+    if request.pack and (request.labels != SHIFTED or request.dataset_type != "qa"):
+        raise InvalidInputError(
+            "Only conversations with shifted labels can be packed.", "Leave out --pack, or use --labels shifted."
+        )
+    if request.labels == SHIFTED and request.dataset_type != "qa":
+        raise InvalidInputError("Plain text has no labels to shift.", "Leave out --labels.")
     check_seq_length(request.seq_length)
     if not 1 <= request.file_partition <= _MAX_PARTITIONS:
         raise InvalidInputError(

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Collection, Dict, List, Optional, Tuple
 
+from sft_tui.dataset.chat_template import CHAT, load_chat_template
 from sft_tui.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -118,8 +119,12 @@ def load_layout(name: str) -> Layout:
 def check_template(name: str, tokenizer: Tokenizer) -> int:
     """How many characters of the layout's `end` are trained; raises InvalidInputError with the reason and close names.
 
-    The tokenizer must have, as one token, what ends an answer.
+    The tokenizer must have, as one token, what ends an answer. `chat` is the template in the tokenizer's folder, which
+    has no layout.
     """
+    if name == CHAT:
+        load_chat_template(tokenizer)
+        return 0
     layout = load_layout(name)
     tokens = _end_tokens(tokenizer)
     try:

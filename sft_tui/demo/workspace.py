@@ -1,4 +1,4 @@
-"""Writes the workspace of the rehearsal: a toy model, a data set, and the profile `demo`."""
+"""Writes the workspace of the rehearsal: a toy model, a data set, and the profile of that rehearsal."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from sft_tui.core.profile import default_data
 from sft_tui.demo.records import Record, build_records
 from sft_tui.errors import InvalidInputError
 
-PROFILE_NAME = "demo"
+PROFILE_NAMES = {"llama": "demo", "qwen3": "demo-qwen3"}  # family of the toy model -> profile
+# rate and passes from which a toy of that family learns within seconds
+_LEARNING = {"llama": (3e-3, 3), "qwen3": (3e-3, 3)}
 HELD_OUT_EVERY = 10
 MARKER = ".sft-tui-demo"
 
 
-def write_workspace(folder: Path, *, workers: int = 1) -> dict[str, Any]:
+def write_workspace(folder: Path, *, workers: int = 1, family: str = "llama") -> dict[str, Any]:
     """Write what is not there yet; returns the data of the profile. Raises InvalidInputError for a foreign folder.
 
     Files that are there stay as they are, so that steps done before need not run again.
@@ -27,16 +29,25 @@ def write_workspace(folder: Path, *, workers: int = 1) -> dict[str, Any]:
     records = build_records()
     held_out = records[HELD_OUT_EVERY - 1 :: HELD_OUT_EVERY]
     train = [record for index, record in enumerate(records) if index % HELD_OUT_EVERY != HELD_OUT_EVERY - 1]
-    data_dir, model_dir = folder / "data", folder / "toy-llama"
+    data_dir, model_dir = folder / "data", folder / f"toy-{family}"
     data_dir.mkdir(exist_ok=True)
     for path, part in ((data_dir / "alpaca_train.json", train), (data_dir / "alpaca_held_out.json", held_out)):
         if not path.is_file():
             path.write_text(json.dumps(part, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    if not (model_dir / "tokenizer.model").is_file():
+    _write_model(model_dir, family, train)
+    return _profile_data(folder, workers, family)
+
+
+def _write_model(folder: Path, family: str, train: list[Record]) -> None:
+    if family == "qwen3":
+        if not (folder / "generation_config.json").is_file():  # the last that is written
+            from sft_tui.demo.toy_qwen3 import write_toy_qwen3
+
+            write_toy_qwen3(folder, texts=[f"{r['instruction']}\n{r['input']}\n{r['output']}" for r in train])
+    elif not (folder / "tokenizer.model").is_file():
         from sft_tui.demo.toy_model import write_toy_model
 
-        write_toy_model(model_dir, tokenizer_texts(train))
-    return _profile_data(folder, workers)
+        write_toy_model(folder, tokenizer_texts(train))
 
 
 def _claim(folder: Path) -> None:
@@ -62,16 +73,18 @@ def tokenizer_texts(records: list[Record]) -> list[str]:
     return [line for c in conversations for line in build_prompt(c, "vicuna_v1.1").splitlines() if line.strip()]
 
 
-def _profile_data(folder: Path, workers: int) -> dict[str, Any]:
-    data = default_data(PROFILE_NAME, work_dir=str(folder / "work"), python=sys.executable, device_target="CPU")
+def _profile_data(folder: Path, workers: int, family: str) -> dict[str, Any]:
+    work = "work" if family == "llama" else f"work-{family}"
+    data = default_data(PROFILE_NAMES[family], work_dir=str(folder / work), python=sys.executable, device_target="CPU")
     data["rehearsal"] = True
-    data["model"]["hf_dir"] = str(folder / "toy-llama")
+    data["model"].update(hf_dir=str(folder / f"toy-{family}"), family=family)
     data["dataset"].update(
         train_path=str(folder / "data" / "alpaca_train.json"),
         eval_path=str(folder / "data" / "alpaca_held_out.json"),
         seq_length=192,
     )
-    data["training"].update(epochs=3, batch_size=4, learning_rate=3e-3, run_name=f"rehearsal-{workers}")
+    rate, epochs = _LEARNING[family]
+    data["training"].update(epochs=epochs, batch_size=4, learning_rate=rate, run_name=f"rehearsal-{workers}")
     data["nodes"].update(worker_num=workers, master_port=_free_port(data["nodes"]["master_port"]))
     return data
 

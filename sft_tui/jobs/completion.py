@@ -20,6 +20,7 @@ from sft_tui.store.atomic import make_private_dir, write_atomic
 
 RECORD_SCHEMA_VERSION = 1
 _WITH_MANIFEST = ("ckpt", "mindrecord")
+CHECKPOINTS = (".ckpt", ".safetensors")
 
 
 Signature = dict[str, tuple[int, int]]  # size and mtime in nanoseconds of each file
@@ -89,6 +90,8 @@ def _check(output: Output, facts: dict[str, Any], before: Signature) -> str:
         return _check_loaded(path, facts)
     if output.kind == "checkpoint_folder":
         return "" if new_checkpoints(path, before) else f"no new checkpoint is in {path}"
+    if output.kind == "hf_folder":
+        return _check_folder(path)
     if not path.is_file() or path.stat().st_size == 0:
         return f"{path} is missing or empty"
     if output.kind in _WITH_MANIFEST:
@@ -98,12 +101,19 @@ def _check(output: Output, facts: dict[str, Any], before: Signature) -> str:
     return ""
 
 
+def _check_folder(path: Path) -> str:
+    """config.json and weights are there."""
+    problem = _check_json(path / "config.json")
+    weights = [file for file in path.glob("*.safetensors") if file.is_file() and file.stat().st_size]
+    return problem or ("" if weights else f"no safetensors file is in {path}")
+
+
 def new_checkpoints(folder: Path, before: Signature) -> list[str]:
     """Checkpoints that were not there before; told without a clock, for a file server has its own."""
     return [
         name
         for name, seen in signature(folder).items()
-        if seen[0] and name.startswith("rank_") and name.endswith(".ckpt") and before.get(name) != seen
+        if seen[0] and name.startswith("rank_") and name.endswith(CHECKPOINTS) and before.get(name) != seen
     ]
 
 

@@ -7,6 +7,7 @@ import functools
 import io
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,15 @@ class _Absent:
 
 
 ABSENT: Final = _Absent()
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A section or list that takes the place of the base's, and is not merged into it."""
+
+    value: object
+
+
 # the class of model_config in MindFormers' files -> the family of a Hugging Face config.json
 _MODEL_TYPES = {"llama": "LlamaConfig", "gpt2": "GPT2Config"}
 _SECTIONS = (
@@ -106,6 +116,8 @@ def _merge(document: Any, changes: Mapping[str, Any]) -> None:  # noqa: ANN401 -
     for key, value in changes.items():
         if value is ABSENT:
             document.pop(key, None)
+        elif isinstance(value, Whole):
+            document[key] = _quoted(value.value)
         elif isinstance(value, Mapping) and isinstance(document.get(key), Mapping):
             _merge(document[key], value)
         elif isinstance(value, list) and _are_sections(value) and isinstance(document.get(key), list):

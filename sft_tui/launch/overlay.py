@@ -60,7 +60,7 @@ def choose_changes(base: Mapping[str, Any], ours: Mapping[str, Any], *, memory_g
         changes["processor"] = {"tokenizer": {"vocab_file": ours["processor"]["tokenizer"]["vocab_file"]}}
     if "learning_rate" in (base.get("optimizer") or {}):
         changes["optimizer"]["learning_rate"] = ours["optimizer"]["learning_rate"]
-    changes["context"].update(_memory(base, ours, memory_gb))
+    changes["context"].update(choose_memory(base, ours, memory_gb))
     if cpu or "train_dataset" not in ours:
         # MindFormers compiles with it for training on NPUs alone: elsewhere its level O1 is an error
         changes["context"]["jit_config"] = ABSENT
@@ -70,7 +70,8 @@ def choose_changes(base: Mapping[str, Any], ours: Mapping[str, Any], *, memory_g
     return changes
 
 
-def _memory(base: Mapping[str, Any], ours: Mapping[str, Any], memory_gb: float) -> dict[str, Any]:
+def choose_memory(base: Mapping[str, Any], ours: Mapping[str, Any], memory_gb: float) -> dict[str, Any]:
+    """A change of `max_device_memory`, where the base has none or more than the device has."""
     mine = ours["context"].get("max_device_memory", ABSENT)
     limit = known_limit(str((base.get("context") or {}).get("max_device_memory", "")))
     if mine is not ABSENT and limit is not None and limit <= memory_gb * GIB:

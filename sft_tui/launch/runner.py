@@ -12,14 +12,18 @@ import importlib
 import json
 import os
 import sys
+from pathlib import Path
+from types import ModuleType
 from typing import Any
+
+HELD_OUT = "held_out"  # a mode of ours: see launch/direct/held_out.py
 
 
 def parse_arguments(argv: list[str]) -> argparse.Namespace:
     """The flags of `run_mindformer.py` that a plan uses, under the same names."""
     parser = argparse.ArgumentParser(description="Train or evaluate with MindFormers from a YAML file.")
     parser.add_argument("--config", required=True, help="YAML file")
-    parser.add_argument("--run_mode", required=True, choices=("train", "finetune", "eval", "predict"))
+    parser.add_argument("--run_mode", required=True, choices=("train", "finetune", "eval", "predict", HELD_OUT))
     parser.add_argument("--load_checkpoint", default=None, help="checkpoint, in place of the one in the YAML file")
     parser.add_argument(
         "--resume_training",
@@ -61,16 +65,20 @@ def run(arguments: argparse.Namespace) -> None:
         sys.path.append(arguments.register_path)
         if arguments.run_mode == "predict":
             _import_stand_ins()
+    _prepare_new_kind(Path(arguments.config))
     from mindformers import MindFormerConfig, Trainer
     from mindformers.core.context import build_context
 
-    config: Any = MindFormerConfig(arguments.config, run_mode=arguments.run_mode)
+    mode = "finetune" if arguments.run_mode == HELD_OUT else arguments.run_mode
+    config: Any = MindFormerConfig(arguments.config, run_mode=mode)
     if arguments.load_checkpoint is not None:
         config.load_checkpoint = arguments.load_checkpoint
     if arguments.auto_trans_ckpt is not None:
         config.auto_trans_ckpt = arguments.auto_trans_ckpt
     if arguments.resume_training is not None:
         config.resume_training = arguments.resume_training
+    if arguments.run_mode == HELD_OUT and not config.use_parallel:
+        config.load_checkpoint = _weights_of_rank_0(Path(config.load_checkpoint), Path(config.output_dir))
     _set_output_path(config.output_dir)
     build_context(config)
     trainer = Trainer(config)
@@ -87,6 +95,44 @@ def _import_stand_ins() -> None:
     """What takes the place of operators has to be there before MindFormers is imported."""
     with contextlib.suppress(ModuleNotFoundError):
         importlib.import_module("operators")
+
+
+def _prepare_new_kind(config: Path) -> None:
+    """What networks of MindFormers' new kind (`use_legacy: False`) want of us, before it reads the YAML."""
+    import yaml
+
+    content: Any = yaml.safe_load(config.read_text(encoding="utf-8"))
+    if content.get("use_legacy") is not False:
+        return
+    _make_importable()
+    importlib.import_module("sft_tui.launch.direct.loading").report_loading()
+    if content["context"]["device_target"] == "CPU":
+        importlib.import_module("sft_tui.launch.cpu.stand_ins").install("CPU")
+    importlib.import_module("sft_tui.launch.direct.held_out")
+
+
+def _make_importable() -> None:
+    """Make `sft_tui` the folder above that of this file, and nothing else beside it importable."""
+    package = ModuleType("sft_tui")
+    package.__path__ = [str(Path(__file__).resolve().parents[1])]
+    sys.modules["sft_tui"] = package
+
+
+def _weights_of_rank_0(folder: Path, output_dir: Path) -> str:
+    """The newest checkpoint of rank 0 as a folder of its own; anything else as it is.
+
+    One worker that is given a folder of ranks is refused by MindFormers, and one with several checkpoints loads all.
+    """
+    files = [path for path in folder.glob("rank_0/*.safetensors") if path.is_file()]
+    if not files:
+        return str(folder)
+    newest = max(files, key=lambda path: (path.stat().st_mtime_ns, path.name))
+    alone = output_dir / "weights"
+    alone.mkdir(parents=True, exist_ok=True)
+    link = alone / "model.safetensors"
+    link.unlink(missing_ok=True)
+    link.symlink_to(newest.resolve())
+    return str(alone)
 
 
 def _predict(trainer: Any, config: Any, arguments: argparse.Namespace) -> None:  # noqa: ANN401 - MindFormers' own

@@ -15,6 +15,7 @@ from sft_tui.core.nodes import Launch, Node
 from sft_tui.core.plan import Plan, PlannedFile, Step
 
 LAUNCH_FOLDER = "launch"
+AFTER_TRAINING = ("export", "summary")  # what sft-tui itself does then
 _HEAD = ("#!/usr/bin/env bash", "set -euo pipefail")
 _HERE = 'here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)'
 _WAIT_FOR_ONE = "wait -n || { failed=1; jobs -p | xargs -r kill 2>/dev/null || true; }"
@@ -94,7 +95,7 @@ class _Writer:
         """Everything before training that sft-tui itself does."""
         lines = [*_HEAD, f"# Profile {_line(self._plan.profile)}: weights and data. Run it once, on one node."]
         for step in self._plan.steps:
-            if not step.not_needed and not self._is_trained(step) and step.id != "summary":
+            if not step.not_needed and not self._is_trained(step) and step.id not in AFTER_TRAINING:
                 lines += ["", *_run(step, step.command)]
         return _text(lines)
 
@@ -119,7 +120,7 @@ class _Writer:
         lines = [*_HEAD, title, _HERE, "", 'bash "$here/prepare.sh"']
         names = {file.path: PurePosixPath(file.path).name for file in self._plan.files}
         for step in self._plan.steps:
-            if step.not_needed or not (self._is_trained(step) or step.id == "summary"):
+            if step.not_needed or not (self._is_trained(step) or step.id in AFTER_TRAINING):
                 continue
             if step.id not in self._nodes[0].steps:
                 lines += ["", *self._place_files(step, names), *_run(step, self._command(step))]

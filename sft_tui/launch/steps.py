@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from sft_tui.core.facts import Facts
+from sft_tui.core.facts import Facts, Route
 from sft_tui.core.plan import Output, Plan, PlannedFile, Step
 from sft_tui.core.profile import Dataset, Profile
 from sft_tui.launch.base_yaml import compare
@@ -13,6 +13,8 @@ from sft_tui.launch.msrun import build_msrun, worker_log
 from sft_tui.launch.nodes import facts_on, profile_on, spread
 from sft_tui.launch.training_config import RunMode, build_training_yaml, is_distributed, saves_on_request
 from sft_tui.launch.workload import tokens_per_step
+
+CHAT_TEMPLATE = "chat"  # preprocess: the one in the model's folder
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,11 @@ class WorkPaths:
         return f"{self.run_dir}/checkpoint_network"
 
     @property
+    def exported(self) -> str:
+        """Folder of the fine-tuned model as Hugging Face has it."""
+        return f"{self.run_dir}/hf"
+
+    @property
     def summary(self) -> str:
         """What the run brought."""
         return f"{self.run_dir}/summary.json"
@@ -76,6 +83,11 @@ def work_paths(profile: Profile) -> WorkPaths:
     return WorkPaths(work_dir, profile.training.run_name, profile.model.family)
 
 
+def prompt_template(profile: Profile, route: Route) -> str:
+    """How questions and answers are written: on the direct route as the model's own folder says."""
+    return CHAT_TEMPLATE if route == "direct" else profile.dataset.template
+
+
 def build_plan(profile: Profile, facts: Facts) -> Plan:
     """The steps of the profile on this machine, and from here on its nodes.
 
@@ -96,9 +108,10 @@ def _build_here(profile: Profile, facts: Facts, node_rank: int) -> Plan:
         *([builder.convert_alpaca_eval()] if profile.dataset.eval_path else []),
         builder.preprocess("train"),
         builder.preprocess("eval"),
-        builder.evaluate("evaluate-before", "Evaluate before training", builder.paths.ckpt),
+        builder.evaluate("evaluate-before", "Evaluate before training", builder.weights),
         builder.train(),
         builder.evaluate("evaluate-after", "Evaluate after training", builder.paths.finetuned),
+        *([builder.export()] if facts.route == "direct" else []),
         builder.summary(),
     ]
     return Plan(
@@ -125,6 +138,10 @@ class _PlanBuilder:
         self.node_rank = node_rank
         self.facts = facts
         self.paths = work_paths(profile)
+        self.direct = facts.route == "direct"
+        # what training starts from
+        self.weights = profile.model.hf_dir if self.direct else self.paths.ckpt
+        self.evaluation: RunMode = "held_out" if self.direct else "eval"
         self._no_evaluation = (
             ""
             if profile.training.evaluate and facts.eval_records
@@ -144,7 +161,7 @@ class _PlanBuilder:
         )  # fmt: skip
         outputs = (Output(path=self.paths.ckpt, kind="ckpt"),)
         step = self._step("convert-weight", "Convert weights", argv, (self.profile.model.hf_dir,), outputs)
-        if self.facts.route == "direct":
+        if self.direct:
             return step.model_copy(update={"not_needed": "this MindFormers loads the Hugging Face folder as it is"})
         return step
 
@@ -178,18 +195,20 @@ class _PlanBuilder:
 
     def preprocess(self, part: str) -> Step:
         data, conversation, output = self.profile.dataset, self.paths.conversation(part), self.paths.mindrecord(part)
+        tokenizer = self.facts.tokenizer_model
+        words = ("--tokenizer", tokenizer, "--labels", "shifted") if self.direct else ("--model_file", tokenizer)
+        template = prompt_template(self.profile, self.facts.route)
         argv = (
             *self.facts.training_command, "preprocess", "--dataset_type", "qa", "--input_glob", conversation,
-            "--model_file", self.facts.tokenizer_model, "--seq_length", str(data.seq_length), "--purpose", part,
-            "--output_file", output, "--template", data.template, "--vocab_size", str(self.facts.model.vocab_size),
-            "--force",
+            *words, "--seq_length", str(data.seq_length), "--purpose", part, "--output_file", output,
+            "--template", template, "--vocab_size", str(self.facts.model.vocab_size), "--force",
         )  # fmt: skip
         for limit in ("max_masked", "warn_cut"):
             if getattr(data, limit) != getattr(Dataset(), limit):
                 argv = (*argv, f"--{limit}", str(getattr(data, limit)))
         title = "Write training MindRecord" if part == "train" else "Write held-out MindRecord"
         step = self._step(
-            f"preprocess-{part}", title, argv, (conversation, self.facts.tokenizer_model),
+            f"preprocess-{part}", title, argv, (conversation, tokenizer),
             (Output(path=output, kind="mindrecord"),),
         )  # fmt: skip
         return self._unless_no_evaluation(step) if part == "eval" else step
@@ -198,7 +217,7 @@ class _PlanBuilder:
         log = self.paths.log_dir(step_id)
         outputs = (Output(path=log, kind="perplexity"), Output(path=log, kind="weights_loaded"))
         inputs = (self.paths.config(step_id), checkpoint, self.paths.mindrecord("eval"))
-        return self._unless_no_evaluation(self._mindformers(step_id, title, "eval", inputs, outputs))
+        return self._unless_no_evaluation(self._mindformers(step_id, title, self.evaluation, inputs, outputs))
 
     def train(self) -> Step:
         outputs = (
@@ -206,8 +225,11 @@ class _PlanBuilder:
             Output(path=self.paths.finetuned, kind="checkpoint_folder"),
             Output(path=self.paths.log_dir("train"), kind="weights_loaded"),
         )
-        inputs = (self.paths.config("train"), self.paths.ckpt, self.paths.mindrecord("train"))
+        inputs = (self.paths.config("train"), self.weights, self.paths.mindrecord("train"))
         step = self._mindformers("train", "Fine-tune", "finetune", inputs, outputs)
+        if self.direct:  # to go on from safetensors is not built yet: nothing is promised
+            tokens = tokens_per_step(self.profile, self.facts)
+            return step.model_copy(update={"workers": self.profile.nodes.worker_num, "tokens_per_step": tokens})
         return step.model_copy(
             update={
                 "checkpoint_dir": self.paths.checkpoints,
@@ -216,6 +238,16 @@ class _PlanBuilder:
                 "graceful_exit": self.paths.graceful_exit if saves_on_request(self.facts) else "",
             }
         )
+
+    def export(self) -> Step:
+        hf_dir, output = self.profile.model.hf_dir, self.paths.exported
+        argv = (
+            *self.facts.own_command, "convert-weight", "--model", self.profile.model.family, "--reversed",
+            "--input_path", self.paths.finetuned, "--config_path", hf_dir, "--output_path", output,
+            "--dtype", "keep", "--force",
+        )  # fmt: skip
+        outputs = (Output(path=output, kind="hf_folder"),)
+        return self._step("export", "Write the Hugging Face folder", argv, (self.paths.finetuned, hf_dir), outputs)
 
     def summary(self) -> Step:
         argv = (
@@ -241,16 +273,16 @@ class _PlanBuilder:
             )  # fmt: skip
             return self._planned(self.paths.config(step_id), text)
 
-        train = yaml("train", "finetune", self.paths.ckpt, "train")
+        train = yaml("train", "finetune", self.weights, "train")
         if self._no_evaluation:
             return (train,)
-        before = yaml("evaluate-before", "eval", self.paths.ckpt, "eval")
+        before = yaml("evaluate-before", self.evaluation, self.weights, "eval")
         # what several NPUs trained lies in slices; beside them MindFormers notes how it sliced
-        sliced = f"{self.paths.run_dir}/strategy" if is_distributed(self.profile, "eval") else ""
-        return before, train, yaml("evaluate-after", "eval", self.paths.finetuned, "eval", sliced)
+        sliced = f"{self.paths.run_dir}/strategy" if is_distributed(self.profile, self.evaluation) else ""
+        return before, train, yaml("evaluate-after", self.evaluation, self.paths.finetuned, "eval", sliced)
 
     def _planned(self, path: str, text: str) -> PlannedFile:
-        base = self.profile.training.base_yaml if self.facts.base_yaml else ""
+        base = (self.profile.training.base_yaml or self.facts.base_yaml_path) if self.facts.base_yaml else ""
         changes = compare(self.facts.base_yaml, text, base_name=base, name=path) if base else ""
         return PlannedFile(path=path, text=text, based_on=base, changes=changes)
 
@@ -261,7 +293,9 @@ class _PlanBuilder:
         self, step_id: str, title: str, mode: RunMode, inputs: tuple[str, ...], outputs: tuple[Output, ...]
     ) -> Step:
         environment = self.facts.environment
-        script = environment.run_mindformer or f"{self.facts.package_dir}/launch/runner.py"
+        runner = f"{self.facts.package_dir}/launch/runner.py"
+        # MindFormers' own program knows neither the mode nor what is to be in place before MindFormers is imported
+        script = runner if self.direct else environment.run_mindformer or runner
         arguments: tuple[str, ...] = (script, "--config", self.paths.config(step_id), "--run_mode", mode)
         if self.profile.environment.device_target == "CPU":
             arguments = (*arguments, "--register_path", f"{self.facts.package_dir}/launch/cpu")

@@ -12,6 +12,7 @@ from sft_tui.errors import InvalidInputError
 
 SUMMARY_SCHEMA_VERSION = 1
 SAME_RUN_SECONDS = 60
+CHECKPOINT_SUFFIXES = (".ckpt", ".safetensors")
 _Fact = TypeVar("_Fact", TrainingStep, Perplexity)
 
 
@@ -27,6 +28,7 @@ class RunSummary:
     perplexity_before: Optional[float]
     perplexity_after: Optional[float]
     schema_version: int = SUMMARY_SCHEMA_VERSION
+    exported: str = ""  # the fine-tuned model as a Hugging Face folder
 
     @property
     def gained(self) -> Optional[bool]:
@@ -58,6 +60,11 @@ class RunSummary:
             )
         else:
             lines.append("perplexity on held-out data: not measured")
+        if self.exported:  # the direct route, which measures the loss itself
+            before, after = (math.log(v) if v else None for v in (self.perplexity_before, self.perplexity_after))
+            if before is not None and after is not None:
+                lines.append(f"loss on held-out data: {before:.3f} before, {after:.3f} after")
+            lines.append(f"Hugging Face folder: {self.exported}")
         if self.gained is False:
             lines.append("warning: the model is no better on held-out data than before")
         return lines
@@ -81,13 +88,21 @@ def build_summary(run_dir: Path) -> RunSummary:
         last_loss=training[-1].loss if training else None,
         perplexity_before=before[-1].perplexity if before else None,
         perplexity_after=after[-1].perplexity if after and _is_newer(run_dir, checkpoint) else None,
+        exported=_exported(run_dir / "hf", checkpoint),
     )
 
 
 def newest_checkpoint(folder: Path) -> Optional[Path]:
-    """The newest `.ckpt` of rank 0, or None."""
-    files = [p for p in folder.glob("rank_0/*.ckpt") if p.is_file()]
+    """The newest `.ckpt` or `.safetensors` of rank 0, or None."""
+    files = [p for p in folder.glob("rank_0/*") if p.suffix in CHECKPOINT_SUFFIXES and p.is_file()]
     return max(files, key=lambda p: (p.stat().st_mtime_ns, p.name)) if files else None
+
+
+def _exported(folder: Path, checkpoint: Path) -> str:
+    """The folder, if it was written after the checkpoint."""
+    config = folder / "config.json"
+    is_of_it = config.is_file() and config.stat().st_mtime >= checkpoint.stat().st_mtime
+    return str(folder) if is_of_it else ""
 
 
 def _is_newer(run_dir: Path, checkpoint: Path) -> bool:

@@ -13,15 +13,19 @@ from sft_tui.core.layout import Layout, build_layout
 from sft_tui.core.profile import Profile
 from sft_tui.launch import config_sections as sections
 from sft_tui.launch.base_yaml import merge_into_base, parse_base
+from sft_tui.launch.direct_config import build_direct_changes
 from sft_tui.launch.overlay import choose_changes
 
-RunMode = Literal["finetune", "eval"]
+RunMode = Literal["finetune", "eval", "held_out"]  # the last measures where MindFormers' own `eval` does not
 USUAL_MEMORY_GB = 64  # of the devices that MindFormers' own files are written for
 
 
 def training_layout(profile: Profile, facts: Facts) -> Layout:
-    """How the workers share the training."""
-    return build_layout(profile, parse_base(facts.base_yaml))
+    """How the workers share the training. In MindFormers' own YAML the sizes are those of some large model."""
+    base = parse_base(facts.base_yaml)
+    if facts.route == "direct" and not profile.training.base_yaml:
+        base = {name: section for name, section in base.items() if name != "parallel_config"}
+    return build_layout(profile, base)
 
 
 def training_schedule(profile: Profile, facts: Facts) -> Schedule:
@@ -89,6 +93,16 @@ def build_training_yaml(
     traits = facts.environment.traits
     if traits is None:
         raise ValueError("facts without MindFormers traits: preflight must refuse them first")
+    if facts.route == "direct":
+        if not facts.base_yaml:
+            raise ValueError("facts without MindFormers' own YAML: preflight must refuse them first")
+        changes = build_direct_changes(
+            profile, facts, training_layout(profile, facts), trains=run_mode == "finetune",
+            parallel=is_distributed(profile, run_mode), output_dir=output_dir, load_checkpoint=load_checkpoint,
+            mindrecord=mindrecord, strategy_dir=strategy_dir, save_steps=save_steps(profile, facts),
+            memory_gb=device_memory_gb(profile, facts),
+        )  # fmt: skip
+        return merge_into_base(facts.base_yaml, changes)
     target, trains = profile.environment.device_target, run_mode == "finetune"
     cpu, parallel = target == "CPU", is_distributed(profile, run_mode)
     layout = training_layout(profile, facts)

@@ -44,6 +44,7 @@ def read_workload(config: Mapping[str, Any], model: ModelConfig) -> Workload:
     sizes, parallel = _section(config, "parallel_config"), _section(config, "parallel")
     runner, recompute = _section(config, "runner_config"), _section(config, "recompute_config")
     sharding = _section(parallel, "parallel_optimizer_config")
+    new_kind = config.get("use_legacy") is False
     work = Workload(
         hidden_size=model.hidden_size,
         num_layers=model.num_layers,
@@ -55,7 +56,7 @@ def read_workload(config: Mapping[str, Any], model: ModelConfig) -> Workload:
         # both halves of an interleaved batch are under way at a time
         batch_size=_size(runner, "batch_size") * _size(config, "micro_batch_interleave_num"),
         # MindFormers' Llama has an output layer of its own, whatever config.json says
-        tied=False,
+        tied=new_kind and model.tied,
         data_parallel=_size(sizes, "data_parallel"),
         model_parallel=_size(sizes, "model_parallel"),
         pipeline_stage=_size(sizes, "pipeline_stage"),
@@ -67,10 +68,10 @@ def read_workload(config: Mapping[str, Any], model: ModelConfig) -> Workload:
         recompute=recompute.get("recompute") is True,
         select_recompute=_selected(recompute.get("select_recompute")),
         vocab_emb_dp=bool(sizes.get("vocab_emb_dp")),
-        param_bytes=_type_bytes(network, "param_init_type"),
+        param_bytes=_type_bytes(network, "params_dtype" if new_kind else "param_init_type"),
         compute_bytes=_type_bytes(network, "compute_dtype"),
-        softmax_bytes=_type_bytes(network, "softmax_compute_type"),
-        flash_attention=bool(network.get("use_flash_attention")),
+        softmax_bytes=_type_bytes(network, "softmax_compute_dtype" if new_kind else "softmax_compute_type"),
+        flash_attention=bool(network.get("use_flash_attention", new_kind)),
     )
     adapters = _section(network, "pet_config")
     if adapters.get("pet_type") != "lora":

@@ -57,6 +57,7 @@ def probe_environment(python: str, mindformers_home: str) -> EnvironmentFacts:
         packages=packages,
         mindformers_version=version,
         mindformers_home=home,
+        mindformers_configs=_find_configs(home, answer.get("paths")),
         run_mindformer=str(script) if home and script.is_file() else "",
         msrun=str(msrun) if msrun.is_file() else "",
         cann=_first_version(
@@ -67,6 +68,13 @@ def probe_environment(python: str, mindformers_home: str) -> EnvironmentFacts:
         error=error,
         traits=find_traits(version),
     )
+
+
+def _find_configs(home: str, paths: object) -> str:
+    """The folder of MindFormers' YAML files: of the source, else beside the installed package."""
+    folders = [home] if home else map(str, paths) if isinstance(paths, list) else []
+    found = (Path(folder) / "configs" for folder in folders if (Path(folder) / "mindformers" / "__init__.py").is_file())
+    return next((str(path) for path in found if path.is_dir()), "")
 
 
 def _ask(python: str) -> tuple[dict[str, object], str]:

@@ -11,7 +11,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 MAY_USE_SUBPROCESS = ("jobs/process.py", "monitor/", "stack/", "cluster/ssh.py")
 MAY_READ_ENVIRONMENT = ("paths.py", "launch/runner.py")  # the runner sets what MindFormers reads
 MAY_IMPORT_MINDSPORE = ("dataset/mindrecord.py", "checkpoint/verify.py", "launch/runner.py")
-LOADED_BY_MINDFORMERS = "launch/cpu/"  # imported by MindFormers itself, never by us
+# imported by MindFormers itself, or by the runner under its interpreter
+LOADED_BY_MINDFORMERS = ("launch/cpu/", "launch/direct/")
 LONGEST_FILE = 400
 
 

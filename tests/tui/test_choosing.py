@@ -2,6 +2,7 @@
 
 import pytest
 
+from sft_tui.demo.toy_qwen3 import write_toy_qwen3
 from sft_tui.paths import profiles_dir
 from sft_tui.store.profile_store import list_profiles
 
@@ -130,3 +131,28 @@ async def test_the_catalogue_tells_how_to_fetch_a_model(open_wizard):
         await wizard.press("enter", "down", "enter")
         await wizard.until(lambda: wizard.app.screen.query_one("#catalogue-entry").display, "the entry")
         assert "hf" in wizard.words.lower()
+
+
+@pytest.mark.real
+async def test_a_model_that_is_loaded_as_it_is_has_nothing_to_convert(open_wizard, sound, tmp_path):
+    write_toy_qwen3(tmp_path / "qwen3")
+    sound(model__hf_dir=str(tmp_path / "qwen3"), model__family="qwen3", dataset__seq_length=192)
+    async with open_wizard(size=(160, 90)) as wizard:
+        await wizard.looked()
+        assert wizard.app.session.plan, wizard.app.session.all_problems
+        await wizard.press("f3")
+        await wizard.until(lambda: "Nothing is to be converted" in wizard.words, "what the route does without")
+        await wizard.press("f7")
+        await wizard.until(lambda: "loads the Hugging Face folder as it is" in wizard.words, "why in the review")
+        shown = str(wizard.app.screen.query_one("#review").render())
+        assert "Write the Hugging Face folder" in shown and "finetune_qwen3.yaml" in shown
+
+
+async def test_a_folder_of_another_family_is_told(open_wizard, sound, tmp_path):
+    write_toy_qwen3(tmp_path / "qwen3")
+    sound(model__hf_dir=str(tmp_path / "qwen3"))
+    async with open_wizard(size=(160, 50)) as wizard:
+        await wizard.looked()
+        await wizard.press("f7")
+        await wizard.until(lambda: "holds a model of type qwen3, not llama" in wizard.words, "the other family")
+        assert "Choose the family qwen3" in wizard.words

@@ -10,7 +10,7 @@ import pytest
 
 from sft_tui.checkpoint.inspect import CheckpointReport
 from sft_tui.checks import needed_bytes
-from sft_tui.checks_parallel import check_made, check_parallel, read_base
+from sft_tui.checks_parallel import check_direct, check_made, check_parallel, installed_base, read_base
 from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.profile import default_data
@@ -221,3 +221,51 @@ def test_disk_for_the_checkpoints_of_all_ranks(training, device, copies):
     checkpoint = CheckpointReport(Path("/m"), parameters=1000)
     data = DataReport("/d.json", 1, 0, 0, 0, 0, (), "")
     assert needed_bytes(profile_of(device, **training), checkpoint, data) == 3 * copies * 4 * 1000
+
+
+def test_disk_on_the_direct_route_has_room_for_two_copies_and_the_folder_that_comes_out():
+    checkpoint = CheckpointReport(Path("/m"), parameters=1000, total_bytes=2000, direct=True)
+    data = DataReport("/d.json", 1, 0, 0, 0, 0, (), "")
+    assert needed_bytes(profile_of("CPU", 1), checkpoint, data) == 2 * 2000 + 4 * 1000 + 3 * 4 * 4 * 1000
+
+
+def direct(**changes):
+    return facts_of(route="direct", **changes)
+
+
+def test_on_the_direct_route_mindformers_own_yaml_is_the_base(tmp_path):
+    environment = EnvironmentFacts(python="", mindformers_configs=str(tmp_path))
+    assert installed_base(environment, "qwen3") == f"{tmp_path}/qwen3/finetune_qwen3.yaml"
+    assert installed_base(environment, "llama") == installed_base(EnvironmentFacts(python=""), "qwen3") == ""
+    (tmp_path / "qwen3").mkdir()
+    (tmp_path / "qwen3" / "finetune_qwen3.yaml").write_text("model:\n  model_config: {}\n")
+    text, problems = read_base(profile_of(), installed_base(environment, "qwen3"))
+    assert text.startswith("model:") and problems == []
+
+
+def test_without_that_yaml_the_direct_route_does_not_start():
+    problems = {p.field: p for p in check_direct(profile_of("CPU", 1), direct())}
+    assert problems["training.base_yaml"].severity == "error"
+    assert "finetune_*.yaml" in problems["training.base_yaml"].hint
+
+
+def test_what_the_direct_route_does_not_do_is_said():
+    facts = direct(base_yaml="model:\n  model_config: {}\n")
+    problems = check_direct(profile_of("CPU", 1, method="lora"), facts)
+    assert {(p.field, p.severity) for p in problems} >= {("training.method", "error")}
+
+
+@pytest.mark.parametrize(("version", "warned"), [("1.7.0", True), ("1.9.0", False)])
+def test_a_version_that_takes_a_token_for_padding_is_told(version, warned):
+    environment = EnvironmentFacts(python="/p", mindformers_version=version, traits=find_traits(version))
+    facts = direct(base_yaml="model:\n  model_config: {}\n", environment=environment)
+    problems = check_direct(profile_of("CPU", 1), facts)
+    assert [p.severity for p in problems] == (["warning"] if warned else [])
+
+
+@pytest.mark.parametrize(("route", "said"), [("checkpoint", True), ("direct", False)])
+def test_barrier_has_a_stand_in_on_the_direct_route(route, said):
+    environment = EnvironmentFacts(python="/p", mindformers_version="1.9.0", traits=find_traits("1.9.0"))
+    facts = facts_of(route=route, environment=environment, base_yaml="model:\n  model_config: {seq_length: 8}\n")
+    problems = check_parallel(profile_of("CPU", 2), facts)
+    assert any("Barrier" in p.message for p in problems) is said

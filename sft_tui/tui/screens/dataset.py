@@ -75,6 +75,7 @@ class DatasetScreen(FormScreen):
             return
         from sft_tui.dataset.sample import view_record
         from sft_tui.dataset.sources import parse_columns
+        from sft_tui.launch.steps import prompt_template
 
         assert session.readable is not None  # there would be no facts
         data = session.readable.dataset
@@ -83,7 +84,7 @@ class DatasetScreen(FormScreen):
             Path(data.train_path),
             Path(session.findings.facts.tokenizer_model),
             seq_length=data.seq_length,
-            template=data.template,
+            template=prompt_template(session.readable, session.findings.facts.route),
             columns=tuple(parse_columns(data.columns).items()),
         )
         self.app.push_screen(RecordScreen(load))

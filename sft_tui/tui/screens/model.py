@@ -48,7 +48,7 @@ class ModelScreen(FormScreen):
         about = [files.pop()] if report.config else []
         if session.findings.tokenizer_vocab:
             about.append(f"tokenizer: {session.findings.tokenizer_vocab} pieces")
-        if report.config:
+        if report.config and not report.direct:
             about.append(f".ckpt will take {short_size(report.output_bytes(_dtype(session)))}")
         return ["Found", *problems, *about, folder, *files]
 

@@ -47,7 +47,8 @@ def _lines(session: Session) -> list[str]:
         ["sft-tui", "convert-weight", "--reversed", "--model", profile.model.family, "--input_path", summary.checkpoint,
          "--config_path", profile.model.hf_dir, "--output_path", f"{paths.run_dir}/hf"]
     )  # fmt: skip
-    lines += ["To serve it elsewhere, as a Hugging Face folder:", export, ""]
+    if not summary.exported:
+        lines += ["To serve it elsewhere, as a Hugging Face folder:", export, ""]
     asks = _asking(session, profile, summary.checkpoint)
     if asks:
         written = "YOUR TEXT is written as Dataset (F4), ctrl+g shows a record, up to where the answer begins."
@@ -58,7 +59,8 @@ def _lines(session: Session) -> list[str]:
 def _asking(session: Session, profile: Profile, checkpoint: str) -> str:
     """The command that lets the model answer; several workers hold it in slices, which is another matter."""
     facts = session.findings.facts if session.findings else None
-    evaluated = facts is not None and profile.training.evaluate and facts.eval_records
+    # what models of the direct route are asked with is on NPUs alone
+    evaluated = facts is not None and facts.route != "direct" and profile.training.evaluate and facts.eval_records
     if facts is None or not evaluated or is_distributed(profile, "eval"):
         return ""
     cpu = profile.environment.device_target == "CPU"

@@ -20,6 +20,12 @@ class WeightsScreen(FormScreen):
         report, profile = session.findings.checkpoint, session.readable
         if report.config is None or profile is None:
             return ["The model folder cannot be converted yet: see step Model (F2)."]
+        if report.direct:
+            exported = work_paths(profile).exported
+            return [
+                "Nothing is to be converted: MindFormers loads this folder as it is.",
+                f"After training the step export writes a folder of that kind: {exported}",
+            ]
         size = report.output_bytes(profile.weights.dtype)
         lines = [
             "What happens",

@@ -18,9 +18,8 @@ CASES = ["qwen2_gqa_fp16", "qwen2_tied_bf16", "gpt2_fp32", "gpt2_fp16"]
 def test_every_family_has_a_golden_file(golden):
     names = [path.name for path in (golden / "checkpoints").iterdir()]
     llama = "expected_gqa_bf16.json" in names
-    assert llama and all(
-        any(f"expected_{family}" in name for name in names) for family in FAMILIES if family != "llama"
-    )
+    others = [name for name, family in FAMILIES.items() if name != "llama" and not family.unmapped]
+    assert llama and all(any(f"expected_{family}" in name for name in names) for family in others)
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "fp16", "bf16"])

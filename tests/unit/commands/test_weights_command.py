@@ -12,6 +12,7 @@ import pytest
 
 from sft_tui.core.progress import Progress
 from sft_tui.core.training_log import parse_line
+from sft_tui.demo.toy_qwen3 import write_toy_qwen3
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 
@@ -106,7 +107,7 @@ def test_mindformers_words_and_a_file_in_place_of_the_folder(sft, make_family, t
         (["--config_path", "x"], "--config_path goes with --reversed"),
         (["--reversed", "--reuse"], "--reuse does not go with --reversed"),
         (["--force", "--reuse"], "not allowed with argument"),
-        (["--model", "bert"], "Known: gpt2, llama, qwen2"),
+        (["--model", "bert"], "Known: glm4, gpt2, llama, qwen2, qwen3"),
         (["--dtype", "int8"], "invalid choice"),
     ],
 )
@@ -136,7 +137,7 @@ def test_a_pickle_that_wants_to_run_something_is_named(sft, make_llama):
 @pytest.mark.parametrize(
     ("words", "lines"),
     [
-        (["gpt2"], ["MindFormers 1.2, 1.3 wants a .ckpt", "1.9 has no training configuration for this model"]),
+        (["gpt2"], ["MindFormers 1.2, 1.3 wants a .ckpt", "1.9 does not train it: it no longer has this model"]),
         (["qwen2"], ["MindFormers 1.2, 1.3, 1.6, 1.7, 1.8, 1.9 wants a .ckpt"]),
     ],
 )
@@ -147,17 +148,35 @@ def test_inspect_tells_what_mindformers_wants(sft, make_family, words, lines):
     assert "convert-weight would write a .ckpt of: fp32 4" in result.stdout
 
 
-def test_a_folder_that_mindformers_loads_as_it_is_needs_no_conversion(sft, make_family):
-    folder = make_family("qwen2")
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**config, "model_type": "qwen3"}))
+def test_a_folder_that_mindformers_loads_as_it_is_needs_no_conversion(sft, tmp_path):
+    write_toy_qwen3(tmp_path / "qwen3")
+    folder = tmp_path / "qwen3"
     result = sft("inspect", folder, "--mindformers", "1.7.0")
     assert result.returncode == 0, result.stderr
     assert "MindFormers 1.7.0 loads this folder as it is: nothing is to be converted" in result.stdout
+    assert "4 heads of 16 (2 for keys and values), q and k norms" in result.stdout
+    assert "tokenizer: 632 ids, 371 merges, ends with <|im_end|>" in result.stdout
     report = json.loads(sft("inspect", folder, "--json").stdout)
     assert (report["mindformers"]["1.9"], report["mindformers"]["1.2"]) == ("folder", "no training")
-    assert report["model_type"] == "qwen3"
+    assert (report["model_type"], report["direct"], report["convertible"]) == ("qwen3", True, False)
+    assert report["tokenizer"]["chat_template"] == "tokenizer_config.json"
+    settings = (folder / "tokenizer_config.json").read_text()
+    (folder / "tokenizer_config.json").write_text(settings.replace("{%- set thought = '' -%}", "{{ ''.__class__ }}"))
+    hostile = sft("inspect", folder)
+    assert (hostile.returncode, "it reaches for `__class__`" in hostile.stderr) == (0, True)
+    (folder / "tokenizer_config.json").write_text(settings)
     old = sft("inspect", folder, "--mindformers", "1.3.2")
-    assert (old.returncode, "model_type 'qwen3' is not a known family" in old.stderr) == (2, True)
+    assert (old.returncode, "MindFormers 1.7, 1.8, 1.9 does." in old.stderr) == (4, True)
+    code, text = error(sft("convert-weight", "--model", "qwen3", "--input_path", folder, "--output_path", "o.ckpt"))
+    assert (code, "loads the Hugging Face folder as it is" in text) == (2, True)
     (folder / "model.safetensors").write_bytes(b"short")
     assert sft("inspect", folder, "--mindformers", "1.7.0").returncode == 2
+
+
+def test_a_family_that_is_not_known_here_may_be_loaded_as_it_is_too(sft, make_family):
+    folder = make_family("qwen2")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "model_type": "deepseek_v3"}))
+    assert sft("inspect", folder, "--mindformers", "1.9.0").returncode == 0
+    old = sft("inspect", folder, "--mindformers", "1.3.2")
+    assert (old.returncode, "model_type 'deepseek_v3' is not a known family" in old.stderr) == (2, True)

@@ -122,6 +122,12 @@ def test_perplexity_with_optimizer_state_that_no_network_wants():
     assert perplexity == Perplexity(9.41762313246727, 12303.304114321158)
 
 
+def test_a_held_out_loss_that_we_measured_is_read():
+    line = "2026 - log[held_out.py:58] - INFO - held-out loss: 2.122194, perplexity: 8.34943, 325 tokens in 31 batches"
+    assert parse_line(line) == Perplexity(2.122194, 8.34943)
+    assert parse_line(line[:70]) is None
+
+
 def test_parameters_that_got_nothing_are_named():
     loaded = facts("half_not_loaded.log")[0]
     assert loaded.not_loaded[0] == "model.layers.2.ffn_norm.weight"

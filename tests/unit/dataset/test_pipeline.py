@@ -16,7 +16,7 @@ from sft_tui.dataset.conversation import Conversation
 from sft_tui.dataset.encode import Encoder
 from sft_tui.dataset.encoded_row import EncodedRow
 from sft_tui.dataset.pipeline import BATCH, Encoding, Pipeline
-from sft_tui.dataset.preprocess import padded_rows
+from sft_tui.dataset.rows import padded_rows
 from sft_tui.dataset.sources import read_records
 from sft_tui.errors import InvalidInputError, SftError, StoppedError
 from tests.unit.dataset.rows import padded

@@ -58,6 +58,11 @@ def checkpoint(tmp_path, name="checkpoint/rank_0/sft-1.ckpt", text="w"):
         ("checkpoint_folder", {"out/other.ckpt": "w"}, "no new checkpoint"),
         ("checkpoint_folder", {"out/rank_0/a.ckpt": ""}, "no new checkpoint"),
         ("checkpoint_folder", {"out/rank_0/a.ckpt": "w"}, ""),
+        ("checkpoint_folder", {"out/rank_0/a.safetensors": "w", "out/rank_0/meta.json": "{}"}, ""),
+        ("checkpoint_folder", {"out/rank_0/meta.json": "{}"}, "no new checkpoint"),
+        ("hf_folder", {"out/model.safetensors": "w"}, "config.json"),
+        ("hf_folder", {"out/config.json": "{}", "out/model.safetensors": ""}, "no safetensors file"),
+        ("hf_folder", {"out/config.json": "{}", "out/model-1.safetensors": "w"}, ""),
     ],
 )
 def test_each_kind_of_output(tmp_path, kind, files, problem):

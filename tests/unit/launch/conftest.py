@@ -64,3 +64,75 @@ def make_facts():
         return dataclasses.replace(facts, **changes)
 
     return make
+
+
+# of finetune_qwen3.yaml, as MindFormers 1.7 has it, what a run changes
+DIRECT_BASE = """\
+seed: 42
+load_checkpoint: ''
+use_legacy: False
+pretrained_model_dir: "/path/to/Qwen3-32B"
+lr_schedule:
+  type: ConstantWarmUpLR
+  learning_rate: 1.e-6
+train_dataset: &train_dataset
+  input_columns: ["input_ids", "labels", "loss_mask"]
+  construct_args_key: ["input_ids", "labels", "loss_mask"]
+  data_loader:
+    type: HFDataLoader
+    path: "somewhere/alpaca"
+    handler:
+      - type: take
+        n: 2000
+  num_parallel_workers: 8
+  seed: 1234
+train_dataset_task:
+  type: CausalLanguageModelDataset
+  dataset_config: *train_dataset
+context:
+  device_target: "Ascend"
+  max_device_memory: "58GB"  # of the device
+  jit_config:
+    jit_level: "O0"
+  ascend_config:
+    precision_mode: "must_keep_origin_dtype"
+    parallel_speed_up_json_path: "./configs/qwen3/parallel_speed_up.json"
+parallel_config:
+  data_parallel: &dp 1
+  model_parallel: 4
+  pipeline_stage: 4
+  use_seq_parallel: True
+parallel:
+  parallel_mode: 1
+  full_batch: False
+  dataset_strategy: [[*dp, 1], [*dp, 1], [*dp, 1]]
+  enable_parallel_optimizer: False
+model:
+  model_config:
+    qkv_concat: True
+    compute_dtype: "bfloat16"
+    residual_dtype: "float32"
+callbacks:
+  - type: MFLossMonitor  # Prints training progress information
+  - type: CheckpointMonitor
+    prefix: "qwen3"
+    save_checkpoint_steps: 5000
+    checkpoint_format: "safetensors"
+runner_wrapper:
+  type: MFTrainOneStepCell
+  scale_sense: 1.0
+"""
+
+
+@pytest.fixture
+def make_direct_facts(make_facts):
+    def make(mindformers="1.7.0", **changes):
+        given = {
+            "route": "direct",
+            "base_yaml": DIRECT_BASE,
+            "base_yaml_path": "/site/finetune_qwen3.yaml",
+            "tokenizer_model": "/models/llama",
+        }
+        return make_facts(mindformers, **{**given, **changes})
+
+    return make

@@ -21,6 +21,12 @@ def test_one_worker_is_python(make_profile, make_facts):
     assert documented_command(plan.step("preprocess-train")) == ""
 
 
+def test_what_mindformers_does_not_have_is_no_documented_command(make_profile, make_direct_facts):
+    plan = build_plan(make_profile(model__family="qwen3"), make_direct_facts())
+    assert documented_command(plan.step("evaluate-before")) == documented_command(plan.step("export")) == ""
+    assert "--run_mode finetune" in documented_command(plan.step("train"))
+
+
 def test_several_workers_are_the_launcher(make_profile, make_facts):
     plan = build_plan(make_profile(nodes__worker_num=8), make_facts())
     words = shlex.split(documented_command(plan.step("train")))

@@ -69,7 +69,29 @@ def test_commands_and_yaml(make_profile, make_facts, tmp_path, version):
     assert text == golden.read_text(encoding="utf-8")
 
 
+DIRECT_CASES = {
+    "eight NPUs, 4 x 2": {**NPUS, "training__model_parallel": 2},
+    "two workers on CPU": {"nodes__worker_num": 2},
+}
+
+
+@pytest.mark.parametrize("version", ["1.7.0", "1.9.0"])
+def test_commands_and_yaml_of_the_direct_route(make_profile, make_direct_facts, version):
+    lines = []
+    for case, changes in DIRECT_CASES.items():
+        plan = build_plan(make_profile(model__family="qwen3", **changes), make_direct_facts(version))
+        lines += [f"# {case}", *(f"$ {shlex.join(step.argv)}" for step in plan.steps if not step.not_needed)]
+        wanted = ("/train.yaml", "/evaluate-after.yaml")
+        lines += [f"## {file.path}\n{file.text}" for file in plan.files if file.path.endswith(wanted)]
+    text, golden = "\n".join(lines), GOLDEN / f"direct-{version}.txt"
+    if os.environ.get("SFT_TUI_WRITE_GOLDEN"):
+        golden.write_text(text, encoding="utf-8")
+    assert text == golden.read_text(encoding="utf-8")
+
+
 def test_versions_differ_only_where_they_have_to():
+    direct = [set((GOLDEN / f"direct-{version}.txt").read_text().splitlines()) for version in ("1.7.0", "1.9.0")]
+    assert direct[0] ^ direct[1] == {'    residual_dtype: "float32"', "    fp32_residual_connection: True"}
     texts = {version: (GOLDEN / f"mindformers-{version}.txt").read_text().splitlines() for version in TREES}
     new = set(texts["1.7.0"]) - set(texts["1.2.0"])
     assert {"  betas:", "  type: AdamW", "use_graceful_exit: true"} <= new

@@ -106,9 +106,26 @@ def test_a_held_out_file_is_converted_by_itself_and_nothing_is_cut_from_the_trai
     assert plan.step("convert-alpaca-eval").not_needed
 
 
-def test_the_direct_route_does_without_converted_weights(make_profile, make_facts):
-    step = build_plan(make_profile(), make_facts(route="direct")).step("convert-weight")
-    assert "as it is" in step.not_needed
+def test_the_direct_route_goes_from_the_folder_to_a_folder(make_profile, make_direct_facts):
+    plan = build_plan(make_profile(model__family="qwen3"), make_direct_facts())
+    assert [s.id for s in plan.steps] == [*ALL[:-1], "export", ALL[-1]]
+    assert "as it is" in plan.step("convert-weight").not_needed
+    assert not any(s.not_needed for s in plan.steps if s.id != "convert-weight")
+    words = " ".join(plan.step("preprocess-train").argv)
+    assert "--tokenizer /models/llama" in words and "--template chat" in words and "--model_file" not in words
+    for step_id, reads in (("evaluate-before", "/models/llama"), ("evaluate-after", "/w/runs/run1/checkpoint_network")):
+        step = plan.step(step_id)
+        assert "/pkg/sft_tui/launch/runner.py" in step.argv and "held_out" in step.argv and reads in step.inputs
+    assert "/models/llama" in plan.step("train").inputs
+    export = plan.step("export")
+    assert export.inputs == ("/w/runs/run1/checkpoint_network", "/models/llama")
+    assert export.outputs[0].path == "/w/runs/run1/hf"
+
+
+def test_on_the_direct_route_a_source_folders_own_program_is_not_used(make_profile, make_direct_facts):
+    facts = make_direct_facts(mindformers_home="/mf", run_mindformer="/mf/run_mindformer.py")
+    step = build_plan(make_profile(model__family="qwen3"), facts).step("train")
+    assert "/pkg/sft_tui/launch/runner.py" in step.argv and step.search_paths["PYTHONPATH"] == "/mf"
 
 
 def test_every_input_that_is_ours_is_made_by_an_earlier_step(make_profile, make_facts):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 
 import pytest
@@ -104,3 +105,31 @@ def test_a_run_that_was_stopped_before_it_saved_is_not_told_of_the_checkpoint(ru
     log(run_dir, "train", 0, steps(5.0, 4.0, 3.0) + steps(9.0, 8.0))
     summary = build_summary(run_dir)
     assert (summary.first_loss, summary.last_loss, summary.steps) == (5.0, 3.0, 3)
+
+
+def test_a_folder_written_from_the_checkpoint_is_told_with_both_losses(run_dir):
+    held_out = "INFO - held-out loss: {}, perplexity: {}, 9 tokens in 3 batches\n"
+    log(run_dir, "evaluate-before", 0, held_out.format(math.log(20), 20.0))
+    log(run_dir, "evaluate-after", 0, held_out.format(math.log(10), 10.0))
+    (run_dir / "hf").mkdir()
+    (run_dir / "hf" / "config.json").write_text("{}")
+    summary = build_summary(run_dir)
+    assert (summary.exported, summary.gained) == (str(run_dir / "hf"), True)
+    assert f"Hugging Face folder: {run_dir / 'hf'}" in summary.lines()
+    assert "loss on held-out data: 2.996 before, 2.303 after" in summary.lines()
+
+
+def test_a_folder_of_an_earlier_checkpoint_is_not_told(run_dir):
+    (run_dir / "hf").mkdir()
+    (run_dir / "hf" / "config.json").write_text("{}")
+    os.utime(run_dir / "hf" / "config.json", (1_000_000, 1_000_000))
+    assert build_summary(run_dir).exported == ""
+
+
+def test_checkpoints_in_either_format(run_dir):
+    folder = run_dir / "checkpoint_network"
+    for path in (folder / "rank_0").iterdir():
+        path.unlink()
+    (folder / "rank_0" / "sft_rank_0-network-1_3.safetensors").write_text("w")
+    (folder / "rank_0" / "meta.json").write_text("{}")
+    assert newest_checkpoint(folder).name == "sft_rank_0-network-1_3.safetensors"

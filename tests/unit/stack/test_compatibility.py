@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sft_tui.stack.compatibility import (
-    KNOWN,
-    TRAITS,
-    describe_weight_needs,
-    find_route,
-    find_traits,
-    fits,
-    weight_needs,
-)
+from sft_tui.stack.compatibility import KNOWN, TRAITS, find_traits, fits
 
 
 @pytest.mark.parametrize(
@@ -40,23 +32,3 @@ def test_the_optimizer_is_told_its_betas_as_its_version_wants_them():
 
 def test_every_version_is_in_the_message():
     assert all(t.mindformers in KNOWN for t in TRAITS)
-
-
-def test_llama_takes_the_checkpoint_route():
-    assert {find_route("llama", t.mindformers + ".0") for t in TRAITS} == {"checkpoint"}
-
-
-def test_what_training_starts_from_depends_on_model_and_version():
-    assert weight_needs("llama", "1.7.0") == {"1.7.0": "ckpt"}
-    assert weight_needs("gpt2")["1.3"] == "ckpt"
-    assert weight_needs("gpt2")["1.6"] == "no training"
-    assert weight_needs("qwen3", "1.9.0") == {"1.9.0": "folder"}
-    assert weight_needs("mamba") == {}
-
-
-def test_what_training_starts_from_is_told_in_words():
-    assert describe_weight_needs(weight_needs("qwen3")) == [
-        "MindFormers 1.7, 1.8, 1.9 loads this folder as it is: nothing is to be converted",
-        "MindFormers 1.2, 1.3, 1.6 has no training configuration for this model",
-    ]
-    assert describe_weight_needs({}) == []

@@ -1,0 +1,47 @@
+"""One parameter that training saved, in a `.ckpt` or in safetensors: what it is, and where its bytes are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import List, Tuple
+
+from sft_tui.checkpoint.ckpt_reader import entry_run, load_ckpt_entries
+from sft_tui.checkpoint.precision import SOURCE_TYPES
+from sft_tui.checkpoint.safetensors_header import load_header
+from sft_tui.checkpoint.tensor_values import Run
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A parameter by MindFormers' name. `tensor_type` is the word of `.ckpt` files, or safetensors' where it has no
+    such word: those are no weights.
+    """
+
+    name: str
+    dims: Tuple[int, ...]
+    tensor_type: str
+    nbytes: int
+    run: Run
+
+
+def load_ckpt(path: Path) -> List[StoredTensor]:
+    """The parameters of a `.ckpt`. Raises InvalidInputError."""
+    return [
+        StoredTensor(entry.name, entry.dims, entry.tensor_type, entry.nbytes, entry_run(path, entry))
+        for entry in load_ckpt_entries(path)
+    ]
+
+
+def load_safetensors(path: Path) -> List[StoredTensor]:
+    """The parameters of one safetensors file. Raises InvalidInputError."""
+    return [
+        StoredTensor(
+            entry.name,
+            entry.shape,
+            SOURCE_TYPES.get(entry.dtype, entry.dtype),
+            entry.nbytes,
+            Run(path, entry.name, ((entry.offset, entry.nbytes),)),
+        )
+        for entry in load_header(path)
+    ]

@@ -1,0 +1,244 @@
+"""A small random Qwen3 in Hugging Face layout: config, weights, and a folder's own tokenizer with a chat template."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Iterator, Sequence
+
+from sft_tui.demo.toy_bpe import PATTERN, train_bpe
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+VOCAB_SIZE = 640
+MAX_POSITIONS = 512
+# Qwen's, in its order; the last two are ordinary tokens that are never cut.
+SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+WHOLE_TOKENS = ("<think>", "</think>")
+PAD_TOKEN, END_TOKEN = "<|endoftext|>", "<|im_end|>"
+# rows of embeddings beyond the tokenizer's ids, as Qwen3 has some hundreds of them
+SPARE_ROWS = 8
+
+# Does what Qwen3's template does: chatml, and before the answers to the last question an empty think block, or the
+# thought that stands in the text; thoughts of earlier answers are left out.
+CHAT_TEMPLATE = """\
+{%- if messages[0].role == 'system' -%}
+{{ '<|im_start|>system\\n' + messages[0].content + '<|im_end|>\\n' }}
+{%- endif -%}
+{%- set last = namespace(question=-1) -%}
+{%- for message in messages -%}
+{%- if message.role == 'user' -%}{%- set last.question = loop.index0 -%}{%- endif -%}
+{%- endfor -%}
+{%- for message in messages -%}
+{%- if message.role == 'user' -%}
+{{ '<|im_start|>user\\n' + message.content + '<|im_end|>\\n' }}
+{%- elif message.role == 'assistant' -%}
+{%- set said = message.content -%}
+{%- set thought = '' -%}
+{%- if '</think>' in said -%}
+{%- set thought = said.split('</think>')[0].split('<think>')[-1].strip('\\n') -%}
+{%- set said = said.split('</think>')[-1].lstrip('\\n') -%}
+{%- endif -%}
+{%- if loop.index0 > last.question -%}
+{{ '<|im_start|>assistant\\n<think>\\n' + thought + '\\n</think>\\n\\n' + said + '<|im_end|>\\n' }}
+{%- else -%}
+{{ '<|im_start|>assistant\\n' + said + '<|im_end|>\\n' }}
+{%- endif -%}
+{%- elif message.role != 'system' or loop.index0 > 0 -%}
+{{ raise_exception('a turn is from ' + message.role) }}
+{%- endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt -%}
+{{ '<|im_start|>assistant\\n' }}
+{%- if enable_thinking is defined and enable_thinking is false -%}{{ '<think>\\n\\n</think>\\n\\n' }}{%- endif -%}
+{%- endif -%}
+"""
+
+
+def write_toy_qwen3(
+    folder: Path,
+    *,
+    hidden: int = 64,
+    layers: int = 2,
+    heads: int = 4,
+    kv_heads: int = 2,
+    head_dim: int = 16,
+    vocab: int = VOCAB_SIZE,
+    tied: bool = True,
+    seed: int = 0,
+    texts: Sequence[str] = (),
+    dtype: str = "bfloat16",
+    shards: int = 1,
+) -> None:
+    """Write a complete folder; the same bytes every time.
+
+    `texts` are what the tokenizer learns its words from (default: the records of the rehearsal). `dtype` is torch's
+    word: bfloat16, float16 or float32. `vocab` rows of embeddings: at least 300.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    config = _config(hidden, layers, heads, kv_heads, head_dim, vocab, tied=tied, dtype=dtype)
+    _write_json(folder / "config.json", config)
+    _write_weights(folder, config, seed, shards)
+    write_toy_tokenizer(folder, texts, vocab - SPARE_ROWS)
+    special = _special_ids(vocab - SPARE_ROWS)
+    eos = [special[END_TOKEN], special[PAD_TOKEN]]
+    _write_json(folder / "generation_config.json", {"eos_token_id": eos, "pad_token_id": eos[1]})
+
+
+def write_toy_tokenizer(folder: Path, texts: Sequence[str] = (), vocab: int = VOCAB_SIZE - SPARE_ROWS) -> None:
+    """Write tokenizer.json, tokenizer_config.json with the chat template, vocab.json and merges.txt."""
+    added = (*SPECIAL_TOKENS, *WHOLE_TOKENS)
+    words, merges = train_bpe(texts or _own_texts(), vocab - len(added))
+    described = [_added(text, number) for text, number in _special_ids(vocab).items()]
+    splitter = {"type": "Split", "pattern": {"Regex": PATTERN}, "behavior": "Isolated", "invert": False}
+    to_bytes = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
+    model = {
+        "type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": "", "end_of_word_suffix": "",
+        "fuse_unk": False, "byte_fallback": False, "ignore_merges": False, "vocab": words, "merges": merges,
+    }  # fmt: skip
+    tokenizer = {
+        "version": "1.0", "truncation": None, "padding": None, "added_tokens": described,
+        "normalizer": {"type": "NFC"},
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [splitter, to_bytes]},
+        "post_processor": to_bytes, "decoder": to_bytes, "model": model,
+    }  # fmt: skip
+    _write_json(folder / "tokenizer.json", tokenizer)
+    _write_json(folder / "vocab.json", words)
+    merged = "".join(f"{merge}\n" for merge in merges)
+    (folder / "merges.txt").write_text(f"#version: 0.2\n{merged}", encoding="utf-8")
+    settings = {
+        "add_bos_token": False, "add_prefix_space": False, "bos_token": None, "chat_template": CHAT_TEMPLATE,
+        "added_tokens_decoder": {str(item.pop("id")): item for item in described},
+        "eos_token": END_TOKEN, "pad_token": PAD_TOKEN, "model_max_length": MAX_POSITIONS,
+        "tokenizer_class": "Qwen2Tokenizer", "unk_token": None,
+    }  # fmt: skip
+    _write_json(folder / "tokenizer_config.json", settings)
+
+
+def _special_ids(vocab: int) -> dict[str, int]:
+    added = (*SPECIAL_TOKENS, *WHOLE_TOKENS)
+    return {text: vocab - len(added) + place for place, text in enumerate(added)}
+
+
+def _added(text: str, number: int) -> dict[str, object]:
+    plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    return {"id": number, "content": text, **plain, "special": text in SPECIAL_TOKENS}
+
+
+def _own_texts() -> list[str]:
+    from sft_tui.demo.records import build_records
+
+    return [f"{record['instruction']}\n{record['input']}\n{record['output']}" for record in build_records()]
+
+
+def _config(
+    hidden: int, layers: int, heads: int, kv_heads: int, head_dim: int, vocab: int, *, tied: bool, dtype: str
+) -> dict[str, object]:
+    special = _special_ids(vocab - SPARE_ROWS)
+    return {
+        "architectures": ["Qwen3ForCausalLM"],
+        "attention_bias": False,
+        "attention_dropout": 0.0,
+        "bos_token_id": special[PAD_TOKEN],
+        "eos_token_id": special[END_TOKEN],
+        "head_dim": head_dim,
+        "hidden_act": "silu",
+        "hidden_size": hidden,
+        "initializer_range": 0.02,
+        "intermediate_size": 3 * hidden,
+        "max_position_embeddings": MAX_POSITIONS,
+        "max_window_layers": layers,
+        "model_type": "qwen3",
+        "num_attention_heads": heads,
+        "num_hidden_layers": layers,
+        "num_key_value_heads": kv_heads,
+        "rms_norm_eps": 1e-6,
+        "rope_scaling": None,
+        "rope_theta": 1000000,
+        "sliding_window": None,
+        "tie_word_embeddings": tied,
+        "torch_dtype": dtype,
+        "use_cache": True,
+        "use_sliding_window": False,
+        "vocab_size": vocab,
+    }
+
+
+def _tensor_shapes(config: dict[str, object]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    names = ("vocab_size", "hidden_size", "intermediate_size", "head_dim", "num_attention_heads")
+    vocab, hidden, intermediate, head_dim, heads = (_number(config, name) for name in names)
+    q, kv = heads * head_dim, _number(config, "num_key_value_heads") * head_dim
+    yield "model.embed_tokens.weight", (vocab, hidden)
+    for layer in range(_number(config, "num_hidden_layers")):
+        prefix = f"model.layers.{layer}"
+        yield f"{prefix}.self_attn.q_proj.weight", (q, hidden)
+        yield f"{prefix}.self_attn.k_proj.weight", (kv, hidden)
+        yield f"{prefix}.self_attn.v_proj.weight", (kv, hidden)
+        yield f"{prefix}.self_attn.o_proj.weight", (hidden, q)
+        yield f"{prefix}.self_attn.q_norm.weight", (head_dim,)
+        yield f"{prefix}.self_attn.k_norm.weight", (head_dim,)
+        yield f"{prefix}.mlp.gate_proj.weight", (intermediate, hidden)
+        yield f"{prefix}.mlp.up_proj.weight", (intermediate, hidden)
+        yield f"{prefix}.mlp.down_proj.weight", (hidden, intermediate)
+        yield f"{prefix}.input_layernorm.weight", (hidden,)
+        yield f"{prefix}.post_attention_layernorm.weight", (hidden,)
+    yield "model.norm.weight", (hidden,)
+    if not config["tie_word_embeddings"]:
+        yield "lm_head.weight", (vocab, hidden)
+
+
+def _number(config: dict[str, object], name: str) -> int:
+    value = config[name]
+    assert isinstance(value, int)
+    return value
+
+
+def _write_weights(folder: Path, config: dict[str, object], seed: int, shards: int) -> None:
+    import numpy as np
+
+    random = np.random.default_rng(seed)
+    dtype = str(config["torch_dtype"])
+    tensors: list[tuple[str, tuple[int, ...], bytes]] = []
+    for name, shape in _tensor_shapes(config):
+        noise = random.standard_normal(shape) * 0.02
+        # norms a little off one, so that a mix-up of two of them shows
+        tensors.append((name, shape, _as_bytes((noise + (len(shape) == 1)).astype(np.float32), dtype)))
+    per_shard = -(-len(tensors) // shards)
+    weight_map: dict[str, str] = {}
+    for shard in range(shards):
+        file = "model.safetensors" if shards == 1 else f"model-{shard + 1:05d}-of-{shards:05d}.safetensors"
+        part = tensors[shard * per_shard : (shard + 1) * per_shard]
+        _write_safetensors(folder / file, part, dtype)
+        weight_map.update((name, file) for name, _, _ in part)
+    if shards > 1:
+        total = sum(len(data) for _, _, data in tensors)
+        index = {"metadata": {"total_size": total}, "weight_map": weight_map}
+        _write_json(folder / "model.safetensors.index.json", index)
+
+
+def _as_bytes(values: npt.NDArray[np.float32], dtype: str) -> bytes:
+    import numpy as np
+
+    if dtype != "bfloat16":
+        return values.astype({"float16": "<f2", "float32": "<f4"}[dtype]).tobytes()
+    bits = values.view(np.uint32)
+    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype("<u2").tobytes()  # round to nearest, ties to even
+
+
+def _write_safetensors(path: Path, tensors: Sequence[tuple[str, tuple[int, ...], bytes]], dtype: str) -> None:
+    """The file as the library would write it; its numpy side knows no bfloat16."""
+    word = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}[dtype]
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    at = 0
+    for name, shape, data in tensors:
+        header[name] = {"dtype": word, "shape": list(shape), "data_offsets": [at, at + len(data)]}
+        at += len(data)
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(len(text).to_bytes(8, "little") + text + b"".join(data for _, _, data in tensors))
+
+
+def _write_json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,100 @@
+"""The YAML of the direct route: MindFormers' own, with what has to be changed."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from sft_tui.launch.steps import build_plan
+
+
+@pytest.fixture
+def texts(make_profile, make_direct_facts):
+    """YAML of each step, parsed, for a profile with those changes."""
+
+    def build(version="1.7.0", **changes):
+        facts = make_direct_facts(version)
+        plan = build_plan(make_profile(model__family="qwen3", **changes), facts)
+        return {file.path.rpartition("/")[2][:-5]: yaml.safe_load(file.text) for file in plan.files}
+
+    return build
+
+
+def test_the_data_is_a_mindrecord_and_nothing_is_taken_from_elsewhere(texts):
+    train = texts(training__batch_size=3)["train"]
+    data = train["train_dataset"]
+    loader = {"type": "MindDataset", "dataset_dir": "/w/data/train.mindrecord", "shuffle": True}
+    assert data["data_loader"] == loader
+    assert data["input_columns"] == data["construct_args_key"] == ["input_ids", "labels"]
+    assert (data["batch_size"], data["num_parallel_workers"], data["seed"]) == (3, 1, 1234)
+    assert train["train_dataset_task"]["dataset_config"] == data
+
+
+def test_the_model_comes_from_its_folder(texts):
+    train = texts()["train"]
+    assert train["pretrained_model_dir"] == train["load_checkpoint"] == "/models/llama"
+    assert (train["use_legacy"], train["load_ckpt_format"]) == (False, "safetensors")
+    assert train["model"]["model_config"]["seq_length"] == 128
+
+
+def test_cpu_has_none_of_what_only_npus_have(texts):
+    for config in texts(nodes__worker_num=2).values():
+        assert config["context"] == {"device_target": "CPU"}
+        assert config["parallel"]["parallel_mode"] == 0 and "dataset_strategy" not in config["parallel"]
+        assert config["model"]["model_config"]["compute_dtype"] == "float32"
+    train = texts(nodes__worker_num=2)["train"]
+    assert (train["use_parallel"], train["auto_trans_ckpt"]) == (True, False)
+    assert train["parallel_config"] | {"gradient_aggregation_group": 0} == {
+        "data_parallel": 2, "model_parallel": 1, "pipeline_stage": 1, "micro_batch_num": 1, "use_seq_parallel": False,
+        "gradient_aggregation_group": 0,
+    }  # fmt: skip
+    assert train["runner_wrapper"]["type"] == "CpuTrainOneStepCell"
+
+
+def test_npus_keep_mindformers_own_training_cell(texts):
+    changes = {"environment__device_target": "Ascend", "nodes__worker_num": 8, "training__model_parallel": 2}
+    train = texts(**changes, training__pipeline_stage=1, environment__device_memory_gb=64)["train"]
+    assert train["runner_wrapper"]["type"] == "MFTrainOneStepCell"
+    assert (train["context"]["max_device_memory"], train["parallel"]["parallel_mode"]) == ("58GB", 1)
+    assert train["context"]["ascend_config"] == {"precision_mode": "must_keep_origin_dtype"}
+    assert (train["parallel_config"]["data_parallel"], train["parallel_config"]["use_seq_parallel"]) == (4, True)
+    assert train["model"]["model_config"]["compute_dtype"] == "bfloat16"
+    assert (train["auto_trans_ckpt"], train["parallel"]["full_batch"]) == (True, True)
+
+
+def test_checkpoints_are_saved_inside_the_run(texts):
+    saves = [c for c in texts(training__batch_size=1)["train"]["callbacks"] if c["type"] == "CheckpointMonitor"]
+    assert [(c["save_checkpoint_steps"], c["prefix"], c["checkpoint_format"]) for c in saves] == [
+        (24, "sft", "safetensors")
+    ]
+    assert saves[0]["save_network_params"] is True
+
+
+def test_held_out_data_is_read_once_in_order_and_nothing_is_learned_or_saved(texts):
+    for name in ("evaluate-before", "evaluate-after"):
+        config = texts(training__epochs=5, training__batch_size=7, nodes__worker_num=2)[name]
+        data = config["train_dataset"]
+        assert (data["data_loader"]["dataset_dir"], data["data_loader"]["shuffle"]) == (
+            "/w/data/eval.mindrecord",
+            False,
+        )
+        assert (config["runner_config"]["epochs"], data["batch_size"]) == (1, 1)
+        assert config["runner_config"]["batch_size"] == 1
+        assert config["runner_wrapper"] == {"type": "HeldOutCell"}
+        assert {c["type"] for c in config["callbacks"]} == {"MFLossMonitor", "HeldOutLoss"}
+        assert (config["calculate_per_token_loss"], config["use_parallel"]) == (True, False)
+        assert config["model"]["model_config"]["hidden_dropout"] == 0.0
+
+
+@pytest.mark.parametrize(("version", "key"), [("1.7.0", "residual_dtype"), ("1.9.0", "fp32_residual_connection")])
+def test_a_key_that_a_version_does_not_know_is_given_by_its_name_there(texts, version, key):
+    config = texts(version)["train"]["model"]["model_config"]
+    assert {"residual_dtype", "fp32_residual_connection"} & set(config) == {key}
+
+
+def test_what_was_changed_is_shown(make_profile, make_direct_facts):
+    plan = build_plan(make_profile(model__family="qwen3"), make_direct_facts())
+    train = next(file for file in plan.files if file.path.endswith("/train.yaml"))
+    assert train.based_on == "/site/finetune_qwen3.yaml"
+    assert "-        n: 2000" in train.changes and '+pretrained_model_dir: "/models/llama"' in train.changes
+    assert "MFLossMonitor  # Prints training progress information" in train.text
