@@ -88,6 +88,7 @@ def _add_demo_and_doctor(commands: _Commands) -> None:
     demo.add_argument("--model", choices=("llama", "qwen3"), default="llama", help=families)
     monitor = group.add("monitor", "monitor:run_monitor", "show NPUs and host, until Ctrl-C", json=True)
     monitor.add_argument("--once", action="store_true", help="one look")
+    monitor.add_argument("--path", dest="paths", action="append", metavar="DIR", help="tell the space on its disk")
     group.add("doctor", "doctor:run_doctor", "tell what is installed, and what does not fit", json=True).add_argument(
         "--profile", default=argparse.SUPPRESS, metavar="NAME", help="look at the environment of this profile"
     )

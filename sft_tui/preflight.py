@@ -32,7 +32,7 @@ from sft_tui.dataset.manifest import load_audit
 from sft_tui.dataset.records import DataReport, inspect_data
 from sft_tui.launch.base_yaml import list_base_configs
 from sft_tui.launch.steps import build_plan, prompt_template, work_paths
-from sft_tui.monitor.npu_smi import sample_npus
+from sft_tui.monitor.turn import look_at_npus
 from sft_tui.paths import PACKAGE_DIR, command_under, own_command, visible_npus
 from sft_tui.stack.probe import probe_environment
 from sft_tui.stack.routes import check_route, find_route
@@ -188,7 +188,11 @@ def _device_memory_gb(npu_smi: str) -> float:
     """HBM of the smallest NPU in 2**30 bytes, 0 if it cannot be told; asked once, for a call may take seconds."""
     if not npu_smi:
         return 0.0
-    totals = [device.hbm_total_mb for device in sample_npus(NPU_SMI_SECONDS).devices if device.hbm_total_mb]
+    totals = [
+        device.hbm_total_mb
+        for device in look_at_npus(deadline_seconds=NPU_SMI_SECONDS).snapshot.devices
+        if device.hbm_total_mb
+    ]
     return min(totals) / 1024 if totals else 0.0
 
 

@@ -23,8 +23,8 @@ from sft_tui.core.problem import Problem
 from sft_tui.core.profile import Environment, Profile
 from sft_tui.core.terminal_text import short_size
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
-from sft_tui.monitor.npu_smi import sample_npus
 from sft_tui.monitor.snapshot import NpuSnapshot, NpuUnavailable
+from sft_tui.monitor.turn import look_at_npus
 from sft_tui.stack.probe import probe_environment
 from sft_tui.stack.routes import trained_families
 from sft_tui.stack.source_tree import SourceTree, inspect_source_tree
@@ -114,7 +114,7 @@ def _trained_rows(version: str) -> list[str]:
 
 def _look(profile: Profile) -> _Found:
     with ThreadPoolExecutor(1) as thread:  # npu-smi may take its time
-        npus = thread.submit(sample_npus, NPU_SECONDS)
+        npus = thread.submit(lambda: look_at_npus(deadline_seconds=NPU_SECONDS).snapshot)
         facts = probe_environment(profile.environment.python, profile.environment.mindformers_home)
         tree = inspect_source_tree(Path(facts.mindformers_home)) if facts.mindformers_home else None
         snapshot = npus.result()

@@ -8,8 +8,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Sequence
 
 from sft_tui.commands.report import PLAIN_LINE_SECONDS, say, warn
+from sft_tui.core.diagnosis_text import describe_first_cause
 from sft_tui.core.events import RECENT_STEPS, remaining_seconds
-from sft_tui.core.failure_remedies import title
 from sft_tui.core.job import EXIT_CODES, Event, JobState
 from sft_tui.core.metrics import MetricPoint
 from sft_tui.core.terminal_text import neutralise, short_duration, short_size
@@ -108,7 +108,7 @@ def describe_event(event: Event, state: JobState) -> str:
     if event.kind == "perplexity":
         return f"{title}: perplexity {event.data['perplexity']:.2f} (loss {event.data['loss']:.4f})"
     if event.kind == "diagnosis":
-        return _describe_diagnosis(event.data)
+        return describe_first_cause(event.data)
     if event.kind == "node_news":
         return str(event.data["text"])
     if event.kind == "job_waits":
@@ -124,15 +124,6 @@ def describe_event(event: Event, state: JobState) -> str:
     if event.kind == "stop_checked":
         return str(event.data.get("device_memory", ""))
     return ""
-
-
-def _describe_diagnosis(data: dict[str, Any]) -> str:
-    """`first cause: a port is in use (rank 3, worker_3.log:120)`, or that it is not known."""
-    if data["category"] == "unknown" or not data["file"]:
-        return "first cause: not known"  # the log has what there is
-    who = f"rank {data['rank']}, " if data["rank"] is not None else ""
-    guess = "" if data["sure"] else "perhaps "
-    return f"first cause: {guess}{title(data['category'], 'en')} ({who}{data['file']}:{data['line']})"
 
 
 class _LineView:

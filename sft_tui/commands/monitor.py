@@ -4,53 +4,69 @@ from __future__ import annotations
 
 import argparse
 import json
+import select
+import signal
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
+from typing import Sequence
 
-from sft_tui.commands.report import print_json, print_json_text, say
+from sft_tui.commands.report import finite, print_json, print_json_text, say
 from sft_tui.core.terminal_text import short_size
-from sft_tui.monitor.host import HostLoad, sample_host
-from sft_tui.monitor.npu_smi import sample_npus
-from sft_tui.monitor.snapshot import NpuDevice, NpuSnapshot, NpuTable, NpuUnavailable
+from sft_tui.monitor.host import HostLoad, HostSampler, measure_disks
+from sft_tui.monitor.sampler import HOST_SECONDS, REST_SECONDS, SLOW_SECONDS, Sampler, next_rest
+from sft_tui.monitor.snapshot import NpuDevice, NpuProcess, NpuSnapshot, NpuTable, NpuUnavailable
+from sft_tui.monitor.stream import HostSample, describe_sample
+from sft_tui.monitor.turn import look_at_npus
 
-REST_SECONDS = 2.0  # npu-smi takes 1.2 s of a core's time, and more on a busy node
+_READER_SECONDS = 0.25  # how soon it is noticed that nobody reads any more
 
 
 def run_monitor(arguments: argparse.Namespace) -> int:
     """`sft-tui monitor`: until Ctrl-C, or once; with --json one object, or without --once a line for each look."""
-    folder = str(Path.cwd())
-    sample_host(folder)  # the load of the processor is that since the look before
+    paths = [str(Path(path).absolute()) for path in arguments.paths or ["."]]
+    if arguments.json and not arguments.once:
+        return _stream(paths)
+    host, disks = HostSampler(), measure_disks(paths)
+    rest = REST_SECONDS / 2
     while True:
-        snapshot, host = sample_npus(), sample_host(folder)
-        if not arguments.json:
-            for line in [*host_lines(host), *npu_lines(snapshot)]:
-                say(line)
-        elif arguments.once:
-            print_json(_as_data(snapshot, host))
+        look = look_at_npus()
+        sample = HostSample(look.snapshot, host.sample(disks), time.monotonic() - look.asked_at)
+        if arguments.json:
+            print_json(describe_sample(sample))
         else:
-            print_json_text(json.dumps(_as_data(snapshot, host), ensure_ascii=False))
-            sys.stdout.flush()
+            for line in [*(host_lines(sample.host) if sample.host else []), *npu_lines(sample.npus)]:
+                say(line)
         if arguments.once:
             return 0
-        if not arguments.json:
-            say("")
-        time.sleep(REST_SECONDS)
+        say("")
+        rest = next_rest(rest, look.snapshot)
+        time.sleep(rest)
+        disks = measure_disks(paths)
 
 
-def _as_data(snapshot: NpuSnapshot, host: HostLoad) -> dict[str, object]:
-    reading = snapshot.reading
-    missing = reading if isinstance(reading, NpuUnavailable) else None
-    return {
-        "taken_at": snapshot.taken_at,
-        "took_seconds": round(snapshot.took_seconds, 3),
-        "host": asdict(host),
-        "devices": [asdict(device) for device in snapshot.devices],
-        "npu_smi": None
-        if missing is None
-        else {"state": missing.state, "reason": missing.reason, "hint": missing.hint},
-    }
+def _stream(paths: Sequence[str]) -> int:
+    """A line of JSON for each look, until the reader is gone: then nothing of this is left behind."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)  # so that npu-smi is ended as well
+    sampler = Sampler(paths)
+    try:
+        while True:
+            deadline = time.monotonic() + HOST_SECONDS
+            while not sampler.wait_for_news(_READER_SECONDS) and time.monotonic() < deadline:
+                if _reader_is_gone():
+                    return 0
+            print_json_text(json.dumps(finite(describe_sample(sampler.sample())), ensure_ascii=False))
+            sys.stdout.flush()
+    finally:
+        sampler.close()
+
+
+def _reader_is_gone() -> bool:
+    """The other end of stdout was closed, or died."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return any(happened & (select.POLLERR | select.POLLHUP) for _, happened in poll.poll(0))
 
 
 def host_lines(host: HostLoad) -> list[str]:
@@ -69,19 +85,24 @@ def npu_lines(snapshot: NpuSnapshot) -> list[str]:
         return [str(reading), *([reading.text] if reading.text else [])]
     lines = [f"{'NPU':>4} {'name':10} {'health':8} {'power':>7} {'temp':>5} {'use':>5} {'HBM':>17}  processes"]
     lines += [_device_line(device) for device in reading.devices]
-    return lines + _remarks(reading)
+    slow = [f"npu-smi took {snapshot.took_seconds:.0f} s"] if snapshot.took_seconds > SLOW_SECONDS else []
+    return [*lines, *_remarks(reading), *slow]
 
 
 def _device_line(device: NpuDevice) -> str:
     number = device.index if device.index is not None else device.npu_id
     hbm = f"{_known(device.hbm_used_mb)}/{_known(device.hbm_total_mb)} MB"
-    processes = "-" if device.processes is None else ", ".join(
-        f"{_known(p.pid)} {p.name or ''} {_known(p.memory_mb, ' MB')}" for p in device.processes
-    ) or "none"  # fmt: skip
+    processes = "-" if device.processes is None else ", ".join(map(_process, device.processes)) or "none"
     return (
         f"{number:>4} {device.name or '-':10} {device.health or '-':8} {_known(device.power_w, ' W'):>7} "
         f"{_known(device.temperature_c, ' C'):>5} {_known(device.utilisation_percent, ' %'):>5} {hbm:>17}  {processes}"
     )
+
+
+def _process(process: NpuProcess) -> str:
+    owner = f"job {process.job}" if process.job else process.user or ""
+    words = (_known(process.pid), process.name, _known(process.memory_mb, " MB"), owner)
+    return " ".join(word for word in words if word)
 
 
 def _remarks(table: NpuTable) -> list[str]:

@@ -26,7 +26,7 @@ _UNSAFE = re.compile(r"[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 def print_json(value: object) -> None:
     """One JSON object on stdout; what is no number is null, and nothing in it can draw on a terminal."""
-    print_json_text(json.dumps(_finite(value), ensure_ascii=False, indent=1, default=str))
+    print_json_text(json.dumps(finite(value), ensure_ascii=False, indent=1, default=str))
 
 
 def print_json_text(text: str) -> None:
@@ -34,12 +34,13 @@ def print_json_text(text: str) -> None:
     print(_UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
-def _finite(value: object) -> object:
+def finite(value: object) -> object:
+    """The value without numbers that JSON does not know."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return {key: finite(item) for key, item in value.items()}
+    return [finite(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def say(text: str) -> None:

@@ -6,8 +6,9 @@ is louder than the one it waited for. Where nothing but waits and wrappers is le
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Iterable, Optional, Sequence
 
 from sft_tui.core.diagnosis_peers import Suspect, find_suspect
@@ -21,6 +22,9 @@ ASIDE_LINES = 100
 LONG_SECONDS = 60.0
 MAX_LOUDER = 3
 MAX_SUSPICIOUS = 5
+
+
+_DEAD_PROCESS = re.compile(r"[Pp]rocess (\d{1,10}) exit")
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,20 @@ def diagnose(logs: Iterable[LogScan]) -> Verdict:
     suspect = find_suspect([f for f, _ in findings]) if force is Force.WAIT else None
     if suspect is not None:
         first = suspect.finding
-    return _verdict(first, force, findings, suspect, counts, suspicious)
+    verdict = _verdict(first, force, findings, suspect, counts, suspicious)
+    if verdict.rank is not None:
+        return verdict
+    return replace(verdict, rank=_rank_of_process(first.text, ordered))
+
+
+def _rank_of_process(text: str, logs: Iterable[LogScan]) -> Optional[int]:
+    """msrun names a worker that has died by its process."""
+    match = _DEAD_PROCESS.search(text)
+    return (
+        next((log.ranks_by_pid[int(match[1])] for log in logs if int(match[1]) in log.ranks_by_pid), None)
+        if match
+        else None
+    )
 
 
 def _verdict(

@@ -31,6 +31,9 @@ _SOURCE = re.compile(
     r"^\s*(?:raise |return |assert |except |logger\.|print\(|if |elif |File \"|f?[\"'][^\"']*[\"'],?$|f\")|^\s*\d+ \| "
 )
 # advice below a message names much that did not happen
+_ECHO = re.compile(
+    r"[{(\[]*\s*'\w+': "
+)  # settings as a program prints them at its start: words of paths in them mean nothing
 _ADVICE = re.compile(
     r"^\s*(?:Solution|Possible (?:Cause|Reason)|Suggestion|Rectify|Please (?:search|refer)|\(Please|\d\. )", re.I
 )
@@ -86,6 +89,7 @@ class LogScan:
         self.file = file
         self.rank = rank if rank is not None else rank_of_path(file)
         self.host = host or host_of_path(file)
+        self.ranks_by_pid: dict[int, int] = {}  # as MindSpore's workers tell at their start
         self._of_rules: dict[tuple[str, str, bool], _OfRule] = {}
         self._unexplained: list[Finding] = []
         self._progress: list[int] = []
@@ -102,7 +106,7 @@ class LogScan:
             return
         words = _PREFIX.sub("", clean)
         warning = stamp.level == "warning"
-        if _SOURCE.match(words) or _ADVICE.match(words):
+        if _SOURCE.match(words) or _ADVICE.match(words) or _ECHO.match(words):
             return
         rule = find_rule(words.lower(), warning=warning)
         exception = find_exception(words)

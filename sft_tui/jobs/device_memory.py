@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Iterable, Optional
 
-from sft_tui.monitor.npu_smi import sample_npus
 from sft_tui.monitor.snapshot import NpuSnapshot, NpuUnavailable
+from sft_tui.monitor.turn import look_at_npus
 
 FIRST_SECONDS = 4.0  # a step does not wait for long
 RELEASE_SECONDS = 20.0  # the driver takes some seconds
@@ -23,7 +23,7 @@ class DeviceMemory:
         self._unknown = ""
         self.held = False  # after `describe_release`: some NPU did not give its memory back
         if self._wanted:
-            first = sample_npus(FIRST_SECONDS)
+            first = look_at_npus(deadline_seconds=FIRST_SECONDS).snapshot
             self._before = _used(first, self._wanted)
             if isinstance(first.reading, NpuUnavailable):  # one that hangs is not asked again
                 self._unknown = first.reading.reason
@@ -36,7 +36,7 @@ class DeviceMemory:
         while True:
             if self._unknown:
                 return f"whether device memory is free again cannot be told: {self._unknown}"
-            snapshot = sample_npus()
+            snapshot = look_at_npus().snapshot
             if isinstance(snapshot.reading, NpuUnavailable):
                 self._unknown = snapshot.reading.reason
                 continue

@@ -33,6 +33,7 @@ _LOSS = re.compile(rb"\bloss['\"]?[:=]\s*\[?\s*nan\b")
 _ONE_DIGIT = bytes.maketrans(b"123456789", b"000000000")
 _MAX_SHAPE = 512
 _MAX_SHAPES = 50_000
+_PID_OF_RANK = re.compile(rb"\((\d{1,10}),[^)\n]{1,60}\):[^\n]{0,300}This node \d+ rank id: (\d{1,6})")
 _RANK = re.compile(rb"rankNum\[\d+\], rank\[(\d{1,6})\]")
 
 
@@ -215,6 +216,8 @@ def _scan_training(whole: bytes, lines: list[bytes], number: int, scan: LogScan)
         for i, line in enumerate(lines):
             if b"not loaded: ([" in line:
                 scan.take_weights(number + i + 1, line.decode("utf-8", errors="replace"))
+    if b" rank id: " in whole:
+        scan.ranks_by_pid.update((int(match[1]), int(match[2])) for match in _PID_OF_RANK.finditer(whole))
     if scan.rank is None and "plog" in scan.file and (match := _RANK.search(whole)):
         scan.rank = int(match[1])
     if b"nan" in whole:

@@ -41,6 +41,27 @@ def find_logs(folder: JobFolder) -> list[LogFile]:
     return found
 
 
+def find_logs_below(top: Path) -> list[LogFile]:
+    """All logs in a folder that no job of ours has written, by who seems to have; at most 10,000."""
+    found: list[LogFile] = []
+    for path in _walk(top, _DEEPEST):
+        if len(found) >= LOGS_AT_MOST:
+            break
+        if _is_log(path):
+            name = path.relative_to(top).as_posix()
+            found.append(LogFile(path, "", _writer(name), name, rank_of_path(name)))
+    return sorted(found, key=lambda file: file.writer)
+
+
+def _writer(name: str) -> str:
+    last = name.rpartition("/")[2]
+    if "plog" in name or "device-" in last:
+        return "CANN"
+    if re.match(r"(?:worker_\d+|scheduler)\.", last):
+        return "msrun"
+    return "MindFormers" if re.search(r"rank_\d+/", name) else "other"
+
+
 def _of_step(folder: JobFolder, step: Step) -> Iterator[LogFile]:
     own = folder.step_log(step.id)
     yield from _files(own.parent, step.id, "sft-tui", only=own.name)

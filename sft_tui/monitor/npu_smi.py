@@ -6,6 +6,7 @@ import re
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Callable
 
 from sft_tui.core.terminal_text import neutralise
 from sft_tui.monitor.npu_smi_table import read_table
@@ -53,11 +54,22 @@ _FAILURES: tuple[tuple[str, UnavailableState, str, str], ...] = (
 )
 
 
-def sample_npus(deadline_seconds: float = 15.0) -> NpuSnapshot:
-    """Run `npu-smi info` once and wait at most that long. Never raises: the reading says why there is none."""
+DEADLINE_SECONDS = 15.0
+
+
+def sample_npus(
+    deadline_seconds: float = DEADLINE_SECONDS,
+    *,
+    keep_open: tuple[int, ...] = (),
+    is_given_up: Callable[[], bool] = lambda: False,
+) -> NpuSnapshot:
+    """Run `npu-smi info` once and wait at most that long. Never raises: the reading says why there is none.
+
+    `keep_open` and `is_given_up` are those of `run_short`.
+    """
     taken_at = time.time()
     begun = time.monotonic()
-    reading = _ask(deadline_seconds)
+    reading = _ask(deadline_seconds, keep_open, is_given_up)
     return NpuSnapshot(taken_at=taken_at, took_seconds=time.monotonic() - begun, reading=reading)
 
 
@@ -88,7 +100,7 @@ def parse_npu_smi_info(text: str) -> NpuReading:
     )
 
 
-def _ask(deadline_seconds: float) -> NpuReading:
+def _ask(deadline_seconds: float, keep_open: tuple[int, ...], is_given_up: Callable[[], bool]) -> NpuReading:
     program = find_executable("npu-smi")
     if not program:
         return NpuUnavailable(
@@ -97,7 +109,8 @@ def _ask(deadline_seconds: float) -> NpuReading:
             "On a host with NPUs, install the Ascend driver; in a container, mount npu-smi and the driver's folder.",
         )
     try:
-        run = run_short([str(Path(program).absolute()), "info"], deadline_seconds)
+        argv = [str(Path(program).absolute()), "info"]
+        run = run_short(argv, deadline_seconds, keep_open=keep_open, is_given_up=is_given_up)
     except OSError as problem:
         return NpuUnavailable("failed", f"{program} could not be started: {problem.strerror}", "Install it again.")
     if run.stopped:

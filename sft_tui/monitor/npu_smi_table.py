@@ -19,6 +19,7 @@ _MEASURES = {"power_w", "temperature_c", "utilisation_percent", "hbm_used_mb", "
 _CELSIUS = (-60.0, 200.0)
 _WATTS = (0.0, 10_000.0)
 _PERCENT = (0.0, 100.0)
+_MEMORIES = {"hbm_used_mb", "hbm_total_mb", "memory_used_mb", "memory_total_mb"}
 
 
 class _Running(NamedTuple):
@@ -128,11 +129,13 @@ def _take_rows(found: _Found, block: list[str]) -> None:
 def _take_device(found: _Found, lines: list[str]) -> None:
     """One device from its rows. What a row that does not fit, or is cut off, would have told is not available."""
     values: dict[str, str] = {}
-    unread = []
+    unread: list[str] = []
+    lost: set[str] = set(fields_of(found.header[len(lines) :]))
     for header, line in zip(found.header, lines):
         row = read_row(header, split_cells(line) or [])
         if row is None:
             unread.append(line)
+            lost.update(fields_of([header]))
         values.update(row or {})
     if "npu_id" not in values:
         found.unread += lines
@@ -141,21 +144,38 @@ def _take_device(found: _Found, lines: list[str]) -> None:
     hbm_used, hbm_total = _memory(values, "hbm")
     memory_used, memory_total = _memory(values, "memory")
     found.devices.append(
-        NpuDevice(
-            index=_whole(values.get("index")),
-            npu_id=int(values["npu_id"]),
-            chip_id=_whole(values.get("chip_id")),
-            name=_name(values.get("name")),
-            health=values.get("health"),
-            power_w=_number(values.get("power_w"), _WATTS),
-            temperature_c=_number(values.get("temperature_c"), _CELSIUS),
-            utilisation_percent=_number(values.get("utilisation_percent"), _PERCENT),
-            hbm_used_mb=hbm_used,
-            hbm_total_mb=hbm_total,
-            memory_used_mb=memory_used,
-            memory_total_mb=memory_total,
+        _with_unread(
+            lost,
+            values,
+            NpuDevice(
+                index=_whole(values.get("index")),
+                npu_id=int(values["npu_id"]),
+                chip_id=_whole(values.get("chip_id")),
+                name=_name(values.get("name")),
+                health=values.get("health"),
+                power_w=_number(values.get("power_w"), _WATTS),
+                temperature_c=_number(values.get("temperature_c"), _CELSIUS),
+                utilisation_percent=_number(values.get("utilisation_percent"), _PERCENT),
+                hbm_used_mb=hbm_used,
+                hbm_total_mb=hbm_total,
+                memory_used_mb=memory_used,
+                memory_total_mb=memory_total,
+            ),
         )
     )
+
+
+def _with_unread(lost: set[str], values: dict[str, str], device: NpuDevice) -> NpuDevice:
+    """Note which of its fields were told, but are impossible or stood in a row that does not fit."""
+    told = vars(device)
+    impossible = {name for name in values if name in told and told[name] is None and not _is_absent(values, name)}
+    return replace(device, unread=tuple(sorted(name for name in lost | impossible if name in told)))
+
+
+def _is_absent(values: dict[str, str], name: str) -> bool:
+    """Of a memory that the board does not have, both numbers are 0."""
+    kind = name.partition("_")[0]
+    return name in _MEMORIES and _whole(values.get(f"{kind}_total_mb")) == 0
 
 
 def _take_process(found: _Found, line: str) -> None:

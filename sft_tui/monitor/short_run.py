@@ -9,12 +9,13 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass
-from typing import Literal, Optional
+from typing import Callable, Literal, Optional
 
 from sft_tui.paths import child_environment
 
 MOST_BYTES = 1_000_000  # 64 chips with all their processes are below 200 kB
 KILL_SECONDS = 1.0  # one that SIGKILL does not end in this time waits for the driver
+_LOOK_SECONDS = 0.25  # whether somebody still waits for it
 
 Child = subprocess.Popen[bytes]
 
@@ -30,8 +31,18 @@ class ShortRun:
     left_running: Optional[int] = None
 
 
-def run_short(argv: list[str], deadline_seconds: float) -> ShortRun:
-    """Run it with untranslated messages and wait for its end. Raises OSError if it cannot be started."""
+def run_short(
+    argv: list[str],
+    deadline_seconds: float,
+    *,
+    keep_open: tuple[int, ...] = (),
+    is_given_up: Callable[[], bool] = lambda: False,
+) -> ShortRun:
+    """Run it with untranslated messages and wait for its end. Raises OSError if it cannot be started.
+
+    It inherits the descriptors `keep_open`: a lock is held as long as it lives, whatever becomes of this process. Once
+    it `is_given_up` it is ended as a slow one.
+    """
     end = time.monotonic() + deadline_seconds
     child = subprocess.Popen(
         argv,
@@ -41,12 +52,13 @@ def run_short(argv: list[str], deadline_seconds: float) -> ShortRun:
         env=child_environment({"LC_ALL": "C"}, {}),
         cwd="/",
         start_new_session=True,
+        pass_fds=keep_open,
     )
     # apart: a warning must not get in between the cells of a table
     output = {"out": bytearray(), "err": bytearray()}
     stopped: Literal["", "slow", "flood"] = "slow"
     try:
-        stopped = _read_all(child, output, end)
+        stopped = _read_all(child, output, end, is_given_up)
         if not stopped:
             child.wait(max(0.0, end - time.monotonic()))
     except subprocess.TimeoutExpired:
@@ -63,7 +75,9 @@ def run_short(argv: list[str], deadline_seconds: float) -> ShortRun:
     )
 
 
-def _read_all(child: Child, output: dict[str, bytearray], end: float) -> Literal["", "slow", "flood"]:
+def _read_all(
+    child: Child, output: dict[str, bytearray], end: float, is_given_up: Callable[[], bool]
+) -> Literal["", "slow", "flood"]:
     """Read both pipes to their end, to the deadline or to the bound."""
     assert child.stdout is not None and child.stderr is not None
     with selectors.DefaultSelector() as selector:
@@ -71,9 +85,9 @@ def _read_all(child: Child, output: dict[str, bytearray], end: float) -> Literal
         selector.register(child.stderr, selectors.EVENT_READ, "err")
         while selector.get_map():
             left = end - time.monotonic()
-            if left <= 0:
+            if left <= 0 or is_given_up():
                 return "slow"
-            for key, _ in selector.select(left):
+            for key, _ in selector.select(min(left, _LOOK_SECONDS)):
                 chunk = os.read(key.fd, 65536)
                 output[key.data] += chunk
                 if not chunk:

@@ -6,18 +6,23 @@ from dataclasses import dataclass
 from typing import Literal, Optional, Union
 
 UnavailableState = Literal[
-    "no npu-smi", "no permission", "in use", "missing library", "no answer", "unknown layout", "failed"
+    "no npu-smi", "no permission", "in use", "missing library", "no answer", "unknown layout", "failed", "asked"
 ]
 
 
 @dataclass(frozen=True)
 class NpuProcess:
-    """A process on a device. `pid` is the host's; `container_pid` its pid inside its container, where npu-smi tells."""
+    """A process on a device. `pid` is the host's; `container_pid` its pid inside its container, where npu-smi tells.
+
+    `job` is the id of the sft-tui job that it belongs to, empty for a foreign one, None where that cannot be told.
+    """
 
     pid: Optional[int]
     name: Optional[str]
     memory_mb: Optional[int]
     container_pid: Optional[int] = None
+    user: Optional[str] = None
+    job: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,7 @@ class NpuDevice:
     the chip on it; together they are npu-smi's own address (`-i`, `-c`).
     `memory_*` is the chip's DDR, which boards without HBM have alone and 910A has beside it.
     `processes`: None when npu-smi said nothing about this NPU, empty when it said that none run.
+    `unread`: fields that were told in a way that cannot be read; every other None is not told by this board or driver.
     """
 
     index: Optional[int]
@@ -44,6 +50,7 @@ class NpuDevice:
     memory_used_mb: Optional[int] = None
     memory_total_mb: Optional[int] = None
     processes: Optional[tuple[NpuProcess, ...]] = None
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ class SftApp(App[None], inherit_bindings=False):
         """No moving or launching behind a dialog; the footer shows only what does something here."""
         step = self._step
         on_wizard = step is not None and isinstance(self.screen, WizardScreen)
-        if action in ("go", "choose_profile", "help"):
+        if action in ("go", "choose_profile", "help", "show_devices"):
             return on_wizard
         if action == "move" and step is not None:
             index = WIZARD_STEPS.index(step) + (1 if parameters == (1,) else -1)
@@ -161,7 +161,8 @@ class SftApp(App[None], inherit_bindings=False):
 
     def _draw(self) -> None:
         screen = self.wizard_screen
-        if screen is not None and screen.is_mounted:
+        # below a screen that hides it, a new layout would send that whole screen again
+        if screen is not None and screen.is_mounted and (self.screen is screen or self.screen.is_modal):
             screen.draw(self.session)
 
     def say(self, text: str, *, bad: bool = False) -> None:
@@ -333,10 +334,18 @@ class SftApp(App[None], inherit_bindings=False):
 
     def action_show_logs(self) -> None:
         """Show all logs of the job."""
+        from sft_tui.jobs.log_files import find_logs
         from sft_tui.tui.screens.logs import LogsScreen
 
         if self.session.job is not None:
-            self.push_screen(LogsScreen(self.session.job.folder, self.session.job.log_path))
+            folder = self.session.job.folder
+            self.push_screen(LogsScreen(folder.id, lambda: find_logs(folder), self.session.job.log_path))
+
+    def action_show_devices(self) -> None:
+        """Show the NPUs of all hosts."""
+        from sft_tui.tui.screens.devices import DevicesScreen, watched_nodes
+
+        self.push_screen(DevicesScreen(watched_nodes(self.session.readable)))
 
     def action_stop_job(self) -> None:
         """Stop the running job, after a question; while it is being stopped: kill it without waiting."""

@@ -25,7 +25,10 @@ _LOG_PREFIX = re.compile(r"^\d{4}-\d\d-\d\d (?P<time>\d\d:\d\d:\d\d),\d+ - \S{1,
 def describe_job(view: Optional[JobView], *, brief: bool) -> Content:
     """Headline and steps; `brief`: steps that are done or still wait share a line each."""
     if view is None:
-        return Content("No job of this profile yet. Review & launch (F7) shows what would run; ctrl+r starts it.")
+        return Content(
+            "No job of this profile yet. Review & launch (F7) shows what would run; ctrl+r starts it. ctrl+o follows a "
+            "run that was not started here, by the folder of its logs."
+        )
     state = view.state
     if state is None:
         return Content(f"{view.folder.id}  looking ...")
@@ -33,8 +36,10 @@ def describe_job(view: Optional[JobView], *, brief: bool) -> Content:
     lines = [Content.assemble((f"{state.id}  ", "bold"), (neutralise(state.headline()), colour))]
     if countdown := state.countdown(time.time()):
         lines.append(Content.styled(f"{countdown}  (ctrl+k: at once)", "$warning"))
+    failed = state.current_step
+    cause = view.first_cause.get(failed.id, "") if failed and failed.status == "failed" else ""
     here = "ctrl+r here does the same" if state.finished and f"sft-tui run {state.profile}" in state.hint else ""
-    lines += [Content.styled(neutralise(text), "dim") for text in (*state.notes, state.hint, here) if text]
+    lines += [Content.styled(neutralise(text), "dim") for text in (cause, *state.notes, state.hint, here) if text]
     lines += _brief_steps(state, view) if brief else [_step(step, view) for step in state.steps]
     return Content("\n").join(lines)
 

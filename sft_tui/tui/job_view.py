@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Deque, Optional
 
+from sft_tui.core.diagnosis_text import describe_first_cause
 from sft_tui.core.job import Event, JobState
 from sft_tui.core.metrics import Curve, MetricPoint, MetricRow
 from sft_tui.core.watch_outs import WatchOut, read_watch_out, severity
@@ -23,6 +24,7 @@ class JobView:
     curve: Curve = field(default_factory=Curve)
     signs: dict[str, WatchOut] = field(default_factory=dict)  # watch-outs that are not over, by kind
     perplexity: dict[str, float] = field(default_factory=dict)  # by step
+    first_cause: dict[str, str] = field(default_factory=dict)  # of steps that failed
     progress: dict[str, tuple[int, int]] = field(default_factory=dict)  # by step: done, total (0: not known)
     log_step: str = ""
     log_path: str = ""
@@ -47,6 +49,8 @@ class JobView:
                 self.progress[event.step] = (event.data["done"], event.data["total"])
             elif event.kind == "perplexity":
                 self.perplexity[event.step] = event.data["perplexity"]
+            elif event.kind == "diagnosis":
+                self.first_cause[event.step] = describe_first_cause(event.data)
             elif event.kind == "watch_out" and (sign := read_watch_out(event.data)) is not None:
                 self.signs.pop(sign.kind, None)
                 if not sign.over:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Callable, Sequence
 
 from textual.message import Message
 
 from sft_tui.jobs.log_errors import ErrorCount
-from sft_tui.jobs.log_files import LogFile, find_logs
-from sft_tui.store.job_store import JobFolder
+from sft_tui.jobs.log_files import LogFile
 
 BYTES_A_LOOK = 32 << 20
 LOOKS_A_LISTING = 5
@@ -27,8 +27,8 @@ class LogsFound(Message):
 class LogCensus:
     """For one thread: each look lists the logs, or counts on where the last look ended."""
 
-    def __init__(self, folder: JobFolder) -> None:
-        self._folder = folder
+    def __init__(self, find: Callable[[], Sequence[LogFile]]) -> None:
+        self._find = find
         self._files: tuple[LogFile, ...] = ()
         self._counts: dict[Path, ErrorCount] = {}
         self._looks = 0
@@ -37,7 +37,7 @@ class LogCensus:
     def look(self) -> LogsFound | None:
         """What changed since the last look, or None. Raises SftError."""
         if self._looks % LOOKS_A_LISTING == 0:
-            self._files = tuple(find_logs(self._folder))
+            self._files = tuple(self._find())
             self._counts = {f.path: self._counts.get(f.path) or ErrorCount(f.path) for f in self._files}
         self._looks += 1
         left = BYTES_A_LOOK

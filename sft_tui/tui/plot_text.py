@@ -35,6 +35,7 @@ class PlotChoice:
     logarithmic: bool = False
     last: int = 0  # steps; 0: all
     compared: str = ""  # id of the other job
+    comparable: bool = True  # where another job can be chosen
 
     @property
     def chosen(self) -> Metric:
@@ -58,8 +59,9 @@ def describe_choice(choice: PlotChoice, curve: Curve, width: int) -> Content:
     parts: list[str | tuple[str, str]] = [
         ("m ", "bold"), f"{metric.title}{unit}  ", ("l ", "bold"), "log  " if choice.logarithmic else "linear  ",
         ("z ", "bold"), f"last {choice.last}  " if choice.last else "all  ",
-        ("c ", "bold"), f"with {choice.compared}" if choice.compared else "compare",
     ]  # fmt: skip
+    if choice.comparable:
+        parts += [("c ", "bold"), f"with {choice.compared}" if choice.compared else "compare"]
     legend = []
     if _marks(curve, "checkpoint"):
         legend.append((f"  {CHECKPOINT_LETTER} checkpoint", "$success"))

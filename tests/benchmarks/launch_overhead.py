@@ -38,7 +38,8 @@ folder, epochs, workers, *hosts = sys.argv[1:]
 data = write_workspace(Path(folder))
 data["rehearsal"] = False
 data["training"].update(run_name="overhead", evaluate=False, epochs=int(epochs))
-data["nodes"].update(worker_num=int(workers), hosts=[{"host": host, "local_worker_num": 1} for host in hosts])
+data["nodes"].update(worker_num=int(workers), master_port=8451)
+data["nodes"]["hosts"] = [{"host": host, "local_worker_num": 1} for host in hosts]
 save_profile_data(profiles_dir(), "demo", data)
 """
 Command = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -86,6 +86,17 @@ async def test_a_failed_job_says_which_step_and_why(open_wizard, profile, submit
         assert wizard.mark("F8") == "!"
 
 
+async def test_a_failed_job_tells_its_first_cause_and_what_to_do(open_wizard, profile, submit):
+    profile()
+    line = "RuntimeError: NPU out of memory. Tried to allocate 2.00 GiB"
+    client.wait(submit(("train", f"echo '{line}'; exit 1")))
+    async with open_wizard() as wizard:
+        await wizard.press("f8")
+        await wizard.until(lambda: "first cause: " in wizard.words, "the first cause")
+        assert "train.log:1)" in wizard.words
+        assert "batch" in wizard.words, "what to do"
+
+
 async def test_escapes_in_a_log_do_not_reach_the_screen(open_wizard, profile, submit):
     profile()
     script = r"printf '\033]0;owned\007\033[2J[red]plain[/red] text\033[31m\nlast\n'; exit 1"

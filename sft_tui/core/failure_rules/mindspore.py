@@ -14,7 +14,10 @@ GRAPH = (
     cause("not supported in graph mode", "config_other", remedy="graph_code"),
     cause("unsupported statement", "config_other", remedy="graph_code"),
     cause("'device_target'", "config_other", r"package type .* support", remedy="device_target"),
+    # what an Ascend build cannot load is told below it; there is nothing to load for the others
+    cause("unsupported device target", "config_other", r"device target (?:gpu|cpu)", remedy="device_target"),
     seen(SYMPTOM, "unsupported device target", "config_other", remedy="device_target"),
+    cause("communication.init()' without using", "config_parallel", remedy="msrun"),
     cause("the function construct", "config_other", r"needs? .*argument|requires .*argument", remedy="graph_code"),
     cause("those type must be same", "config_other", remedy="graph_code"),
     # shapes
@@ -128,6 +131,8 @@ DATA = (
     seen(SYMPTOM, "invalid data, ", "dataset_mindrecord", sure=True),
     seen(SYMPTOM, "invalid file, ", "dataset_mindrecord", sure=True),
     cause("the number of schema", "dataset_mindrecord"),
+    cause("no dataset file is found", "dataset_mindrecord"),
+    cause("column name:", "dataset_mindrecord", r"not found in schema|not exist"),
     seen(SYMPTOM, "minddata", "dataset_mindrecord", r"minddata/dataset.*(?:unexpected error|error|fail)"),
 )  # fmt: skip
 
@@ -140,6 +145,7 @@ CLUSTER = (
     seen(WAIT, "failed to fetch the unique id", "node_not_joined"),
     seen(WAIT, "unique id", "node_not_joined", r"(?:fail|retry).{0,60}unique id|unique id.{0,60}fail"),
     seen(WAIT, "failed to connect to the meta server node", "node_not_joined", warned=True),
+    seen(WAIT, "topology build timed out", "node_not_joined", warned=True),
     seen(WAIT, "failed to register the compute graph node", "node_not_joined"),
     seen(WAIT, "processes in the cluster are not successfully spawned", "node_not_joined"),
     seen(WAIT, "spawned worker process number is not as expected", "node_not_joined"),

@@ -42,6 +42,8 @@ RULES: tuple[Rule, ...] = (
     cause("device or resource busy", "device_busy", r"davinci|npu|device_"),
     cause("alloc pid failed", "device_busy", r"exceeded"),
     # memory of the device
+    # MindSpore's CPU backend takes the host's memory, in the words of a device's
+    cause("malloc memory failed", "oom_host", r"cpu_memory_pool|plugin/(?:device/)?cpu/"),
     cause("npu out of memory", "oom_device"),
     cause("cuda out of memory", "oom_device"),
     cause("el0004", "oom_device", code="EL0004"),

@@ -19,11 +19,11 @@ _KEYS = (
     ("tab, shift+tab", "next field, field before; so do down and up"),
     ("PgUp, PgDn", "scroll; in the log, home and end as well"),
     ("enter, space", "open a list, tick a box"),
-    ("ctrl+o", "choose a path, on a field that wants one"),
+    ("ctrl+o", "choose a path, on a field that wants one; on Monitor: follow a run of somebody else's"),
     ("ctrl+g", "a record as the model sees it (Dataset); all nodes (Nodes)"),
     ("ctrl+t", "run this step now, and what it needs that is not there yet"),
     ("ctrl+r", "run all that remains"),
-    ("ctrl+k", "stop the job (Monitor); m, l, z, c, p: its curve"),
+    ("ctrl+l, ctrl+k", "all logs of the job, stop it (Monitor); m, l, z, c, p: its curve"),
     ("F10", "choose or make a profile"),
     ("ctrl+q", "quit; a running job goes on, and is shown again at the next start"),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Optional, Pattern
+from typing import Callable, ClassVar, Optional, Pattern, Sequence
 
 from textual import on
 from textual.app import ComposeResult
@@ -18,7 +18,6 @@ from sft_tui.core.terminal_text import neutralise, short_size
 from sft_tui.jobs.log_errors import ERROR_LINE
 from sft_tui.jobs.log_files import LogFile
 from sft_tui.jobs.log_merge import MERGED_AT_MOST, Cursor, MergedPage, MergedPages
-from sft_tui.store.job_store import JobFolder
 from sft_tui.tui import log_reader
 from sft_tui.tui.background import Background
 from sft_tui.tui.bridge import BackgroundFailed
@@ -38,7 +37,7 @@ PROMPTS = {
 
 
 class LogsScreen(Screen[None]):
-    """Opens on the log that the monitor follows."""
+    """The logs that `find` lists; opens on the one whose path is preferred."""
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - no ClassVar in Textual
     AUTO_FOCUS = "#log-tree"
@@ -49,14 +48,16 @@ class LogsScreen(Screen[None]):
         Binding("e", "errors", "Errors"),
         Binding("f", "ask('filter')", "Filter"),
         Binding("space", "follow", "Pause", key_display="space"),
+        Binding("t", "whole", "Whole lines"),
         Binding("m", "mark", "Mark"),
         Binding("w", "ask('save')", "Write"),
         Binding("escape,q", "back", "Back"),
     ]
 
-    def __init__(self, folder: JobFolder, prefer: str) -> None:
+    def __init__(self, name: str, find: Callable[[], Sequence[LogFile]], prefer: str) -> None:
         super().__init__(id="logs-screen", classes="-list")
-        self._folder = folder
+        self._of = name
+        self._census = LogCensus(find)
         self._prefer = prefer
         self._background = Background(self.post_message)
         self._reader = LogReader(self.post_message)
@@ -86,8 +87,7 @@ class LogsScreen(Screen[None]):
 
     def on_mount(self) -> None:
         self.query_one(Input).display = False
-        census = LogCensus(self._folder)
-        self._background.repeat(census.look, CENSUS_SECONDS)
+        self._background.repeat(self._census.look, CENSUS_SECONDS)
         self.set_interval(FOLLOW_SECONDS, self._keep_up)
         self._draw_head()
 
@@ -250,6 +250,10 @@ class LogsScreen(Screen[None]):
         """Show more of long lines."""
         self.query_one(LogPane).move_aside(by)
 
+    def action_whole(self) -> None:
+        """Lines with or without date and place in the source."""
+        self.query_one(LogPane).toggle_whole()
+
     # --- searching, filtering, writing ---------------------------------------------------------
 
     def action_errors(self) -> None:
@@ -291,7 +295,7 @@ class LogsScreen(Screen[None]):
     def action_ask(self, what: str) -> None:
         """Ask for a pattern, a filter or a file."""
         self._asking = what
-        start = {"filter": self._filter_text, "save": str(Path.cwd() / f"{self._folder.id}.log")}.get(what, "")
+        start = {"filter": self._filter_text, "save": str(Path.cwd() / f"{self._of}.log")}.get(what, "")
         self.query_one("#logs-prompt", TextBlock).show(Content.styled(PROMPTS[what], "dim"))
         answer = self.query_one(Input)
         answer.value, answer.display = start, True

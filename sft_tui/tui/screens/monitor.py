@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from textual.app import ComposeResult
@@ -45,7 +46,9 @@ class MonitorScreen(WizardScreen):
     AUTO_FOCUS = "#log"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+l", "app.show_logs", "Logs"),
+        Binding("ctrl+d", "app.show_devices", "Devices"),
         Binding("ctrl+k", "app.stop_job", "Stop job"),
+        Binding("ctrl+o", "other_run", show=False),
         # told by the plot's own caption: the footer of a narrow terminal has no room for all
         Binding("m", "metric", show=False),
         Binding("l", "scale", show=False),
@@ -128,6 +131,18 @@ class MonitorScreen(WizardScreen):
         """All steps, the last 200, the last 50."""
         index = LAST_STEPS.index(self.session.plot.last) + 1
         self._choose(replace(self.session.plot, last=LAST_STEPS[index % len(LAST_STEPS)]))
+
+    async def action_other_run(self) -> None:
+        """Follow a training that was not started here, by the folder of its logs."""
+        from sft_tui.tui.screens.foreign import ForeignScreen
+        from sft_tui.tui.widgets.path_picker import PathPicker
+
+        def chosen(path: str | None) -> None:
+            if path:
+                self.app.push_screen(ForeignScreen(Path(path)))
+
+        start = await asyncio.to_thread(Path.cwd)
+        self.app.push_screen(PathPicker(start, kind="folder", title="The folder with the logs of a run"), chosen)
 
     def action_room(self) -> None:
         """Plot and log, the plot alone, the log alone."""

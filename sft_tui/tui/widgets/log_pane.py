@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from sft_tui.core.terminal_text import neutralise
 from sft_tui.jobs.log_merge import MergedLine
+from sft_tui.tui.job_text import short_log_line
 
 _STYLES = {"error": "bold $error", "warning": "$warning", "debug": "dim"}
 _SIDE_STEP = 20  # columns
@@ -44,6 +45,7 @@ class LogPane(Static, can_focus=True):
         self._labels: tuple[str, ...] = ()
         self._found: Optional[Pattern[bytes]] = None
         self._left = 0
+        self._whole = False
         self._drawn: Optional[Content] = None
 
     @property
@@ -64,15 +66,21 @@ class LogPane(Static, can_focus=True):
         self._left = max(0, self._left + by * _SIDE_STEP)
         self._draw()
 
+    def toggle_whole(self) -> None:
+        """Show lines with their date and the place in MindFormers' source, or without."""
+        self._whole = not self._whole
+        self._draw()
+
     def _draw(self) -> None:
         rows = [self._row(merged) for merged in self._lines]
         content = Content("\n").join(rows) if rows else Content("")
         if self._drawn is None or not content.is_same(self._drawn):  # nothing new costs no bytes over SSH
             self._drawn = content
-            self.update(content)
+            self.update(content, layout=False)  # its size is that of its place
 
     def _row(self, merged: MergedLine) -> Content:
-        text = neutralise(merged.line.text).expandtabs(4)
+        line = merged.line.text
+        text = (neutralise(line) if self._whole else short_log_line(line)).expandtabs(4)
         spans = [Span(0, len(text), style)] if (style := _STYLES.get(merged.line.level)) else []
         if self._found is not None:
             spans += [Span(start, end, "reverse") for start, end in _matches(self._found, text)]

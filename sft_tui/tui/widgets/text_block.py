@@ -19,4 +19,10 @@ class TextBlock(Static):
         self.display = bool(content.plain)
         if not content.is_same(self._shown):
             self._shown = content
-            self.update(content)
+            self.update(content, layout=not self._is_of_fixed_height)
+
+    @property
+    def _is_of_fixed_height(self) -> bool:
+        """Its place stays as it is, whatever it shows: a new layout would draw the whole screen again."""
+        height, width = self.styles.height, self.styles.width
+        return height is not None and height.is_cells and (width is None or not width.is_auto)

@@ -107,3 +107,18 @@ def test_the_time_for_it_is_bounded(tmp_path):
 def test_no_bytes_are_too_odd(tmp_path, data):
     (tmp_path / "worker_0.log").write_bytes(data)
     assert diagnose(read_logs(tmp_path).logs).category
+
+
+def test_the_rank_of_a_worker_that_msrun_names_by_its_process(tmp_path):
+    started = (
+        "[WARNING] DISTRIBUTED({pid},7f7a,python):2026-11-24-22:55:53.621.861 [x.cc:431] PostProcess] "
+        "This node {n} rank id: {n}\n"
+    )
+    for rank in range(2):
+        (tmp_path / f"worker_{rank}.log").write_text(started.format(pid=700 + rank, n=rank))
+    (tmp_path / "train.log").write_text(
+        "[ERROR] ME(24792:139,MainProcess):2026-11-24-22:56:03.970.00 [_api.py:362] Worker process 701 exit with "
+        "exception. Error code: -9.\n"
+    )
+    verdict = diagnose(read_logs(tmp_path).logs)
+    assert (verdict.category, verdict.sure, verdict.rank) == ("worker_killed", True, 1)

@@ -234,21 +234,6 @@ def test_noise(text):
     check(A2.replace("910B2C", text).replace("20701", text[:5]))
 
 
-@pytest.fixture
-def npu_smi(tmp_path, monkeypatch):
-    """Puts a shell script named npu-smi on PATH."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
-
-    def write(script, first_line="#!/bin/sh"):
-        path = folder / "npu-smi"
-        path.write_text(f"{first_line}\n{script}\n")
-        path.chmod(0o755)
-
-    return write
-
-
 def is_running(pid):
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
