@@ -26,7 +26,7 @@ def load(name):
         return [json.loads(line) for line in file]
 
 
-CASES, RUNS = load("cases.jsonl"), load("runs.jsonl")
+CASES, RUNS, BROKEN = load("cases.jsonl"), load("runs.jsonl"), load("cpu_runs.jsonl")
 
 
 def write_logs(folder, files):
@@ -79,12 +79,15 @@ def table(verdicts, cases):
     ("part", "held_back", "right", "sure"),
     [("learned from", False, 104, 80), ("held back", True, 22, 19)],
 )
-def test_the_labelled_cases(verdicts, part, held_back, right, sure):
+def test_the_labelled_cases(verdicts, part, held_back, right, sure, capsys):
     cases = [case for case in CASES if (zlib.crc32(case["name"].encode()) % 5 == 0) is held_back]
     counts = table(verdicts, cases)
-    print(f"\n{part}")
-    for row, count in sorted(counts.items()):
-        print(f"  {row:22}" + "".join(f"  {key} {count[key]:3}" for key in ("n", "right", "sure", "sure and wrong")))
+    with capsys.disabled():  # the figures belong into every log of the tests
+        print(f"\n{part}")
+        for row, count in sorted(counts.items()):
+            print(
+                f"  {row:22}" + "".join(f"  {key} {count[key]:3}" for key in ("n", "right", "sure", "sure and wrong"))
+            )
     total = counts["all"]
     assert total["right"] >= right
     assert total["sure"] >= sure
@@ -112,6 +115,17 @@ def test_our_own_runs(tmp_path, run):
         assert verdict == Verdict()
     if run["rank"] is not None:
         assert verdict.rank == run["rank"]
+
+
+def test_runs_that_we_broke(tmp_path, capsys):
+    found = Counter()
+    for run in BROKEN:
+        verdict = verdict_on(tmp_path / run["name"], run["files"])
+        right = verdict.category in run["category"]
+        found.update(n=1, right=right, sure=verdict.sure, wrong=verdict.sure and not right)
+    with capsys.disabled():
+        print(f"\nruns that we broke: {dict(found)}")
+    assert found["right"] == len(BROKEN) and found["wrong"] == 0 and found["sure"] >= 35
 
 
 OOM = "RuntimeError: NPU out of memory. Tried to allocate 2.00 GiB (NPU 3; 60.97 GiB total capacity)"
