@@ -72,6 +72,7 @@ def preprocess(arguments: argparse.Namespace) -> int:
     from sft_tui.dataset.sources import parse_columns
 
     model_file = find_encoder_file(arguments)
+    config = _config_beside(model_file)
     request = Request(
         input_glob=arguments.input_glob,
         model_file=model_file,
@@ -87,8 +88,8 @@ def preprocess(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         on_error=arguments.on_error,
         max_rejected=arguments.max_rejected,
-        limits=Limits(arguments.max_masked, arguments.warn_cut, arguments.vocab_size),
-        labels=_labels(arguments, model_file),
+        limits=Limits(arguments.max_masked, arguments.warn_cut, _vocab_size(arguments, config)),
+        labels=_labels(arguments, config),
         pack=arguments.pack,
     )
     with ProgressReport("preprocess") as report:
@@ -113,18 +114,29 @@ def find_encoder_file(arguments: argparse.Namespace) -> Path:
     return find_tokenizer(folder)
 
 
-def _labels(arguments: argparse.Namespace, model_file: Path) -> str:
+def _config_beside(model_file: Path) -> dict[str, object]:
+    """The model's config.json, if it lies beside its tokenizer."""
+    try:
+        config = json.loads(model_file.with_name("config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def _labels(arguments: argparse.Namespace, config: dict[str, object]) -> str:
     """As asked; else as MindFormers wants them for the model whose config.json lies beside the tokenizer."""
     from sft_tui.stack.routes import choose_route
 
     if arguments.labels:
         return str(arguments.labels.replace("-", " "))
-    try:
-        config = json.loads(model_file.with_name("config.json").read_text(encoding="utf-8"))
-        model_type = config.get("model_type") if isinstance(config, dict) else None
-    except (OSError, ValueError):
-        model_type = None
-    return choose_route(str(model_type), "").labels if arguments.dataset_type == "qa" else "as tokens"
+    return choose_route(str(config.get("model_type")), "").labels if arguments.dataset_type == "qa" else "as tokens"
+
+
+def _vocab_size(arguments: argparse.Namespace, config: dict[str, object]) -> int:
+    """As told; else that of the model whose folder has the chat template."""
+    size = config.get("vocab_size")
+    beside = size if arguments.template == "chat" and isinstance(size, int) else 0
+    return int(arguments.vocab_size or max(0, beside))
 
 
 def _say_preprocessed(result: PreprocessResult) -> None:

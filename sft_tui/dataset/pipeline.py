@@ -10,6 +10,7 @@ pipe holds little: who is ahead waits, and memory stays flat. A process that die
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import multiprocessing
 import os
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 BATCH = 128
 _MAX_ENCODERS = 8
+_SET_PIPE_SIZE, _PIPE_BYTES = 1031, 2**20  # Linux's F_SETPIPE_SZ, which Python knows since 3.10
 REASON_NAMES = ("", *REASONS)
 
 
@@ -136,6 +138,7 @@ class Pipeline:
         inward = [fork.Pipe(duplex=False) for _ in range(encoders)]
         outward = [fork.Pipe(duplex=False) for _ in range(encoders)]
         self._ends = [end for pipe in (*inward, *outward) for end in pipe]
+        _widen(self._ends)
         self._results = [receive for receive, _ in outward]
         self._processes: List[BaseProcess] = []
         to_encoders = [send for _, send in inward]
@@ -205,6 +208,13 @@ class Pipeline:
             process.close()
         for receive in self._results:
             receive.close()
+
+
+def _widen(ends: Sequence[Connection]) -> None:
+    """Let pipes hold a few batches: results are taken in turn, and who is done early would wait for who is not."""
+    for end in ends:
+        with contextlib.suppress(OSError):  # a user may have so much in pipes, and no more
+            fcntl.fcntl(end.fileno(), _SET_PIPE_SIZE, _PIPE_BYTES)
 
 
 def _run(work: Callable[[], None], others: Sequence[Connection], heard: Sequence[Connection]) -> None:

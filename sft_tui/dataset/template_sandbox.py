@@ -105,6 +105,12 @@ class _Environment(ImmutableSandboxedEnvironment):
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:  # noqa: ANN401 - jinja2's own
         return super().is_safe_attribute(obj, attr, value) and (not callable(value) or attr in _METHODS)
 
+    def getattr(self, obj: Any, attribute: str) -> Any:  # noqa: ANN401
+        # most are `message.content`: asking the object first, as jinja2 does, costs as much as all else of a template
+        if type(obj) is dict and attribute in obj and attribute not in _METHODS:
+            return obj[attribute]
+        return super().getattr(obj, attribute)
+
     def wrap_str_format(self, value: object) -> None:
         """`format` could make any width of one sign: it is no method that a template has."""
 
@@ -121,6 +127,9 @@ class _Environment(ImmutableSandboxedEnvironment):
         return super().call(context, obj, *args, **kwargs)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:  # noqa: ANN401
+        if operator == "+" and isinstance(left, str) and isinstance(right, str):
+            self.budget.text(len(left) + len(right))
+            return left + right
         sizes = [len(item) for item in (left, right) if hasattr(item, "__len__")]
         if operator == "+" and sizes:
             self.budget.text(sum(sizes))

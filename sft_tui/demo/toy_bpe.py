@@ -19,8 +19,9 @@ def byte_letters() -> list[str]:
 
 
 def train_bpe(texts: Sequence[str], size: int) -> tuple[dict[str, int], list[str]]:
-    """A vocabulary of `size` tokens, and the merges that make it ("a b"). The most frequent pair first; of equals the
-    first in the alphabet. Raises ValueError when the texts are too few for so many tokens.
+    """A vocabulary of `size` tokens, and the merges that make it ("a b"); smaller where the texts have no more in them.
+
+    The most frequent pair first; of equals the first in the alphabet.
     """
     letters = byte_letters()
     vocabulary = {letter: number for number, letter in enumerate(letters)}
@@ -33,7 +34,7 @@ def train_bpe(texts: Sequence[str], size: int) -> tuple[dict[str, int], list[str
             for pair in zip(parts, parts[1:]):
                 pairs[pair] += count
         if not pairs:
-            raise ValueError(f"the texts give {len(vocabulary)} tokens, {size} were wanted")
+            break
         best = min(pairs, key=lambda pair: (-pairs[pair], pair))
         merges.append(" ".join(best))
         vocabulary["".join(best)] = len(vocabulary)

@@ -75,23 +75,28 @@ def write_toy_qwen3(
     """Write a complete folder; the same bytes every time.
 
     `texts` are what the tokenizer learns its words from (default: the records of the rehearsal). `dtype` is torch's
-    word: bfloat16, float16 or float32. `vocab` rows of embeddings: at least 300.
+    word: bfloat16, float16 or float32. `vocab` is the number of embeddings, at least 270; the tokenizer has fewer ids.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    config = _config(hidden, layers, heads, kv_heads, head_dim, vocab, tied=tied, dtype=dtype)
+    special = write_toy_tokenizer(folder, texts, vocab - SPARE_ROWS)
+    config = _config(hidden, layers, heads, kv_heads, head_dim, vocab, special, tied=tied, dtype=dtype)
     _write_json(folder / "config.json", config)
     _write_weights(folder, config, seed, shards)
-    write_toy_tokenizer(folder, texts, vocab - SPARE_ROWS)
-    special = _special_ids(vocab - SPARE_ROWS)
     eos = [special[END_TOKEN], special[PAD_TOKEN]]
     _write_json(folder / "generation_config.json", {"eos_token_id": eos, "pad_token_id": eos[1]})
 
 
-def write_toy_tokenizer(folder: Path, texts: Sequence[str] = (), vocab: int = VOCAB_SIZE - SPARE_ROWS) -> None:
-    """Write tokenizer.json, tokenizer_config.json with the chat template, vocab.json and merges.txt."""
+def write_toy_tokenizer(
+    folder: Path, texts: Sequence[str] = (), vocab: int = VOCAB_SIZE - SPARE_ROWS
+) -> dict[str, int]:
+    """Write tokenizer.json, tokenizer_config.json with the chat template, vocab.json and merges.txt.
+
+    At most `vocab` ids; returns those of the tokens that no text is cut into.
+    """
     added = (*SPECIAL_TOKENS, *WHOLE_TOKENS)
     words, merges = train_bpe(texts or _own_texts(), vocab - len(added))
-    described = [_added(text, number) for text, number in _special_ids(vocab).items()]
+    special = {text: len(words) + place for place, text in enumerate(added)}
+    described = [_added(text, number) for text, number in special.items()]
     splitter = {"type": "Split", "pattern": {"Regex": PATTERN}, "behavior": "Isolated", "invert": False}
     to_bytes = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
     model = {
@@ -115,11 +120,7 @@ def write_toy_tokenizer(folder: Path, texts: Sequence[str] = (), vocab: int = VO
         "tokenizer_class": "Qwen2Tokenizer", "unk_token": None,
     }  # fmt: skip
     _write_json(folder / "tokenizer_config.json", settings)
-
-
-def _special_ids(vocab: int) -> dict[str, int]:
-    added = (*SPECIAL_TOKENS, *WHOLE_TOKENS)
-    return {text: vocab - len(added) + place for place, text in enumerate(added)}
+    return special
 
 
 def _added(text: str, number: int) -> dict[str, object]:
@@ -134,9 +135,17 @@ def _own_texts() -> list[str]:
 
 
 def _config(
-    hidden: int, layers: int, heads: int, kv_heads: int, head_dim: int, vocab: int, *, tied: bool, dtype: str
+    hidden: int,
+    layers: int,
+    heads: int,
+    kv_heads: int,
+    head_dim: int,
+    vocab: int,
+    special: dict[str, int],
+    *,
+    tied: bool,
+    dtype: str,
 ) -> dict[str, object]:
-    special = _special_ids(vocab - SPARE_ROWS)
     return {
         "architectures": ["Qwen3ForCausalLM"],
         "attention_bias": False,

@@ -46,12 +46,14 @@ def main() -> None:
     texts = [chat.write(record).prompt.text for record in records]
     alone = Tokenizer.from_file(str(file))
     works: dict[str, Callable[[], object]] = {
-        # first, so that its processes are forked before the library has threads
         "audit": lambda: audit(arguments.conversations, file, 4096, template="chat"),
         "encode": lambda: [encoder.encode(records[at : at + BATCH]) for at in range(0, len(records), BATCH)],
         "encode_batch": lambda: alone.encode_batch(texts, add_special_tokens=False),
     }
-    found = {name: [seconds(work) for _ in range(arguments.runs)] for name, work in works.items()}
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in works}
+    for _ in range(arguments.runs):  # in turn: others on the machine slow down all alike
+        for name, work in works.items():
+            found[name].append(seconds(work))
     middle = {name: [statistics.median(times) for times in zip(*runs)] for name, runs in found.items()}
     print(f"{len(records)} conversations, median of {arguments.runs} runs")
     alone_clock, alone_processor = middle["encode_batch"]

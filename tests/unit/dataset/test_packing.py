@@ -168,6 +168,7 @@ def test_a_mindrecord_has_the_labels_of_the_family_packed_or_not(request_, tmp_p
 @pytest.mark.real
 def test_ids_that_the_model_has_not_are_refused(request_, tmp_path):
     words = ["preprocess", "--input_glob", tmp_path / "in.json", "--tokenizer", tmp_path, "--template", "chat"]
-    done = sft(*words, "--output_file", tmp_path / "o.mindrecord", "--vocab_size", 600)
+    (tmp_path / "config.json").write_text('{"model_type": "qwen3", "vocab_size": 600}')
+    done = sft(*words, "--output_file", tmp_path / "o.mindrecord")
     assert done.returncode == 2 and "the model has only 600 embeddings" in done.stderr
     assert not (tmp_path / "o.mindrecord").exists()
