@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from sft_tui.core.metrics import MetricPoint
 from sft_tui.jobs.foreign_run import ForeignRun
-from tests.tui.conftest import LOSS_LINE
+from sft_tui.tui.app import SftApp
+from sft_tui.tui.screens import foreign
+from tests.tui.conftest import LOSS_LINE, Driver
 
 
 @pytest.fixture
@@ -74,3 +77,22 @@ async def test_it_is_shown_with_its_curve_logs_and_first_cause(open_wizard, run,
         await wizard.until(lambda: "another's run" in wizard.text, "back")
         await wizard.press("escape")
         await wizard.until(lambda: "another's run" not in wizard.text, "the monitor")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 50)])
+def test_the_look_of_a_run_of_somebody_else(snap_compare, home, profile, run, monkeypatch, size):
+    profile()
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    monkeypatch.chdir(run.parent)
+    os.utime(run / "msrun_log/worker_1.log", (1, 1))  # very long ago
+    monkeypatch.setattr(foreign, "short_duration", lambda seconds: "2 h 7 min")
+    app = SftApp("first")
+    app.CURSOR_BLINK = False
+
+    async def ready(pilot):
+        wizard = Driver(app, pilot)
+        app.push_screen(foreign.ForeignScreen(Path("theirs")))
+        await wizard.until(lambda: "step 8/12" in wizard.text and "m loss" in wizard.text, "the newest step")
+        await pilot.pause(0.2)
+
+    assert snap_compare(app, terminal_size=size, run_before=ready)

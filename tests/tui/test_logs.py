@@ -10,6 +10,8 @@ import pytest
 from sft_tui.core.plan import Plan, Step
 from sft_tui.paths import jobs_dir
 from sft_tui.store.job_store import create_job
+from sft_tui.tui.app import SftApp
+from tests.tui.conftest import Driver
 
 
 def stamp(n, text, level="INFO"):
@@ -161,3 +163,21 @@ async def test_a_range_is_written_to_a_private_file_and_none_is_overwritten(open
     assert written[0] == 0 and len(written) > 30, "from the mark to the end of the page, without a gap"
     assert written == sorted(written) and len(set(written)) == len(written)
     assert stat.S_IMODE(os.stat(out).st_mode) == 0o600
+
+
+@pytest.mark.parametrize("size", [(80, 24), (160, 50)])
+def test_the_look_of_the_logs(snap_compare, logs, size):
+    app = SftApp("first")
+    app.CURSOR_BLINK = False
+
+    async def ready(pilot):
+        wizard = Driver(app, pilot)
+        await open_logs(wizard, "msrun: 2 logs")
+        await wizard.press("e")
+        await wizard.until(
+            lambda: shown(wizard) and shown(wizard)[0].endswith("bad thing, step 80 of rank 0"), "an error"
+        )
+        await wizard.until(lambda: "2 errors" in wizard.text or size[0] < 100, "all are counted")
+        await pilot.pause()
+
+    assert snap_compare(app, terminal_size=size, run_before=ready)
