@@ -52,6 +52,7 @@ async def open_logs(wizard, name):
     await wizard.press("ctrl+l")
     tree = wizard.app.screen.query_one("#log-tree")
     await wizard.until(lambda: name in wizard.text, "the list")
+    await wizard.press("home")
     for _ in range(20):
         if str(tree.cursor_node and tree.cursor_node.label).startswith(name):
             break
@@ -75,6 +76,7 @@ async def test_a_log_is_followed_paged_and_searched(open_wizard, logs, size):
     async with open_wizard(size=size) as wizard:
         await open_logs(wizard, "worker_3.log")
         await wizard.until(lambda: shown(wizard) and shown(wizard)[-1].endswith("line 999"), "its end")
+        assert "esc Back ^q Quit" in wizard.text.splitlines()[-1], "all keys fit"
         assert "following" in head(wizard)
         with path.open("a") as file:
             file.write(stamp(1000, "line 1000"))
@@ -101,7 +103,7 @@ async def test_a_log_is_followed_paged_and_searched(open_wizard, logs, size):
         await wizard.press("N")
         await wizard.until(lambda: shown(wizard)[0].endswith("line 50"), "the one before")
         await wizard.press("slash", *"nowhere", "enter")
-        await wizard.until(lambda: "not found from here on" in wizard.words, "an honest answer")
+        await wizard.until(lambda: "no such line from here on" in wizard.words, "an honest answer")
         await wizard.press("slash", "left_parenthesis", "enter")
         await wizard.until(lambda: "is no regular expression" in wizard.words, "what is wrong")
         await wizard.press("end")

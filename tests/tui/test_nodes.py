@@ -89,6 +89,9 @@ async def test_nodes_are_added_edited_moved_and_removed_by_keys(open_wizard, sou
         await wizard.until(lambda: "a" in wizard.footer, "what can be done is in the footer")
         assert {"Edit", "Remove", "Earlier", "Later"}.isdisjoint(wizard.footer.values()), "nothing to edit yet"
         await wizard.press("a")
+        await wizard.until(lambda: wizard.app.screen.query("#field-node-host"), "the dialog")
+        assert wizard.field("node.host").value == "", "nothing is named yet"
+        await wizard.until(lambda: "Add" not in wizard.footer.values(), "the keys below the dialog do nothing")
         await _named(wizard, "train-7", workers="8")
         await wizard.press("a")
         await wizard.until(lambda: wizard.app.screen.query("#field-node-host"), "the dialog")

@@ -139,7 +139,7 @@ async def test_the_keys_of_the_plot(open_wizard, other_job, submit, loss_script,
     async with open_wizard() as wizard:
         await wizard.press("f8")
         await wizard.until(lambda: "m loss  l linear  z all  c compare" in wizard.text, "the plot")
-        assert wizard.footer["p"] == "Plot/log"
+        assert wizard.footer["p"] == "Plot" and "^q Quit" in wizard.text.splitlines()[-1]
         await wizard.press("l", "z", "z")
         await wizard.until(lambda: "l log  z last 50" in wizard.text, "logarithm and zoom")
         await wizard.press("m")

@@ -42,13 +42,13 @@ class LogsScreen(Screen[None]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - no ClassVar in Textual
     AUTO_FOCUS = "#log-tree"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "ask('search')", "Search", key_display="/"),
+        Binding("slash", "ask('search')", "Find", key_display="/"),
         Binding("n", "find(True)", "Next"),
         Binding("N", "find(False)", "Previous", show=False),
         Binding("e", "errors", "Errors"),
         Binding("f", "ask('filter')", "Filter"),
-        Binding("space", "follow", "Pause", key_display="space"),
-        Binding("t", "whole", "Whole lines"),
+        Binding("p,space", "follow", "Pause", key_display="p"),
+        Binding("t", "whole", "Whole"),
         Binding("m", "mark", "Mark"),
         Binding("w", "ask('save')", "Write"),
         Binding("escape,q", "back", "Back"),
@@ -109,6 +109,7 @@ class LogsScreen(Screen[None]):
         if not self._logs and message.files:
             preferred = [f for f in message.files if str(f.path) == self._prefer]
             self._open(tuple(preferred or message.files[:1]))
+            tree.point_at(self._logs)
 
     @on(Tree.NodeSelected)
     def _selected(self, event: Tree.NodeSelected[Logs]) -> None:
@@ -189,7 +190,7 @@ class LogsScreen(Screen[None]):
     def _nothing_found(self, message: NothingFound) -> None:
         if message.wish == self._wish:
             self._waiting = False
-            self._note = "not found from here on"
+            self._note = f"no {'error' if self._search is ERROR_LINE else 'such line'} from here on"
             self._draw_head()
 
     @on(BackgroundFailed)
@@ -338,12 +339,14 @@ class LogsScreen(Screen[None]):
 
     def action_back(self) -> None:
         """Out of the prompt, from a log to the list of them, from there to the monitor."""
+        self._note = ""
         if self._asking:
             self._close_prompt()
         elif self.has_class("-narrow") and not self.has_class("-list"):
             self.add_class("-list")
             self.query_one(LogTree).focus()
             self.refresh_bindings()
+            self._draw_head()
         else:
             self.dismiss(None)
 

@@ -46,7 +46,7 @@ class MonitorScreen(WizardScreen):
     AUTO_FOCUS = "#log"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+l", "app.show_logs", "Logs"),
-        Binding("ctrl+d", "app.show_devices", "Devices"),
+        Binding("ctrl+d", "app.show_devices", "NPUs"),
         Binding("ctrl+k", "app.stop_job", "Stop job"),
         Binding("ctrl+o", "other_run", show=False),
         # told by the plot's own caption: the footer of a narrow terminal has no room for all
@@ -54,7 +54,7 @@ class MonitorScreen(WizardScreen):
         Binding("l", "scale", show=False),
         Binding("z", "zoom", show=False),
         Binding("c", "compare", show=False),
-        Binding("p", "room", "Plot/log"),
+        Binding("p", "room", "Plot"),
     ]
 
     VERTICAL_BREAKPOINTS = [(0, "-low"), (BRIEF_BELOW, "-high")]  # noqa: RUF012 - no ClassVar in Textual

@@ -25,7 +25,10 @@ class NodeDialog(ModalScreen["dict[str, Any] | None"]):
     def __init__(self, title: str, node: dict[str, Any]) -> None:
         super().__init__(classes="dialog")
         self._title = title
-        self._texts = {name: show_field(node.get(name, info.get_default())) for name, info in Node.model_fields.items()}
+        self._texts = {
+            name: show_field(node.get(name, "" if info.is_required() else info.default))
+            for name, info in Node.model_fields.items()
+        }
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="dialog-box", id="node-box", can_focus=False):

@@ -18,7 +18,7 @@ class NodesScreen(FormScreen):
     """How many workers train, and where."""
 
     STEP = "nodes"
-    ABOUT = "One worker runs by itself; more are started by msrun, on this host or on those named here."
+    ABOUT = "One worker runs by itself; more are started by msrun, on this host or on those named below."
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+g", "look", "Look at nodes")]
 
     def compose_below(self) -> ComposeResult:

@@ -41,6 +41,12 @@ class LogTree(Tree[Logs]):
             if label != node.label:
                 node.set_label(label)
 
+    def point_at(self, logs: Logs) -> None:
+        """Put the cursor on the node of these."""
+        for node in _all_nodes(self.root):
+            if node.data == logs and not node.allow_expand:
+                self.move_cursor(node)
+
     def _list_anew(self) -> None:
         at = self.cursor_node.data if self.cursor_node is not None else None
         self.clear()

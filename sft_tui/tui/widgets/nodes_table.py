@@ -51,7 +51,9 @@ class NodesTable(DataTable[Text]):
         self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what can be done with the row under the cursor."""
+        """Only what can be done with the row under the cursor; below a dialog nothing."""
+        if not self.screen.is_active:
+            return False
         if action in ("edit", "remove"):
             return bool(self._listed)
         if action == "move":
