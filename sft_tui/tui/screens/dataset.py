@@ -39,10 +39,11 @@ class DatasetScreen(FormScreen):
             lines.append(f"train on {facts.train_records} records, hold out {facts.eval_records}")
             assert session.readable is not None
             length = session.readable.dataset.seq_length
-            if facts.route == "direct":
-                lines.append(f"rows of {length} tokens, each labelled with the one behind it")
-            else:
-                lines.append(f"rows of {length + 1} tokens for training, of {length} for evaluation (MindFormers' rule)")
+            lines.append(
+                f"rows of {length} tokens, each labelled with the one behind it"
+                if facts.route == "direct"
+                else f"rows of {length + 1} tokens for training, of {length} for evaluation (MindFormers' rule)"
+            )
         return lines + self._length_lines(session)
 
     def _length_lines(self, session: Session) -> list[str]:
