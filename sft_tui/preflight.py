@@ -75,10 +75,7 @@ def examine(profile: Profile) -> Findings:
     tokenizer = find_tokenizer(profile, route)
     base_path = installed_base(environment, profile.model.family) if route == "direct" else ""
     base_yaml, base_problems = read_base(profile, base_path)
-    # without a model folder a missing tokenizer in it is no news
-    known = tokenizer if profile.model.tokenizer_model or checkpoint.files else None
-    known = None if route == "direct" else known  # what is in the folder was looked at with the rest of it
-    vocab, tokenizer_problems = check_tokenizer(known, checkpoint) if known else (0, [])
+    vocab, tokenizer_problems = _look_at_tokenizer(profile, route, tokenizer, checkpoint)
     problems = [
         *missing_fields(profile),
         *check_paths(profile),
@@ -96,12 +93,6 @@ def examine(profile: Profile) -> Findings:
     ]
     fits_model = checkpoint.config and profile.dataset.seq_length <= checkpoint.config.max_position_embeddings
     sample = None
-    if (
-        route == "direct"
-        and checkpoint.tokenizer is not None
-        and not any(p.severity == "error" for p in checkpoint.problems)
-    ):
-        vocab = checkpoint.tokenizer.ids
     if tokenizer and vocab and fits_model and train and train.count:
         sample, sample_problems = check_samples(profile, tokenizer, prompt_template(profile, route), columns)
         problems += sample_problems
@@ -125,6 +116,19 @@ def examine(profile: Profile) -> Findings:
         workload=find_workload(profile, facts),
         base_configs=tuple(list_base_configs(Path(home), profile.model.family)) if home else (),
     )
+
+
+def _look_at_tokenizer(
+    profile: Profile, route: Route, tokenizer: Optional[Path], checkpoint: CheckpointReport
+) -> tuple[int, list[Problem]]:
+    """How many pieces it has, 0 where that is not known; and what does not fit."""
+    if route == "direct":  # it was looked at with the rest of the folder
+        broken = any(p.severity == "error" for p in checkpoint.problems)
+        return (0 if checkpoint.tokenizer is None or broken else checkpoint.tokenizer.ids), []
+    # without a model folder a missing tokenizer in it is no news
+    if tokenizer is None or not (profile.model.tokenizer_model or checkpoint.files):
+        return 0, []
+    return check_tokenizer(tokenizer, checkpoint)
 
 
 def _facts(
