@@ -16,15 +16,13 @@ from sft_tui.core.problem import Problem
 from sft_tui.core.profile import Profile
 from sft_tui.dataset.manifest import load_manifest as load_data_manifest
 from sft_tui.errors import InvalidInputError
+from sft_tui.launch.adapters import adaptable_cells, adapted_matrices
 from sft_tui.launch.base_yaml import list_base_configs, parse_base
 from sft_tui.launch.direct_config import CONFIGS
 from sft_tui.launch.steps import work_paths
 from sft_tui.launch.training_config import is_distributed, save_steps, training_layout, training_schedule
-from sft_tui.launch.workload import adapted_matrices, plan_workload
+from sft_tui.launch.workload import plan_workload
 from sft_tui.stack.compatibility import is_version
-
-# cells of MindFormers' Llama that hold others: a pattern that means one stops there, and nothing below is adapted
-BLOCKS = ("model", "layers", "attention", "feed_forward")
 
 
 def installed_base(environment: EnvironmentFacts, family: str) -> str:
@@ -39,9 +37,6 @@ def check_direct(profile: Profile, facts: Facts) -> list[Problem]:
     if not facts.base_yaml and not profile.training.base_yaml:
         message = f"MindFormers' own configs/{CONFIGS.get(facts.model.family, '')} was not found."
         problems.append(Problem("training.base_yaml", message, "Name a finetune_*.yaml of MindFormers.", exit_code=4))
-    if profile.training.method == "lora":
-        message = "LoRA is not offered for models that MindFormers loads directly."
-        problems.append(Problem("training.method", message, "Use full."))
     layout = training_layout(profile, facts)
     if layout.model_parallel * layout.pipeline_stage > 1 or (layout.parallel_optimizer and layout.data_parallel > 1):
         message = "The workers save slices of the model: MindFormers has to merge them before the step export."
@@ -90,7 +85,7 @@ def check_parallel(profile: Profile, facts: Facts) -> list[Problem]:
         _cpu_limits(profile, facts) if profile.environment.device_target == "CPU" else _layout(profile, facts, layout)
     )
     direct = facts.route == "direct"
-    problems += _steps(profile, facts) + (check_direct(profile, facts) if direct else _adapters(profile))
+    problems += _steps(profile, facts) + _adapters(profile, facts) + (check_direct(profile, facts) if direct else [])
     if not any(p.severity == "error" for p in problems):
         problems += _memory(profile, facts)
     return problems
@@ -200,13 +195,16 @@ def _evaluation(profile: Profile, facts: Facts, layout: Layout) -> list[Problem]
     return [Problem(field, message, "Hold out more records, or switch evaluation off.")]
 
 
-def _adapters(profile: Profile) -> list[Problem]:
+def _adapters(profile: Profile, facts: Facts) -> list[Problem]:
     if profile.training.method != "lora":
         return []
-    field, pattern = "training.lora_targets", profile.training.lora_targets
-    hint = "Use .*wq|.*wk|.*wv|.*wo, as MindFormers' own files do."
+    new_kind = facts.route == "direct"
+    cells = adaptable_cells(new_kind=new_kind)
+    field, pattern = "training.lora_targets", profile.training.lora_targets or cells.attention
+    hint = f"Leave it empty for {cells.attention}, as MindFormers' own files have it."
     try:
-        matched, blocks = adapted_matrices(pattern), [name for name in BLOCKS if re.match(pattern, name)]
+        matched = adapted_matrices(pattern, new_kind=new_kind)
+        blocks = [name for name in cells.blocks if re.match(pattern, name)]
     except re.error as error:
         return [Problem(field, f"{pattern!r} is no pattern: {error}.", hint)]
     if blocks:

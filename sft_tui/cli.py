@@ -116,6 +116,10 @@ def _add_converters(commands: _Commands) -> None:
         weight, "config_path", default="", metavar="HF_DIR",
         help="with --reversed: folder with config.json and tokenizer (default: what the .ckpt was made from)",
     )  # fmt: skip
+    _flag(
+        weight, "lora_scaling", type=float, default=None, metavar="S",
+        help="with --reversed: merge LoRA adapters, S (lora_alpha / lora_rank) times",
+    )  # fmt: skip
     _flag(weight, "verify", action="store_true", help="read both sides again and compare every tensor")
     either = weight.add_mutually_exclusive_group()
     either.add_argument(

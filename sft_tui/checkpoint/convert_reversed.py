@@ -58,6 +58,7 @@ def convert_reversed(
     family: str,
     dtype: str = "keep",
     config_dir: Optional[Path] = None,
+    lora_scaling: Optional[float] = None,
     force: bool = False,
     progress: ProgressCallback = no_progress,
 ) -> ReversedResult:
@@ -65,12 +66,13 @@ def convert_reversed(
 
     config.json and tokenizer are copied from `config_dir`; without one, from where the manifest beside `ckpt` says that
     it was made from. Names are those that MindFormers' convert_reversed.py gives. Optimizer state and counters are left
-    out. A failure leaves nothing behind. Progress is in bytes written.
+    out; adapters of LoRA are merged `lora_scaling` times, and refused without it. A failure leaves nothing behind.
+    Progress is in bytes written.
     Raises InvalidInputError naming file and parameter, EnvironmentNotFitError when the disk or rights do not allow it.
     """
     started = time.monotonic()
     config_dir = find_config_dir(ckpt, config_dir, family)
-    model, config = _load(ckpt, config_dir, family, dtype)
+    model, config = _load(ckpt, config_dir, family, dtype, lora_scaling)
     # what kept the number type of the model before lies as that does, byte for byte where no weight has changed
     alike = base_entries(config_dir) if find_family(family).direct else []
     shards = shards_like(model.tensors, alike) or plan_shards(model.tensors)
@@ -115,6 +117,7 @@ def verify_reversed(
     family: str,
     dtype: str = "keep",
     config_dir: Optional[Path] = None,
+    lora_scaling: Optional[float] = None,
     progress: ProgressCallback = no_progress,
 ) -> VerifyResult:
     """Compare the folder `output` with what `ckpt` gives under `dtype`: names, shapes, types, each value bit for bit.
@@ -122,7 +125,7 @@ def verify_reversed(
     Differences are in the result; a side that cannot be read raises InvalidInputError.
     """
     started = time.monotonic()
-    model, _config = _load(ckpt, find_config_dir(ckpt, config_dir, family), family, dtype)
+    model, _config = _load(ckpt, find_config_dir(ckpt, config_dir, family), family, dtype, lora_scaling)
     there = {entry.name: entry for entry in load_tensor_entries(output)}
     differences: List[Difference] = []
     to_compare: List[Tuple[str, Cast, Values]] = []
@@ -164,9 +167,11 @@ def find_config_dir(ckpt: Path, config_dir: Optional[Path], family: str) -> Path
     return Path(found)
 
 
-def _load(ckpt: Path, config_dir: Path, family: str, dtype: str) -> Tuple[ReversedModel, ModelConfig]:
+def _load(
+    ckpt: Path, config_dir: Path, family: str, dtype: str, lora_scaling: Optional[float]
+) -> Tuple[ReversedModel, ModelConfig]:
     config = load_config_of_family(config_dir, family)
-    return load_reversed_model(ckpt, config, dtype, config_dir), config
+    return load_reversed_model(ckpt, config, dtype, config_dir, lora_scaling), config
 
 
 def _write_shards(folder: Path, shards: Sequence[Shard], count: ByteCount) -> Tuple[List[TensorRecord], List[str]]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
+from sft_tui.checkpoint.adapters import Adapter, build_addition, check_request, find_adapters
 from sft_tui.checkpoint.ckpt_reader import TEXT_TYPE
 from sft_tui.checkpoint.fused_layout import find_contiguous, stored_values
 from sft_tui.checkpoint.key_map import FAMILIES, find_family
@@ -26,7 +27,6 @@ _MERGE_HINT = (
     "Merge the parts of all ranks first: mindformers/tools/transform_ckpt.py --src_ckpt_strategy STRATEGY "
     "--src_ckpt_dir CHECKPOINTS --dst_ckpt_dir MERGED (in MindFormers), without a --dst_ckpt_strategy."
 )
-_LORA_HINT = "Merge LoRA weights into the model first: mindformers/tools/transform_ckpt_lora.py (in MindFormers)."
 _CONFIG_HINT = "Name the folder of the model that was fine-tuned: --config_path HF_DIR."
 
 
@@ -64,10 +64,13 @@ class ReversedModel:
         return sum(math.prod(tensor.shape) for tensor in self.tensors)
 
 
-def load_reversed_model(ckpt: Path, config: ModelConfig, dtype: str, config_dir: Path) -> ReversedModel:
+def load_reversed_model(
+    ckpt: Path, config: ModelConfig, dtype: str, config_dir: Path, lora_scaling: Optional[float] = None
+) -> ReversedModel:
     """Match the parameters in `ckpt` with what `config`, which is from `config_dir`, calls for.
 
-    `ckpt` is a `.ckpt`, or for families that MindFormers loads directly what `load_saved_model` takes.
+    `ckpt` is a `.ckpt`, or for families that MindFormers loads directly what `load_saved_model` takes. Adapters of LoRA
+    are merged, `lora_scaling` (alpha / rank) times; without a number they are refused.
     Raises InvalidInputError naming file and parameters: missing, unknown, misshapen, or those of one rank alone.
     """
     family = find_family(config.family)
@@ -85,15 +88,22 @@ def load_reversed_model(ckpt: Path, config: ModelConfig, dtype: str, config_dir:
     if family.direct:
         contiguous, note = find_contiguous(config, config_dir, entries)
         wanted, notes = model_parameters(config, contiguous), [*notes, note]
-    left_out = _sort_out(ckpt, {parameter.name for parameter in wanted}, entries)
-    untied = bool(optional) and _differs(ckpt, entries, wanted, family.tied_target)
+    adapters = find_adapters(ckpt, entries)
+    used = {parameter.name for parameter in wanted}
+    left_out = _sort_out(ckpt, used.union(*(adapter.names for adapter in adapters.values())), entries)
+    check_request(ckpt, adapters, lora_scaling)
+    head = family.tied_target
+    untied = bool(optional) and (head in adapters or _differs(ckpt, entries, wanted, head))
     by_source: Dict[str, List[Parameter]] = {}
     for parameter in wanted:
         if parameter.name in optional and not untied:
             continue
         own = next((rule.source for rule in family.last if rule.target == parameter.name), "")
         by_source.setdefault(own if parameter.name in optional else parameter.source, []).append(parameter)
-    tensors = [_hf_tensor(ckpt, name, parts, entries, dtype) for name, parts in by_source.items()]
+    tensors = [
+        _merge(ckpt, _hf_tensor(ckpt, name, parts, entries, dtype), parts, adapters, lora_scaling or 0.0)
+        for name, parts in by_source.items()
+    ]
     return ReversedModel(tuple(tensors), tuple(left_out), untied, saved.files, tuple(filter(None, notes)))
 
 
@@ -135,9 +145,8 @@ def _sort_out(ckpt: Path, names: set[str], entries: Dict[str, StoredTensor]) -> 
         if name not in names:
             (left_out if _is_of_training(entry, names) else unknown).append(name)
     if unknown:
-        lora = any("lora" in name or "delta" in name for name in unknown)
         told = [f"{name} is unknown to this model" for name in unknown]
-        raise InvalidInputError(f"{ckpt} does not fit config.json: {_cut(told)}.", _LORA_HINT if lora else _CONFIG_HINT)
+        raise InvalidInputError(f"{ckpt} does not fit config.json: {_cut(told)}.", _CONFIG_HINT)
     return left_out
 
 
@@ -196,6 +205,22 @@ def _hf_tensor(
     else:
         values = Values(width, nbytes, runs)
     return HfTensor(name, parts[0].source_shape, Cast(values, source_type, target))
+
+
+def _merge(
+    ckpt: Path, tensor: HfTensor, parts: Sequence[Parameter], adapters: Dict[str, Adapter], scaling: float
+) -> HfTensor:
+    """The tensor with the adapters of its parameter in it, if there are any."""
+    adapted = next((part for part in parts if part.name in adapters), None)
+    if adapted is None:
+        return tensor
+    if len(parts) > 1 or adapted.transposed:
+        raise InvalidInputError(
+            f"{ckpt}: adapters of {adapted.name} are not merged: {tensor.name} is put together otherwise.", ""
+        )
+    addition = build_addition(adapted, adapters[adapted.name], scaling)
+    values = replace(tensor.cast.values, row_bytes=addition.columns * tensor.cast.values.width)
+    return replace(tensor, cast=replace(tensor.cast, values=values, addition=addition))
 
 
 def _cut(told: List[str]) -> str:

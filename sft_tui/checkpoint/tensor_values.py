@@ -60,7 +60,8 @@ class Values:
     """The values of a tensor as it is written: runs one after the other, or matrices turned and put side by side, or
     some of the rows of a run.
 
-    `width` is the size of a number, `nbytes` that of all, in bytes, as they are in the file.
+    `width` is the size of a number, `nbytes` that of all, in bytes, as they are in the file. With `row_bytes` they are
+    cut between rows of that size alone.
     """
 
     width: int
@@ -68,6 +69,7 @@ class Values:
     runs: Tuple[Run, ...] = ()
     matrices: Tuple[Matrix, ...] = ()
     rows: Optional[RowsOfRun] = None
+    row_bytes: int = 0
 
     @property
     def label(self) -> str:
@@ -89,7 +91,7 @@ class Values:
 
     def _cut(self, begin: int, nbytes: int, step: int) -> Iterator[Stretch]:
         """Between numbers, between rows of a turned matrix, and between short rows."""
-        unit = sum(matrix.rows for matrix in self.matrices) * self.width or self.width
+        unit = sum(matrix.rows for matrix in self.matrices) * self.width or self.row_bytes or self.width
         if self.rows is not None and self.rows.count < SHORT_BYTES:
             unit = self.rows.count
         step = max(1, step // unit) * unit

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, field
-from typing import Callable, Iterator, List, Protocol, Sequence, Tuple
+from typing import Callable, Iterator, List, Optional, Protocol, Sequence, Tuple
 
 from sft_tui.checkpoint.checksum import combine_crc32
+from sft_tui.checkpoint.low_rank import Addition
 from sft_tui.checkpoint.piece_line import PieceLine, Rooms
 from sft_tui.checkpoint.precision import ITEM_BYTES, OVERFLOWING, NonFinite, cast_values, count_non_finite
 from sft_tui.checkpoint.tensor_values import OpenFiles, Stretch, Values, files_of
@@ -23,11 +24,15 @@ class Sink(Protocol):
 
 @dataclass(frozen=True)
 class Cast:
-    """Values to read, and the `tensor_type` words of what they are and of what they become."""
+    """Values to read, and the `tensor_type` words of what they are and of what they become.
+
+    With an `addition` their rows are added to, in float32, before they are cast; they are cut between rows then.
+    """
 
     values: Values
     source_type: str
     target_type: str
+    addition: Optional[Addition] = None
 
     @property
     def nbytes(self) -> int:
@@ -37,6 +42,22 @@ class Cast:
     def to_target(self, source_bytes: int) -> int:
         """Bytes of the result of so many bytes of the source."""
         return source_bytes // ITEM_BYTES[self.source_type] * ITEM_BYTES[self.target_type]
+
+    @property
+    def reads(self) -> Tuple[Values, ...]:
+        """All that is read for it."""
+        return (self.values,) if self.addition is None else (self.values, self.addition.a, self.addition.b)
+
+    def read(self, files: OpenFiles, block: Stretch, rooms: Rooms) -> Tuple[memoryview, str]:
+        """The numbers of a block before the cast, and what they are. Raises InvalidInputError."""
+        import numpy as np
+
+        read = files.read(self.values, block, rooms.to_read(block[1]))
+        if self.addition is None:
+            return read, self.source_type
+        floats = np.frombuffer(cast_values(read, self.source_type, "Float32"), "<f4").reshape(-1, self.addition.columns)
+        self.addition.add_to(files, block[0] // self.values.row_bytes, floats)
+        return floats.reshape(-1).data.cast("B"), "Float32"
 
 
 @dataclass(frozen=True)
@@ -110,7 +131,7 @@ def copy_values(copies: Sequence[Copy], sink: Sink, progress: Callable[[str, int
     early, SftError naming the tensor when `sink` cannot be written.
     """
     copied = Copied()
-    with OpenFiles(files_of([copy.cast.values for copy in copies])) as files:
+    with OpenFiles(files_of([values for copy in copies for values in copy.cast.reads])) as files:
 
         def work(piece: _Piece, rooms: Rooms) -> _Seen:
             return _copy_piece(files, sink, piece, rooms)
@@ -134,14 +155,14 @@ def copy_values(copies: Sequence[Copy], sink: Sink, progress: Callable[[str, int
 def _copy_piece(files: OpenFiles, sink: Sink, piece: _Piece, rooms: Rooms) -> _Seen:
     copy, cast, seen = piece.copy, piece.copy.cast, _Seen()
     for begin, nbytes in cast.values.blocks(piece.stretch):
-        read = files.read(cast.values, (begin, nbytes), rooms.to_read(nbytes))
-        held = count_non_finite(read, cast.source_type, rooms.workspace)
+        read, source_type = cast.read(files, (begin, nbytes), rooms)
+        held = count_non_finite(read, source_type, rooms.workspace)
         after, data = held, read
-        if cast.source_type != cast.target_type:
+        if source_type != cast.target_type:
             room = rooms.other(cast.to_target(nbytes))
             finite = held == NonFinite()
-            data = cast_values(read, cast.source_type, cast.target_type, room, rooms.workspace, finite=finite)
-            if (cast.source_type, cast.target_type) in OVERFLOWING:
+            data = cast_values(read, source_type, cast.target_type, room, rooms.workspace, finite=finite)
+            if (source_type, cast.target_type) in OVERFLOWING:
                 after = count_non_finite(data, cast.target_type, rooms.workspace)
         for first, last, place in copy.parts(cast.to_target(begin), len(data)):
             write_tensor_bytes(sink, copy.name, place, data[first:last])
@@ -184,7 +205,7 @@ def compare_values(left: Sequence[Cast], right: Sequence[Values]) -> Iterator[Tu
 
     Raises InvalidInputError for a side that cannot be read.
     """
-    with OpenFiles(files_of([*(cast.values for cast in left), *right])) as files:
+    with OpenFiles(files_of([*(values for cast in left for values in cast.reads), *right])) as files:
 
         def work(pair: Tuple[Cast, Stretch, Values], rooms: Rooms) -> Tuple[int, int]:
             return _compare_piece(files, *pair, rooms)
@@ -212,8 +233,8 @@ def _compare_piece(files: OpenFiles, cast: Cast, piece: Stretch, other: Values, 
     for begin, nbytes in cast.values.blocks(piece):
         size, at = cast.to_target(nbytes), cast.to_target(begin)
         room = rooms.other(2 * size)
-        read = files.read(cast.values, (begin, nbytes), rooms.to_read(nbytes))
-        expected = cast_values(read, cast.source_type, cast.target_type, room[:size], rooms.workspace)
+        read, source_type = cast.read(files, (begin, nbytes), rooms)
+        expected = cast_values(read, source_type, cast.target_type, room[:size], rooms.workspace)
         found = files.read(other, (at, size), room[size : 2 * size])
         differ = np.frombuffer(expected, f"<u{width}") != np.frombuffer(found, f"<u{width}")
         count = int(np.count_nonzero(differ))

@@ -79,6 +79,8 @@ def convert_weight(arguments: argparse.Namespace) -> int:
 
     if arguments.config_path:
         raise InvalidInputError("--config_path goes with --reversed.", "config.json is taken from --input_path.")
+    if arguments.lora_scaling is not None:
+        raise InvalidInputError("--lora_scaling goes with --reversed.", "It merges what LoRA has trained.")
     if arguments.input_path.endswith(".ckpt") and Path(arguments.input_path).is_file():
         hint = "--reversed makes a Hugging Face folder of it; otherwise name the folder to convert."
         raise InvalidInputError(f"{arguments.input_path} is a .ckpt already.", hint)
@@ -111,16 +113,20 @@ def _convert_reversed(arguments: argparse.Namespace) -> int:
     ckpt, output = Path(arguments.input_path), Path(arguments.output_path)
     family, dtype = arguments.model, arguments.dtype or "keep"
     config_dir = Path(arguments.config_path) if arguments.config_path else None
+    scaling = arguments.lora_scaling
     with ProgressReport("convert") as report:
         result = convert_reversed(
-            ckpt, output, family=family, dtype=dtype, config_dir=config_dir, force=arguments.force, progress=report
-        )
+            ckpt, output, family=family, dtype=dtype, config_dir=config_dir, lora_scaling=scaling,
+            force=arguments.force, progress=report,
+        )  # fmt: skip
     for warning in result.warnings:
         warn(f"warning: {warning}")
     verified = None
     if arguments.verify:
         with ProgressReport("verify") as report:
-            verified = verify_reversed(ckpt, output, family=family, dtype=dtype, config_dir=config_dir, progress=report)
+            verified = verify_reversed(
+                ckpt, output, family=family, dtype=dtype, config_dir=config_dir, lora_scaling=scaling, progress=report
+            )
     size, time = short_size(result.bytes_written), short_duration(result.seconds)
     files = "one file" if result.shards == 1 else f"{result.shards} files"
     lines = [

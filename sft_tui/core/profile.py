@@ -171,9 +171,9 @@ class Training(_Section):
     lora_alpha: int = Field(16, ge=1, le=65_536, title="LoRA alpha", description="Adapters count alpha / rank times.")
     lora_dropout: float = Field(0.05, ge=0, lt=1, title="LoRA dropout", description="Share of adapter inputs left out.")
     lora_targets: Text = Field(
-        ".*wq|.*wk|.*wv|.*wo",
+        "",
         title="LoRA targets",
-        description="Pattern of matrices: wq wk wv wo of attention, w1 w2 w3 of the feed-forward.",
+        description="Pattern of MindFormers' cells (wq, linear_qkv, ...). Empty: those of attention.",
     )
     model_parallel: int = Field(
         0,

@@ -38,7 +38,7 @@ _CHAINED = re.compile(r"^(?:The above exception was the direct cause|During hand
 _RULE = re.compile(r"^[-=\s]*$")
 MAX_FACT_LINE = 4096
 NODE_NEWS = "sft-tui nodes: "  # begins a line of the head's log
-_PET_PARAMETER = re.compile(r"mindpet_delta|lora_[ab]\b")
+_PET_PARAMETER = re.compile(r"mindpet_delta|lora_[abAB]\b")
 
 
 @dataclass(frozen=True)

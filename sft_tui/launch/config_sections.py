@@ -13,6 +13,7 @@ from sft_tui.core.layout import Layout
 from sft_tui.core.memory_estimate import GIB, pool_bytes
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.profile import Profile
+from sft_tui.launch.adapters import build_adapters
 
 CHECKPOINT_PREFIX = "sft"
 CPU_TRAIN_CELL = "train_one_step.CpuTrainOneStepCell"
@@ -38,18 +39,6 @@ def build_runner(profile: Profile, layout: Layout, *, trains: bool) -> dict[str,
 def sinks(profile: Profile) -> bool:
     """Whether the device runs several steps by itself; MindSpore has that on NPUs alone."""
     return profile.training.sink_size > 0 and profile.environment.device_target != "CPU"
-
-
-def build_adapters(profile: Profile) -> dict[str, Any]:
-    """pet_config of LoRA."""
-    training = profile.training
-    return {
-        "pet_type": "lora",
-        "lora_rank": training.lora_rank,
-        "lora_alpha": training.lora_alpha,
-        "lora_dropout": training.lora_dropout,
-        "target_modules": training.lora_targets,
-    }
 
 
 def build_processor(tokenizer_model: str) -> dict[str, Any]:
@@ -161,7 +150,7 @@ def build_model(profile: Profile, model: ModelConfig, *, adapters: bool) -> dict
     if cpu:  # the fused operators exist on NPUs only
         config.update({"fused_rms_norm": False, "use_rope_slice": True})
     if adapters:
-        config["pet_config"] = build_adapters(profile)
+        config["pet_config"] = build_adapters(profile, new_kind=False)
     return {"model_config": config, "arch": {"type": "LlamaForCausalLM"}}
 
 

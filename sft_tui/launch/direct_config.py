@@ -12,6 +12,7 @@ from sft_tui.core.facts import Facts
 from sft_tui.core.layout import Layout
 from sft_tui.core.profile import Profile
 from sft_tui.launch import config_sections as sections
+from sft_tui.launch.adapters import build_adapters
 from sft_tui.launch.base_yaml import ABSENT, Whole, parse_base
 from sft_tui.launch.overlay import choose_memory
 
@@ -36,6 +37,7 @@ def build_direct_changes(
     strategy_dir: str,
     save_steps: int,
     memory_gb: float,
+    adapters: bool,
 ) -> dict[str, Any]:
     """What goes into the base; `trains` False measures the loss on held-out data (launch/direct/held_out.py)."""
     base, cpu = parse_base(facts.base_yaml), profile.environment.device_target == "CPU"
@@ -52,7 +54,7 @@ def build_direct_changes(
         "use_legacy": False,
         "pretrained_model_dir": profile.model.hf_dir,
         "runner_config": _runner(profile, layout, trains=trains),
-        "model": {"model_config": _model(profile, facts, base, cpu=cpu, trains=trains)},
+        "model": {"model_config": _model(profile, facts, base, cpu=cpu, trains=trains, adapters=adapters)},
         "context": _context(profile, base, cpu=cpu, memory_gb=memory_gb),
         **_parallel(layout, base, cpu=cpu),
         **_datasets(profile, base, mindrecord, trains=trains, cpu=cpu),
@@ -74,7 +76,7 @@ def _runner(profile: Profile, layout: Layout, *, trains: bool) -> dict[str, Any]
 
 
 def _model(
-    profile: Profile, facts: Facts, base: Mapping[str, Any], *, cpu: bool, trains: bool
+    profile: Profile, facts: Facts, base: Mapping[str, Any], *, cpu: bool, trains: bool, adapters: bool
 ) -> dict[str, Any]:  # fmt: skip
     theirs = (base.get("model") or {}).get("model_config") or {}
     model: dict[str, Any] = {
@@ -85,6 +87,9 @@ def _model(
     }
     if cpu:
         model["compute_dtype"] = "float32"
+    dropout = profile.training.lora_dropout if trains else 0.0
+    pet_config = {**build_adapters(profile, new_kind=True), "lora_dropout": dropout}
+    model["pet_config"] = Whole(pet_config) if adapters else ABSENT
     if not trains:
         model.update(hidden_dropout=0.0, attention_dropout=0.0)
     traits = facts.environment.traits

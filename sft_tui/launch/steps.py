@@ -246,6 +246,9 @@ class _PlanBuilder:
             "--input_path", self.paths.finetuned, "--config_path", hf_dir, "--output_path", output,
             "--dtype", "keep", "--force",
         )  # fmt: skip
+        training = self.profile.training
+        if training.method == "lora":
+            argv = (*argv, "--lora_scaling", f"{training.lora_alpha / training.lora_rank:g}")
         outputs = (Output(path=output, kind="hf_folder"),)
         return self._step("export", "Write the Hugging Face folder", argv, (self.paths.finetuned, hf_dir), outputs)
 

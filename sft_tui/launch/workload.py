@@ -9,9 +9,10 @@ from typing import Any, Optional
 import yaml
 
 from sft_tui.core.facts import Facts
-from sft_tui.core.memory_estimate import Workload, known_limit, matrix_shapes, pool_bytes
+from sft_tui.core.memory_estimate import Workload, known_limit, pool_bytes
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.profile import Profile
+from sft_tui.launch.adapters import adapted_matrices
 from sft_tui.launch.training_config import build_training_yaml, device_memory_gb
 
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
@@ -76,17 +77,8 @@ def read_workload(config: Mapping[str, Any], model: ModelConfig) -> Workload:
     adapters = _section(network, "pet_config")
     if adapters.get("pet_type") != "lora":
         return work
-    targets = adapted_matrices(str(adapters.get("target_modules", "")))
+    targets = adapted_matrices(str(adapters.get("target_modules", "")), new_kind=new_kind)
     return Workload(**{**vars(work), "lora_rank": _size(adapters, "lora_rank"), "lora_targets": targets})
-
-
-def adapted_matrices(pattern: str) -> tuple[str, ...]:
-    """The matrices of a layer that LoRA's pattern means; MindFormers compares with the name of each cell alone.
-
-    Raises re.error.
-    """
-    names = matrix_shapes(Workload(1, 1, 1, 1, 1, 1, 1))
-    return tuple(name for name in names if re.match(pattern, name))
 
 
 def _section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:

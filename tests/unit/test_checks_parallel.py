@@ -249,10 +249,15 @@ def test_without_that_yaml_the_direct_route_does_not_start():
     assert "finetune_*.yaml" in problems["training.base_yaml"].hint
 
 
-def test_what_the_direct_route_does_not_do_is_said():
+@pytest.mark.parametrize(
+    ("targets", "said"),
+    [("", ""), (".*linear_.*", ""), (".*wq", "means no matrix"), (".*", "the block"), (".*mlp", "the block mlp")],
+)
+def test_adapters_of_the_direct_route_are_of_its_own_cells(targets, said):
     facts = direct(base_yaml="model:\n  model_config: {}\n")
-    problems = check_direct(profile_of("CPU", 1, method="lora"), facts)
-    assert {(p.field, p.severity) for p in problems} >= {("training.method", "error")}
+    problems = check_parallel(profile_of("CPU", 1, method="lora", lora_targets=targets), facts)
+    told = [p.message for p in problems if p.field == "training.lora_targets"]
+    assert [said in message for message in told] == ([True] if said else [])
 
 
 @pytest.mark.parametrize(("version", "warned"), [("1.7.0", True), ("1.9.0", False)])

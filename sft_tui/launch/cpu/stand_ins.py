@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 
 # taken by name when MindFormers is imported
-BEFORE_MINDFORMERS = ("split_with_size", "outer", "attention_score", "embedding", "barrier")
+BEFORE_MINDFORMERS = ("split_with_size", "outer", "attention_score", "embedding", "dropout", "barrier")
 # parts of MindFormers itself
 OF_MINDFORMERS = ("fused_norm", "parallel_groups", "whole_weights")
 

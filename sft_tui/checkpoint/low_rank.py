@@ -1,0 +1,47 @@
+"""A weight with LoRA in it: W + scaling x B A, in float32 whatever the types, then rounded once, a few rows at a time.
+
+The arithmetic is that of MindFormers' transform_ckpt_lora.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Tuple
+
+from sft_tui.checkpoint.precision import cast_values
+from sft_tui.checkpoint.tensor_values import OpenFiles, Values
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Addition:
+    """What is added to a tensor [rows, columns]: `scaling` x b a. `types` are the `tensor_type` words of a and b."""
+
+    a: Values
+    b: Values
+    types: Tuple[str, str]
+    rank: int
+    columns: int
+    scaling: float
+
+    def add_to(self, files: OpenFiles, first: int, rows: Floats) -> None:
+        """Add to whole rows, from row `first` on, in their place. Raises InvalidInputError for files that end early."""
+        import numpy as np
+
+        a = self._read(files, self.a, self.types[0], (0, self.rank * self.columns))
+        b = self._read(files, self.b, self.types[1], (first * self.rank, len(rows) * self.rank))
+        product = np.matmul(b.reshape(-1, self.rank), a.reshape(self.rank, -1))
+        product *= np.float32(self.scaling)
+        rows += product
+
+    def _read(self, files: OpenFiles, values: Values, tensor_type: str, numbers: Tuple[int, int]) -> Floats:
+        import numpy as np
+
+        begin, nbytes = numbers[0] * values.width, numbers[1] * values.width
+        read = files.read(values, (begin, nbytes), memoryview(bytearray(nbytes)))
+        return np.frombuffer(cast_values(read, tensor_type, "Float32"), "<f4")
