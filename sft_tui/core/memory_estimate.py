@@ -46,6 +46,8 @@ class Workload:
     seq_length: int
     batch_size: int = 1
     tied: bool = False
+    head_dim: int = 0  # 0: hidden_size / num_heads
+    qk_norms: bool = False  # queries and keys are normalised, head by head (Qwen3)
     data_parallel: int = 1
     model_parallel: int = 1
     pipeline_stage: int = 1
@@ -63,6 +65,12 @@ class Workload:
     flash_attention: bool = True
     lora_rank: int = 0  # 0: all parameters are trained
     lora_targets: tuple[str, ...] = ("wq", "wk", "wv", "wo")
+
+    @property
+    def head_sizes(self) -> tuple[int, int]:
+        """What the queries of all heads make for a token, and what the keys do."""
+        head = self.head_dim or self.hidden_size // self.num_heads
+        return head * self.num_heads, head * self.num_kv_heads
 
     @property
     def tokens_per_step(self) -> int:
@@ -108,9 +116,9 @@ def pool_bytes(device_memory_gb: float) -> int:
 def matrix_shapes(work: Workload) -> dict[str, tuple[int, int]]:
     """Inputs and outputs of each matrix of a layer, under MindFormers' names."""
     hidden, inner = work.hidden_size, work.intermediate_size
-    kv = hidden // work.num_heads * work.num_kv_heads
+    query, kv = work.head_sizes
     return {
-        "wq": (hidden, hidden), "wk": (hidden, kv), "wv": (hidden, kv), "wo": (hidden, hidden),
+        "wq": (hidden, query), "wk": (hidden, kv), "wv": (hidden, kv), "wo": (query, hidden),
         "w1": (hidden, inner), "w2": (inner, hidden), "w3": (hidden, inner),
     }  # fmt: skip
 
@@ -206,9 +214,11 @@ def _layer_bytes(work: Workload) -> int:
     """
     tokens = work.batch_size * work.seq_length
     size, hidden, inner = work.compute_bytes, work.hidden_size, work.intermediate_size
-    kv = hidden // work.num_heads * work.num_kv_heads
+    query, kv = work.head_sizes
     whole = 2 * 4 * hidden  # inputs of both norms
-    split = (hidden + 2 * kv) * size + hidden * size + 3 * inner * size
+    split = (query + 2 * kv) * size + query * size + 3 * inner * size
+    if work.qk_norms:
+        split += 4 * (query + kv)
     if work.lora_rank:
         for name in work.lora_targets:
             inputs = matrix_shapes(work)[name][0] if name in matrix_shapes(work) else 0

@@ -58,6 +58,8 @@ def read_workload(config: Mapping[str, Any], model: ModelConfig) -> Workload:
         batch_size=_size(runner, "batch_size") * _size(config, "micro_batch_interleave_num"),
         # MindFormers' Llama has an output layer of its own, whatever config.json says
         tied=new_kind and model.tied,
+        head_dim=model.head_dim,
+        qk_norms=model.qk_norms,
         data_parallel=_size(sizes, "data_parallel"),
         model_parallel=_size(sizes, "model_parallel"),
         pipeline_stage=_size(sizes, "pipeline_stage"),

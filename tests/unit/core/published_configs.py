@@ -53,6 +53,25 @@ CODELLAMA_34B = {
     "vocab_size": 32000,
     "seq_length": 4096,
 }
+QWEN3_32B = {
+    "hidden_size": 5120,
+    "num_layers": 64,
+    "num_heads": 64,
+    "num_kv_heads": 8,
+    "head_dim": 128,
+    "intermediate_size": 25600,
+    "vocab_size": 151936,
+    "seq_length": 4096,
+    "qk_norms": True,
+}
+QWEN3_0_6B = {
+    **QWEN3_32B,
+    "hidden_size": 1024,
+    "num_layers": 28,
+    "num_heads": 16,
+    "intermediate_size": 3072,
+    "tied": True,
+}
 QWEN1_5_7B = dict(LLAMA2_7B, vocab_size=151936)
 QWEN1_5_14B = dict(LLAMA2_13B, vocab_size=152064, intermediate_size=13696)
 DEEPSEEK_33B = {
@@ -129,6 +148,16 @@ PUBLISHED: dict[str, tuple[Workload, float]] = {
     "1.3 configs/codellama/finetune_codellama_34b_32p.yaml": (
         Workload(**CODELLAMA_34B, **HALF, **_pipeline(2, 4, 4, 128)),
         56,
+    ),
+    "1.7 configs/qwen3/finetune_qwen3.yaml": (
+        Workload(
+            **QWEN3_32B, model_parallel=4, pipeline_stage=4, micro_batch_num=4, sequence_parallel=True, recompute=True
+        ),
+        58,
+    ),
+    "1.7 configs/qwen3/pretrain_qwen3_32b_4k.yaml": (
+        Workload(**QWEN3_32B, model_parallel=4, pipeline_stage=4, micro_batch_num=4, recompute=True),
+        58,
     ),
     "1.3 research/deepseek/finetune_deepseek_33b.yaml": (
         Workload(**DEEPSEEK_33B, **{**_pipeline(1, 8, 2, 128), "parallel_optimizer": False}),

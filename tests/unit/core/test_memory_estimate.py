@@ -46,7 +46,7 @@ def test_what_is_known_not_to_fit_does_not(name):
 @pytest.mark.parametrize(
     ("sizes", "billions"),
     [(published.LLAMA2_7B, 6.738), (published.LLAMA2_13B, 13.016), (published.LLAMA2_70B, 68.977),
-     (published.LLAMA3_8B, 8.030)],
+     (published.LLAMA3_8B, 8.030), (published.QWEN3_32B, 32.762), (published.QWEN3_0_6B, 0.596)],
 )  # fmt: skip
 def test_parameters_are_those_of_the_model_cards(sizes, billions):
     assert count_parameters(Workload(**sizes)) / 1e9 == pytest.approx(billions, abs=0.001)

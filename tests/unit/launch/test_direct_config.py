@@ -98,3 +98,16 @@ def test_what_was_changed_is_shown(make_profile, make_direct_facts):
     assert train.based_on == "/site/finetune_qwen3.yaml"
     assert "-        n: 2000" in train.changes and '+pretrained_model_dir: "/models/llama"' in train.changes
     assert "MFLossMonitor  # Prints training progress information" in train.text
+
+
+def test_adapters_are_trained_alone_and_measured_without_dropout(texts):
+    made = texts(training__method="lora", training__lora_rank=4, training__lora_dropout=0.1)
+    adapters = made["train"]["model"]["model_config"]["pet_config"]
+    assert adapters == {
+        "pet_type": "lora", "lora_rank": 4, "lora_alpha": 16, "lora_dropout": 0.1,
+        "target_modules": ".*linear_qkv|.*linear_proj", "freeze_include": ["*"], "freeze_exclude": ["*lora*"],
+    }  # fmt: skip
+    after = made["evaluate-after"]["model"]["model_config"]["pet_config"]
+    assert after == {**adapters, "lora_dropout": 0.0}
+    assert "pet_config" not in made["evaluate-before"]["model"]["model_config"]
+    assert "pet_config" not in texts()["train"]["model"]["model_config"]

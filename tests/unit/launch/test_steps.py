@@ -119,7 +119,9 @@ def test_the_direct_route_goes_from_the_folder_to_a_folder(make_profile, make_di
     assert "/models/llama" in plan.step("train").inputs
     export = plan.step("export")
     assert export.inputs == ("/w/runs/run1/checkpoint_network", "/models/llama")
-    assert export.outputs[0].path == "/w/runs/run1/hf"
+    assert export.outputs[0].path == "/w/runs/run1/hf" and "--lora_scaling" not in export.argv
+    adapted = build_plan(make_profile(model__family="qwen3", training__method="lora"), make_direct_facts())
+    assert adapted.step("export").argv[-2:] == ("--lora_scaling", "2")
 
 
 def test_on_the_direct_route_a_source_folders_own_program_is_not_used(make_profile, make_direct_facts):

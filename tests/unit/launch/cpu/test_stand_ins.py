@@ -190,3 +190,20 @@ def test_norm(kind):
         return (cell(x),)
 
     check(stand_in, reference, [values(2, 3, 5)])
+
+
+def test_dropout_leaves_out_its_share_and_the_gradient_goes_where_the_numbers_went():
+    from sft_tui.launch.cpu.dropout import DropoutExt
+
+    drop, inputs, weights = DropoutExt(), np.abs(values(200, 50)) + 1, values(200, 50)
+    scale = tensor(weights)
+
+    def weighed(x):
+        output, mask = drop(input=x, p=0.25, seed=1, offset=0)
+        return (output * scale).sum(), output, mask
+
+    (_, output, mask), gradient = ms.value_and_grad(weighed, 0, has_aux=True)(tensor(inputs))
+    kept = mask.asnumpy()
+    assert 0.72 < kept.mean() < 0.78
+    np.testing.assert_allclose(output.asnumpy(), np.where(kept, inputs / 0.75, 0), rtol=1e-5)
+    np.testing.assert_allclose(gradient.asnumpy(), np.where(kept, weights / 0.75, 0), rtol=1e-5, atol=1e-6)
