@@ -79,7 +79,7 @@ class Weights(_Section):
     """How the weights are converted."""
 
     dtype: WeightDtype = Field(
-        "fp32", title="Precision", description="Of the .ckpt. fp32 as documented; keep: as in the source files."
+        "fp32", title="Precision", description="Of what is converted. fp32 as documented; keep: as in the source."
     )
     verify: bool = Field(
         True, title="Verify", description="Read both sides again and compare every tensor after converting."

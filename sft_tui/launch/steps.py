@@ -244,7 +244,8 @@ class _PlanBuilder:
         argv = (
             *self.facts.own_command, "convert-weight", "--model", self.profile.model.family, "--reversed",
             "--input_path", self.paths.finetuned, "--config_path", hf_dir, "--output_path", output,
-            "--dtype", "keep", "--force",
+            "--dtype", self.profile.weights.dtype, "--force",
+            *(("--verify",) if self.profile.weights.verify else ()),
         )  # fmt: skip
         training = self.profile.training
         if training.method == "lora":

@@ -146,6 +146,9 @@ async def test_a_model_that_is_loaded_as_it_is_has_nothing_to_convert(open_wizar
         await wizard.until(lambda: "loads the Hugging Face folder as it is" in wizard.words, "why in the review")
         shown = str(wizard.app.screen.query_one("#review").render())
         assert "Write the Hugging Face folder" in shown and "finetune_qwen3.yaml" in shown
+        await wizard.press("f4")
+        await wizard.until(lambda: wizard.field("dataset.train_path").has_focus_within, "the data")
+        assert not wizard.field("dataset.template").display, "the folder has its own"
 
 
 async def test_a_folder_of_another_family_is_told(open_wizard, sound, tmp_path):

@@ -1,6 +1,7 @@
 """Every step is reached by keys, and shows what it has."""
 
 import pytest
+from textual.widgets import Select
 
 from sft_tui.core.profile import SECTIONS, section_model
 from sft_tui.tui.session import WIZARD_STEPS
@@ -29,7 +30,7 @@ async def test_next_and_back_walk_the_steps_and_end_at_the_ends(open_wizard):
 
 
 async def test_a_screen_shows_its_fields_with_label_and_help(open_wizard, sound):
-    sound()
+    sound(training__method="lora")
     async with open_wizard(size=(120, 60)) as wizard:
         await wizard.looked()
         for section in SECTIONS:
@@ -37,6 +38,16 @@ async def test_a_screen_shows_its_fields_with_label_and_help(open_wizard, sound)
             for info in section_model(section).model_fields.values():
                 await wizard.until(lambda info=info: info.title in wizard.text, f"label of {info.title}")
                 await wizard.until(lambda info=info: info.description in wizard.words, f"help of {info.title}")
+
+
+async def test_fields_of_adapters_are_shown_once_adapters_are_chosen(open_wizard, sound):
+    sound()
+    async with open_wizard() as wizard:
+        await wizard.press("f5")
+        await wizard.until(lambda: wizard.field("training.run_name").display, "the form")
+        assert not wizard.field("training.lora_rank").display
+        wizard.field("training.method").query_one(Select).value = "lora"
+        await wizard.until(lambda: wizard.field("training.lora_rank").display, "the rank")
 
 
 async def test_the_first_focus_is_the_first_field_also_where_there_is_a_catalogue(open_wizard):

@@ -22,6 +22,11 @@ class DatasetScreen(FormScreen):
     ABOUT = "Records become conversations, then MindRecord. ctrl+t prepares the data now, ctrl+g shows a record."
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+g", "record", "Record")]
 
+    def pointless_fields(self, session: Session) -> frozenset[str]:
+        """A model that is loaded directly has the chat template of its own folder."""
+        facts = session.findings.facts if session.findings else None
+        return frozenset({"template"} if facts is not None and facts.route == "direct" else ())
+
     def found_lines(self, session: Session) -> list[str]:
         """Records, what is wrong with them, and what a row will hold."""
         assert session.findings is not None

@@ -43,8 +43,11 @@ class FormScreen(WizardScreen):
 
     def draw(self, session: Session) -> None:
         super().draw(session)
+        pointless = self.pointless_fields(session)
         for field in self.query(FormField):
-            field.show_problem(session.problem_of(field.dotted))
+            problem = session.problem_of(field.dotted)
+            field.show_problem(problem)
+            field.display = field.field not in pointless or problem is not None or field.has_focus_within
         text = "\n".join(map(neutralise, self._found(session)))
         # dim: it tells of the values before the last edit
         self.query_one("#found", TextBlock).show(Content.styled(text, "dim" if session.edited else ""))
@@ -53,6 +56,10 @@ class FormScreen(WizardScreen):
         if session.findings is None or session.readable is None:
             return ["looking ..." if session.examining else "Nothing was looked at yet: see Review & launch (F7)."]
         return self.found_lines(session)
+
+    def pointless_fields(self, session: Session) -> frozenset[str]:
+        """Fields that mean nothing with the other choices made: they are not shown, and keep their values."""
+        return frozenset()
 
     def found_lines(self, session: Session) -> list[str]:
         """What was found, for people; only asked once there are findings."""

@@ -19,6 +19,8 @@ from sft_tui.tui.session import Session
 from sft_tui.tui.widgets.form_field import FormField
 from sft_tui.tui.widgets.text_block import TextBlock
 
+LORA_FIELDS = frozenset({"lora_rank", "lora_alpha", "lora_dropout", "lora_targets"})
+
 
 class TrainingScreen(FormScreen):
     """How training goes."""
@@ -50,6 +52,11 @@ class TrainingScreen(FormScreen):
             bases.set_options([(neutralise("/".join(path.parts[-3:])), str(path)) for path in offered])
         workload = findings.workload if findings else None
         self.query_one("#memory", TextBlock).show(Content(neutralise(memory_line(*workload)) if workload else ""))
+
+    def pointless_fields(self, session: Session) -> frozenset[str]:
+        """Those of adapters, where all parameters are trained."""
+        method = session.data.get("training", {}).get("method", "full")
+        return frozenset() if method == "lora" else LORA_FIELDS
 
     def found_lines(self, session: Session) -> list[str]:
         """Steps, checkpoints, disk, memory, and the base of the YAML."""

@@ -24,7 +24,7 @@ class WeightsScreen(FormScreen):
             exported = work_paths(profile).exported
             return [
                 "Nothing is to be converted: MindFormers loads this folder as it is.",
-                f"After training the step export writes a folder of that kind: {exported}",
+                f"After training the step export writes a folder of that kind ({profile.weights.dtype}): {exported}",
             ]
         size = report.output_bytes(profile.weights.dtype)
         lines = [
