@@ -5,8 +5,8 @@ from __future__ import annotations
 import builtins
 import os
 import pathlib
-import threading
 import shlex
+import threading
 
 import pytest
 import yaml
