@@ -22,7 +22,7 @@ from sft_tui.store.job_store import JobFolder, list_jobs
 
 T = TypeVar("T")
 HERE = Path(__file__).parent
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 def eventually(look: Callable[[], T], what: str, within: float = DEADLINE) -> T:

@@ -19,7 +19,7 @@ from sft_tui.store.profile_store import load_profile_data, new_profile_data, sav
 from sft_tui.tui import background
 from sft_tui.tui.app import SftApp
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 # a real line of MindFormers 1.6.0's MFLossMonitor, with its number and loss left open
 LOSS_LINE = (
     "2026-11-24 03:26:48,490 - mindformers/data/runs/run_2/log[mindformers/core/callback/callback.py:494] - INFO - "
