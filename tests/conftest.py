@@ -10,6 +10,29 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT / "tests" / "golden"
+FIGURES = "figures"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """With `-n 2` real processes and trainings go one after the other, and all else beside them."""
+    for item in items:
+        if "process" in item.path.relative_to(ROOT / "tests").parts:
+            item.add_marker(pytest.mark.xdist_group("process"))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What tests have measured belongs into every log of them."""
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for name, text in report.user_properties:
+            if name == FIGURES:
+                terminalreporter.write_line(text)
+
+
+@pytest.fixture
+def show_figures(record_property):
+    """Shows a text at the end of the run, whichever process the test ran in."""
+    return lambda text: record_property(FIGURES, text)
 
 
 @pytest.fixture

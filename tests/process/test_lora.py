@@ -1,24 +1,28 @@
 """LoRA and a base YAML with the real MindSpore and MindFormers, on CPU and through the command line."""
 
+import importlib.util
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
+from sft_tui.checkpoint.safetensors_header import load_header
 from sft_tui.demo.workspace import write_workspace
 from sft_tui.paths import profiles_dir
 from sft_tui.store.profile_store import save_profile_data
 
 pytestmark = pytest.mark.real
+REFERENCE = Path(__file__).parents[1] / "unit" / "launch" / "qwen3_reference.py"
 
 
 @pytest.fixture
 def lora(home, tmp_path):
     """Saves the profile `lora`: the rehearsal with adapters; `lora(training__epochs=1)` changes a field."""
 
-    def make(**changes):
-        data = write_workspace(tmp_path / "demo")
+    def make(family="llama", **changes):
+        data = write_workspace(tmp_path / "demo", family=family)
         data.update(name="lora", rehearsal=False)
         data["training"].update(method="lora", run_name="lora", learning_rate=2e-2)
         for name, value in changes.items():
@@ -66,3 +70,55 @@ def test_a_base_yaml_trains_with_the_changes_of_the_profile(sft, lora, tmp_path)
     result = sft("run", "lora", timeout=400)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "# whose base this is" in (work_dir / "runs/based/train.yaml").read_text()
+
+
+def test_adapters_of_todays_models_come_back_merged_into_the_folder(sft, lora, tmp_path):
+    """The plain forward pass of the folder that comes out has learned, and so has no weight that was frozen."""
+    work_dir = lora(
+        "qwen3", training__epochs=1, training__evaluate=False, training__lora_targets=".*linear_.*",
+        training__learning_rate=5e-2,
+    )  # fmt: skip
+    result = sft("run", "lora", timeout=400)
+    assert result.returncode == 0, result.stdout + result.stderr
+    run, base = work_dir / "runs/lora", tmp_path / "demo/toy-qwen3"
+    [file] = (run / "checkpoint_network/rank_0").glob("*-1_69.safetensors")
+    saved = numbers(file)
+    converted = numbers(next((run / "qwen3_ms_converted_weight").glob("*.safetensors")))
+    assert all(np.array_equal(saved[name], values) for name, values in converted.items()), "frozen weights have changed"
+    adapters = {name for name in saved if "lora_B" in name}
+    assert len(adapters) == 2 * 4 and all(saved[name].any() for name in adapters)  # two layers, four matrices
+    losses = [loss_on_data(folder, work_dir / "data/train.mindrecord") for folder in (base, run / "hf")]
+    assert losses[1] < losses[0] - 0.3
+    bare = sft("convert-weight", "--model", "qwen3", "--reversed", "--input_path", file, "--config_path", base,
+               "--output_path", tmp_path / "bare")  # fmt: skip
+    assert bare.returncode == 2 and "--lora_scaling" in bare.stderr
+
+
+def numbers(file):
+    """The floats of a safetensors file, as float32."""
+    data, found = file.read_bytes(), {}
+    for entry in load_header(file):
+        if entry.dtype in ("F32", "BF16"):
+            part = np.frombuffer(
+                data[entry.offset : entry.offset + entry.nbytes], f"<u{2 + 2 * (entry.dtype == 'F32')}"
+            )
+            bits = part if entry.dtype == "F32" else part.astype("<u4") << 16
+            found[entry.name] = bits.view("<f4").reshape(entry.shape)
+    return found
+
+
+def loss_on_data(folder, mindrecord, rows=30):
+    """Of each trained token of the first rows alike, by a plain forward pass."""
+    from mindspore.mindrecord import FileReader
+
+    spec = importlib.util.spec_from_file_location("qwen3_reference", REFERENCE)
+    reference = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(reference)
+    reader = FileReader(str(mindrecord))
+    data = [row for row, _ in zip(reader.get_next(), range(rows))]
+    reader.close()
+    return float(
+        np.concatenate(
+            [reference.token_losses(folder, np.array(row["input_ids"]), np.array(row["labels"])) for row in data]
+        ).mean()
+    )

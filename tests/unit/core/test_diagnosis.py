@@ -79,15 +79,12 @@ def table(verdicts, cases):
     ("part", "held_back", "right", "sure"),
     [("learned from", False, 104, 80), ("held back", True, 22, 19)],
 )
-def test_the_labelled_cases(verdicts, part, held_back, right, sure, capsys):
+def test_the_labelled_cases(verdicts, part, held_back, right, sure, show_figures):
     cases = [case for case in CASES if (zlib.crc32(case["name"].encode()) % 5 == 0) is held_back]
     counts = table(verdicts, cases)
-    with capsys.disabled():  # the figures belong into every log of the tests
-        print(f"\n{part}")
-        for row, count in sorted(counts.items()):
-            print(
-                f"  {row:22}" + "".join(f"  {key} {count[key]:3}" for key in ("n", "right", "sure", "sure and wrong"))
-            )
+    columns = ("n", "right", "sure", "sure and wrong")
+    lines = (f"  {row:22}" + "".join(f"  {key} {count[key]:3}" for key in columns) for row, count in counts.items())
+    show_figures("\n".join([part, *sorted(lines)]))
     total = counts["all"]
     assert total["right"] >= right
     assert total["sure"] >= sure
@@ -117,14 +114,13 @@ def test_our_own_runs(tmp_path, run):
         assert verdict.rank == run["rank"]
 
 
-def test_runs_that_we_broke(tmp_path, capsys):
+def test_runs_that_we_broke(tmp_path, show_figures):
     found = Counter()
     for run in BROKEN:
         verdict = verdict_on(tmp_path / run["name"], run["files"])
         right = verdict.category in run["category"]
         found.update(n=1, right=right, sure=verdict.sure, wrong=verdict.sure and not right)
-    with capsys.disabled():
-        print(f"\nruns that we broke: {dict(found)}")
+    show_figures(f"runs that we broke: {dict(found)}")
     assert found["right"] == len(BROKEN) and found["wrong"] == 0 and found["sure"] >= 35
 
 
