@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
+from sft_tui.checkpoint.precision import SOURCE_TYPES, cast_values
 from sft_tui.checkpoint.safetensors_header import load_header
 from sft_tui.demo.workspace import write_workspace
 from sft_tui.paths import profiles_dir
@@ -35,7 +36,7 @@ def lora(home, tmp_path):
 
 
 def test_adapters_are_trained_and_the_rest_stays(sft, lora):
-    work_dir = lora()
+    work_dir = lora(training__epochs=1, training__learning_rate=5e-2)
     result = sft("run", "lora", timeout=400)
     assert result.returncode == 0, result.stdout + result.stderr
     summary = json.loads((work_dir / "runs/lora/summary.json").read_text())
@@ -98,12 +99,10 @@ def numbers(file):
     """The floats of a safetensors file, as float32."""
     data, found = file.read_bytes(), {}
     for entry in load_header(file):
-        if entry.dtype in ("F32", "BF16"):
-            part = np.frombuffer(
-                data[entry.offset : entry.offset + entry.nbytes], f"<u{2 + 2 * (entry.dtype == 'F32')}"
-            )
-            bits = part if entry.dtype == "F32" else part.astype("<u4") << 16
-            found[entry.name] = bits.view("<f4").reshape(entry.shape)
+        part = data[entry.offset : entry.offset + entry.nbytes]
+        if entry.dtype in SOURCE_TYPES:
+            floats = cast_values(memoryview(part), SOURCE_TYPES[entry.dtype], "Float32")
+            found[entry.name] = np.frombuffer(floats, "<f4").reshape(entry.shape)
     return found
 
 
