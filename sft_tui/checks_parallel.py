@@ -85,6 +85,9 @@ def check_parallel(profile: Profile, facts: Facts) -> list[Problem]:
         _cpu_limits(profile, facts) if profile.environment.device_target == "CPU" else _layout(profile, facts, layout)
     )
     direct = facts.route == "direct"
+    if profile.dataset.pack and not direct:
+        message = "Records are packed for models that MindFormers loads directly alone."
+        problems.append(Problem("dataset.pack", message, "Switch it off: every record has a row of its own."))
     problems += _steps(profile, facts) + _adapters(profile, facts) + (check_direct(profile, facts) if direct else [])
     if not any(p.severity == "error" for p in problems):
         problems += _memory(profile, facts)
@@ -166,7 +169,8 @@ def _steps(profile: Profile, facts: Facts) -> list[Problem]:
         factors = "batch size x workers"
         if layout.model_parallel * layout.pipeline_stage * layout.rows_factor > 1:
             factors = "batch size x data_parallel x batches of a step"
-        message = f"{facts.train_records} records do not fill one batch of {batch} ({factors})."
+        rows = f"{facts.packed_rows} packed rows" if facts.packed_rows else f"{facts.train_records} records"
+        message = f"{rows} do not fill one batch of {batch} ({factors})."
         return [Problem("training.batch_size", message, "Use a smaller batch or more data.")]
     if not schedule.steps:
         whole = schedule.steps_per_epoch * profile.training.epochs

@@ -140,6 +140,8 @@ def _vocab_size(arguments: argparse.Namespace, config: dict[str, object]) -> int
 
 
 def _say_preprocessed(result: PreprocessResult) -> None:
+    from sft_tui.dataset.packing import MASK_NOTE
+
     counts = result.manifest
     done = "already there" if result.skipped else f"in {short_duration(result.seconds)}"
     purpose = "evaluation" if counts.work.purpose == "eval" else "training"
@@ -150,10 +152,7 @@ def _say_preprocessed(result: PreprocessResult) -> None:
     if counts.work.labels == "shifted":
         say("labels are shifted by one: for networks that do not shift them (Qwen3 and later), and for no other")
     if counts.work.pack:
-        say(
-            f"packed: {counts.records} records in {counts.rows} rows. MindFormers' plain causal mask lets a record see "
-            "those before it in its row, and positions go on counting; none is learned from another's end"
-        )
+        say(f"packed: {counts.records} records in {counts.rows} rows. {MASK_NOTE}")
     if result.warning:
         warn(f"warning: {result.warning}")
     elif counts.cut:

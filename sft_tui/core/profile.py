@@ -111,6 +111,9 @@ class Dataset(_Section):
     seq_length: int = Field(
         2048, ge=16, le=1_048_576, title="Sequence length", description="Tokens per sample; longer samples are cut."
     )
+    pack: bool = Field(
+        False, title="Pack", description="Several whole records to a row: far fewer steps where records are short."
+    )
     on_error: Literal["fail", "skip"] = Field(
         "fail", title="Bad records", description="fail: stop at the first. skip: list them beside the data, go on."
     )

@@ -91,6 +91,12 @@ class AuditReport:
         return asdict(self)
 
 
+def estimate_packed_rows(report: AuditReport, records: int) -> int:
+    """About how many rows of seq_length tokens `records` like those of the report make when they are packed."""
+    kept = (1 - report.pad_share) * report.row_length
+    return max(1, round(records * kept / report.seq_length))
+
+
 def parse_audit(data: Dict[str, Any]) -> AuditReport:
     """A report from its JSON object; raises ValueError, TypeError or KeyError for another one."""
     if data["schema_version"] != SCHEMA_VERSION:

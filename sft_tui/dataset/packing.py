@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
     Ints = npt.NDArray[np.int32]
 
+MASK_NOTE = (
+    "MindFormers' plain causal mask lets a record see those before it in its row, and positions go on counting; none "
+    "is learned from another's end"
+)
 # Rows that wait for a record that fits: more of them fill better, and each costs a look at every record.
 OPEN_ROWS = 64
 

@@ -203,6 +203,8 @@ class _PlanBuilder:
             *words, "--seq_length", str(data.seq_length), "--purpose", part, "--output_file", output,
             "--template", template, "--vocab_size", str(self.facts.model.vocab_size), "--force",
         )  # fmt: skip
+        if data.pack and part == "train":
+            argv = (*argv, "--pack")
         for limit in ("max_masked", "warn_cut"):
             if getattr(data, limit) != getattr(Dataset(), limit):
                 argv = (*argv, f"--{limit}", str(getattr(data, limit)))

@@ -36,7 +36,7 @@ def training_schedule(profile: Profile, facts: Facts) -> Schedule:
     training, layout = profile.training, training_layout(profile, facts)
     cpu = profile.environment.device_target == "CPU"
     return build_schedule(
-        facts.train_records,
+        facts.packed_rows or facts.train_records,
         batch_size=training.batch_size * (1 if cpu else layout.data_parallel),
         data_parallel=layout.data_parallel if cpu else 1,
         epochs=training.epochs,

@@ -274,3 +274,12 @@ def test_barrier_has_a_stand_in_on_the_direct_route(route, said):
     facts = facts_of(route=route, environment=environment, base_yaml="model:\n  model_config: {seq_length: 8}\n")
     problems = check_parallel(profile_of("CPU", 2), facts)
     assert any("Barrier" in p.message for p in problems) is said
+
+
+def test_records_are_packed_on_the_direct_route_alone():
+    profile = profile_of("CPU", 1)
+    profile = profile.model_copy(update={"dataset": profile.dataset.model_copy(update={"pack": True})})
+    for route, said in (("checkpoint", True), ("direct", False)):
+        facts = facts_of(route=route, packed_rows=90, base_yaml="model:\n  model_config: {seq_length: 8}\n")
+        problems = check_parallel(profile, facts)
+        assert any(p.field == "dataset.pack" for p in problems) is said

@@ -9,6 +9,7 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from sft_tui.core.terminal_text import short_size
+from sft_tui.dataset.packing import MASK_NOTE
 from sft_tui.tui.screens.form import FormScreen
 from sft_tui.tui.session import Session
 
@@ -23,9 +24,11 @@ class DatasetScreen(FormScreen):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+g", "record", "Record")]
 
     def pointless_fields(self, session: Session) -> frozenset[str]:
-        """A model that is loaded directly has the chat template of its own folder."""
+        """A model that is loaded directly has the chat template of its own folder; for others nothing is packed."""
         facts = session.findings.facts if session.findings else None
-        return frozenset({"template"} if facts is not None and facts.route == "direct" else ())
+        if facts is None:
+            return frozenset()
+        return frozenset({"template"} if facts.route == "direct" else {"pack"})
 
     def found_lines(self, session: Session) -> list[str]:
         """Records, what is wrong with them, and what a row will hold."""
@@ -49,6 +52,8 @@ class DatasetScreen(FormScreen):
                 if facts.route == "direct"
                 else f"rows of {length + 1} tokens for training, of {length} for evaluation (MindFormers' rule)"
             )
+            if facts.packed_rows:
+                lines.append(f"packed into about {facts.packed_rows} rows to train on. {MASK_NOTE}")
         return lines + self._length_lines(session)
 
     def _length_lines(self, session: Session) -> list[str]:

@@ -66,11 +66,12 @@ class TrainingScreen(FormScreen):
             return ["Steps are counted once Environment (F1), Model (F2) and Dataset (F4) are in order."]
         schedule = training_schedule(profile, findings.facts)
         batch = schedule.rows_per_step * (profile.nodes.worker_num if profile.environment.device_target == "CPU" else 1)
-        reads = f"{schedule.rows_per_rank} of {findings.facts.train_records}"
+        packed, records = findings.facts.packed_rows, findings.facts.train_records
+        about, rows = ("about ", f"{packed} packed rows") if packed else ("", f"{records} records")
         lines = [
             "What happens",
-            f"{schedule.steps} steps of {batch} samples, {profile.dataset.seq_length} tokens each",
-            f"each worker reads {reads} records an epoch in"
+            f"{about}{schedule.steps} steps of {batch} samples, {profile.dataset.seq_length} tokens each",
+            f"each worker reads {schedule.rows_per_rank} of {about}{rows} an epoch in"
             f" {schedule.steps_per_epoch} steps; {schedule.left_out} fill no step",
             f"a checkpoint every {save_steps(profile, findings.facts)} steps in {work_paths(profile).run_dir}",
         ]

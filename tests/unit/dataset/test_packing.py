@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sft_tui.dataset.audit_report import Tally, estimate_packed_rows
 from sft_tui.dataset.encoded_row import IGNORE_TOKEN_ID
 from sft_tui.dataset.manifest import load_manifest
 from sft_tui.dataset.packing import OPEN_ROWS, Packer
@@ -172,3 +173,13 @@ def test_ids_that_the_model_has_not_are_refused(request_, tmp_path):
     done = sft(*words, "--output_file", tmp_path / "o.mindrecord")
     assert done.returncode == 2 and "the model has only 600 embeddings" in done.stderr
     assert not (tmp_path / "o.mindrecord").exists()
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(1, LENGTH), min_size=20, max_size=300))
+def test_about_as_many_rows_are_foretold_as_there_will_be(sizes):
+    tally = Tally(LENGTH + 1)
+    for size in sizes:
+        tally.add_row(size, size, 1)
+    told = estimate_packed_rows(tally.report("p", "conversations", LENGTH), len(sizes))
+    assert told - 1 <= len(pack(sizes)) <= 1.6 * told + 1

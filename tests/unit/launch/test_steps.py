@@ -118,6 +118,8 @@ def test_the_direct_route_goes_from_the_folder_to_a_folder(make_profile, make_di
         step = plan.step(step_id)
         assert "/pkg/sft_tui/launch/runner.py" in step.argv and "held_out" in step.argv and reads in step.inputs
     assert "/models/llama" in plan.step("train").inputs
+    packed = build_plan(make_profile(model__family="qwen3", dataset__pack=True), make_direct_facts())
+    assert "--pack" in packed.step("preprocess-train").argv and "--pack" not in packed.step("preprocess-eval").argv
     export = plan.step("export")
     assert export.inputs == ("/w/runs/run1/checkpoint_network", "/models/llama")
     assert export.outputs[0].path == "/w/runs/run1/hf" and "--lora_scaling" not in export.argv

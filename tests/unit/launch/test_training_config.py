@@ -127,3 +127,9 @@ def test_steps_of_the_run_and_between_checkpoints(make_profile, make_facts, buil
     assert (training_steps(profile, facts), save_steps(profile, facts)) == (steps, every)
     monitor = build(**changes)["callbacks"][1]
     assert (monitor["type"], monitor["save_checkpoint_steps"]) == ("CheckpointMonitor", every)
+
+
+def test_packed_rows_make_the_steps(make_profile, make_facts):
+    profile = make_profile(training__batch_size=4)
+    assert training_steps(profile, make_facts(train_records=400)) == 100
+    assert training_steps(profile, make_facts(train_records=400, packed_rows=42)) == 10
