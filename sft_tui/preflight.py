@@ -27,7 +27,7 @@ from sft_tui.core.plan import Plan
 from sft_tui.core.problem import Problem
 from sft_tui.core.profile import Profile
 from sft_tui.core.profile_problems import missing_fields
-from sft_tui.dataset.audit_report import AuditReport, estimate_packed_rows
+from sft_tui.dataset.audit_report import AuditReport
 from sft_tui.dataset.manifest import load_audit
 from sft_tui.dataset.records import DataReport, inspect_data
 from sft_tui.launch.base_yaml import list_base_configs
@@ -102,8 +102,9 @@ def examine(profile: Profile) -> Findings:
     records = _records(profile, train, evaluation)
     facts = _facts(profile, environment, checkpoint.config, str(tokenizer), records, base_yaml)
     facts = replace(facts, route=route, base_yaml_path=profile.training.base_yaml or base_path)
-    if profile.dataset.pack and sample is not None:
-        facts = replace(facts, packed_rows=estimate_packed_rows(sample, facts.train_records))
+    if profile.dataset.pack and sample is not None and sample.packed_rows:
+        rows = round(facts.train_records * sample.packed_rows / sample.rows)
+        facts = replace(facts, packed_rows=max(1, rows))
     problems += [*check_training(profile, facts), *check_parallel(profile, facts)]
     if not any(p.severity == "error" for p in problems):
         problems += check_made(profile, checkpoint.parameters, facts)

@@ -58,7 +58,7 @@ class AuditReport:
     0 to 1. `trained_tokens` counts labels that are not ignored, `masked` rows with nothing to learn, `duplicates`
     records that say what one before them said, `turns_left_out` first turns (system ones, mostly) that the template has
     no place for, `rejected` records that could not be used at all. `largest_id` is the
-    largest token id.
+    largest token id. `packed_rows`: what the rows make when they are packed; only a sample tells.
     """
 
     path: str
@@ -84,17 +84,12 @@ class AuditReport:
     suggestions: Tuple[Suggestion, ...]
     cut_examples: Tuple[Finding, ...]
     masked_examples: Tuple[Finding, ...]
+    packed_rows: Optional[int] = None
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> Dict[str, object]:
         """The report as a JSON object."""
         return asdict(self)
-
-
-def estimate_packed_rows(report: AuditReport, records: int) -> int:
-    """About how many rows of seq_length tokens `records` like those of the report make when they are packed."""
-    kept = (1 - report.pad_share) * report.row_length
-    return max(1, round(records * kept / report.seq_length))
 
 
 def parse_audit(data: Dict[str, Any]) -> AuditReport:

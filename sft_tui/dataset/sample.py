@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
@@ -12,6 +12,7 @@ from sft_tui.dataset.bad_record import BadRecord
 from sft_tui.dataset.conversation import Conversation
 from sft_tui.dataset.encode import Encoder
 from sft_tui.dataset.encoded_row import IGNORE_TOKEN_ID, REASONS, EncodedRow
+from sft_tui.dataset.packing import Packer
 from sft_tui.dataset.pipeline import Encoding, encode_few
 from sft_tui.dataset.sources import read_records
 from sft_tui.dataset.templates import DEFAULT_TEMPLATE, check_template
@@ -61,7 +62,17 @@ def audit_sample(
         raise batch.bad[0].error()
     tally.add_batch(batch, ~batch.held_out)
     tally.rejected = len(batch.bad)
-    return tally.report(str(path), "conversations", seq_length)
+    return replace(tally.report(str(path), "conversations", seq_length), packed_rows=_count_packed(tally, seq_length))
+
+
+def _count_packed(tally: Tally, seq_length: int) -> int:
+    import numpy as np
+
+    packer, rows = Packer(seq_length), 0
+    for tokens in tally.lengths:
+        record = np.zeros(min(tokens, seq_length), np.int32)
+        rows += len(packer.add(record, record))
+    return rows + len(packer.finish())
 
 
 def view_record(

@@ -10,16 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from sft_tui.dataset.audit_report import Tally, estimate_packed_rows
 from sft_tui.dataset.encoded_row import IGNORE_TOKEN_ID
 from sft_tui.dataset.manifest import load_manifest
 from sft_tui.dataset.packing import OPEN_ROWS, Packer
 from sft_tui.dataset.preprocess import preprocess
 from sft_tui.dataset.request import SHIFTED, Request
 from sft_tui.dataset.rows import packed_rows, shifted_rows
+from sft_tui.dataset.sample import audit_sample
+from sft_tui.dataset.tokenizer import load_tokenizer
 from sft_tui.demo.toy_qwen3 import write_toy_tokenizer
 from sft_tui.errors import InvalidInputError
 
@@ -154,6 +155,8 @@ def test_a_mindrecord_has_the_labels_of_the_family_packed_or_not(request_, tmp_p
     told = json.loads(sft(*words, "--output_file", packed, "--pack").stdout)
     assert told["records"] == 40 and told["rows"] < 20 and told["pad_share"] < 0.25
     assert count_learned(read(packed), 120) == learned
+    foretold = audit_sample(tmp_path / "in.json", load_tokenizer(tmp_path / "tokenizer.json"), "chat", 120).packed_rows
+    assert foretold is not None and abs(foretold - told["rows"]) <= 2
     report = json.loads(sft("audit", packed, "--tokenizer", tmp_path, "--seq_length", 120, "--json").stdout)
     assert (report["rows"], report["trained_tokens"], report["masked"]) == (told["rows"], learned, 0)
 
@@ -173,13 +176,3 @@ def test_ids_that_the_model_has_not_are_refused(request_, tmp_path):
     done = sft(*words, "--output_file", tmp_path / "o.mindrecord")
     assert done.returncode == 2 and "the model has only 600 embeddings" in done.stderr
     assert not (tmp_path / "o.mindrecord").exists()
-
-
-@settings(max_examples=20, deadline=None)
-@given(st.lists(st.integers(1, LENGTH), min_size=20, max_size=300))
-def test_about_as_many_rows_are_foretold_as_there_will_be(sizes):
-    tally = Tally(LENGTH + 1)
-    for size in sizes:
-        tally.add_row(size, size, 1)
-    told = estimate_packed_rows(tally.report("p", "conversations", LENGTH), len(sizes))
-    assert told - 1 <= len(pack(sizes)) <= 1.6 * told + 1
