@@ -1,6 +1,7 @@
 """From which checkpoint an interrupted training can go on.
 
-MindFormers saves `rank_<r>/<prefix>_rank_<r>-<epoch>_<step>.ckpt` with the step counter and the optimizer's state.
+MindFormers saves `rank_<r>/<prefix>_rank_<r>-<epoch>_<step>.ckpt`, or `.safetensors` on the direct route, with the step
+counter and the optimizer's state.
 After a resumed run the step in a name counts from the resumption: what a checkpoint holds tells its own `step_num`.
 """
 
@@ -11,11 +12,11 @@ from pathlib import Path
 from typing import Optional
 
 from sft_tui.checkpoint.ckpt_reader import CkptEntry, load_ckpt_entries
+from sft_tui.checkpoint.safetensors_header import load_header
 from sft_tui.core.plan import Plan, Step
 from sft_tui.errors import SftError
 from sft_tui.jobs import completion
-
-STEP_COUNTER = "step_num"
+from sft_tui.saved_states import STEP_COUNTER, SUFFIX, read_counter
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,9 @@ def _read_point(step: Step, folder: Path, name: str) -> Optional[ResumePoint]:
 
 def _read_counter(path: Path) -> Optional[int]:
     """Optimizer steps in a checkpoint; None where it does not tell. Raises SftError for one that is not whole."""
+    if path.suffix == SUFFIX:
+        load_header(path)
+        return read_counter(path)
     entry = next((e for e in load_ckpt_entries(path) if e.name == STEP_COUNTER), None)
     return _read_integer(path, entry) if entry is not None else None
 

@@ -35,6 +35,7 @@ def build_direct_changes(
     mindrecord: str,
     strategy_dir: str,
     save_steps: int,
+    graceful_exit: str,
     memory_gb: float,
 ) -> dict[str, Any]:
     """What goes into the base; `trains` False measures the loss on held-out data (launch/direct/held_out.py)."""
@@ -59,7 +60,8 @@ def build_direct_changes(
         **_optimization(profile, cpu=cpu),
     }
     if trains:
-        callbacks = sections.build_callbacks(save_steps, "")
+        changes.update({"use_graceful_exit": True} if graceful_exit else {})
+        callbacks = sections.build_callbacks(save_steps, graceful_exit)
         changes["callbacks"] = [_as_safetensors(callback) for callback in callbacks]
     else:
         changes["calculate_per_token_loss"] = True

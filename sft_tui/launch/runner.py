@@ -79,6 +79,8 @@ def run(arguments: argparse.Namespace) -> None:
         config.resume_training = arguments.resume_training
     if arguments.run_mode == HELD_OUT and not config.use_parallel:
         config.load_checkpoint = _weights_of_rank_0(Path(config.load_checkpoint), Path(config.output_dir))
+    elif arguments.resume_training is True and config.use_legacy is False and not config.use_parallel:
+        config.load_checkpoint = _link_alone(Path(config.load_checkpoint), Path(config.output_dir) / "resumed_from")
     _set_output_path(config.output_dir)
     build_context(config)
     trainer = Trainer(config)
@@ -119,20 +121,23 @@ def _make_importable() -> None:
 
 
 def _weights_of_rank_0(folder: Path, output_dir: Path) -> str:
-    """The newest checkpoint of rank 0 as a folder of its own; anything else as it is.
+    """The last state of rank 0 as a folder of its own; anything else as it is.
 
     One worker that is given a folder of ranks is refused by MindFormers, and one with several checkpoints loads all.
     """
-    files = [path for path in folder.glob("rank_0/*.safetensors") if path.is_file()]
-    if not files:
-        return str(folder)
-    newest = max(files, key=lambda path: (path.stat().st_mtime_ns, path.name))
-    alone = output_dir / "weights"
-    alone.mkdir(parents=True, exist_ok=True)
-    link = alone / "model.safetensors"
+    from sft_tui.saved_states import last_of_rank_0
+
+    last = last_of_rank_0(folder)
+    return str(Path(_link_alone(last, output_dir / "weights")).parent) if last else str(folder)
+
+
+def _link_alone(checkpoint: Path, folder: Path) -> str:
+    """A link to one checkpoint in a folder that is not of a rank: out of such a folder one worker loads nothing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    link = folder / "model.safetensors"
     link.unlink(missing_ok=True)
-    link.symlink_to(newest.resolve())
-    return str(alone)
+    link.symlink_to(checkpoint.resolve())
+    return str(link)
 
 
 def _predict(trainer: Any, config: Any, arguments: argparse.Namespace) -> None:  # noqa: ANN401 - MindFormers' own

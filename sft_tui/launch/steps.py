@@ -227,9 +227,6 @@ class _PlanBuilder:
         )
         inputs = (self.paths.config("train"), self.weights, self.paths.mindrecord("train"))
         step = self._mindformers("train", "Fine-tune", "finetune", inputs, outputs)
-        if self.direct:  # to go on from safetensors is not built yet: nothing is promised
-            tokens = tokens_per_step(self.profile, self.facts)
-            return step.model_copy(update={"workers": self.profile.nodes.worker_num, "tokens_per_step": tokens})
         return step.model_copy(
             update={
                 "checkpoint_dir": self.paths.checkpoints,
@@ -241,9 +238,12 @@ class _PlanBuilder:
 
     def export(self) -> Step:
         hf_dir, output = self.profile.model.hf_dir, self.paths.exported
+        # where evaluation takes rank 0's: it has all, and a rank of an earlier training does not count
+        sliced = is_distributed(self.profile, self.evaluation)
+        saved = self.paths.finetuned if sliced else f"{self.paths.finetuned}/rank_0"
         argv = (
             *self.facts.own_command, "convert-weight", "--model", self.profile.model.family, "--reversed",
-            "--input_path", self.paths.finetuned, "--config_path", hf_dir, "--output_path", output,
+            "--input_path", saved, "--config_path", hf_dir, "--output_path", output,
             "--dtype", "keep", "--force",
         )  # fmt: skip
         outputs = (Output(path=output, kind="hf_folder"),)
