@@ -95,9 +95,8 @@ def build_summary(run_dir: Path) -> RunSummary:
 def newest_checkpoint(folder: Path) -> Optional[Path]:
     """The last checkpoint of rank 0, or None. Of several `.ckpt` the newest, which MindFormers loads as well."""
     files = [p for p in folder.glob("rank_0/*.ckpt") if p.is_file()]
-    if not files:
-        return last_of_rank_0(folder)
-    return max(files, key=lambda p: (p.stat().st_mtime_ns, p.name)) if files else None
+    last = last_of_rank_0(folder)
+    return max([*files, *([last] if last else [])], key=lambda p: (p.stat().st_mtime_ns, p.name), default=None)
 
 
 def _exported(folder: Path, checkpoint: Path) -> str:
