@@ -24,6 +24,21 @@ def test_one_worker_gets_the_last_state_of_rank_0_alone(tmp_path):
         assert linked.name == "sft_rank_0-network-1_10.safetensors"
 
 
+def test_several_workers_get_the_last_state_that_all_have_and_no_other(tmp_path):
+    for rank in (0, 1):
+        training = SavingTraining(tmp_path, epoch=20, every=4, rank=rank)
+        training.train(0, 10)
+        training.train(8, 16 if rank == 0 else 12)
+    for _ in range(2):  # each of them makes the links
+        alone = Path(runner._last_of_all_ranks(tmp_path / "checkpoint_network", tmp_path / "out"))
+    found = {str(path.relative_to(alone)): path.resolve().name for path in alone.rglob("*") if path.is_file()}
+    assert found == {f"rank_{r}/model.safetensors": f"sft_rank_{r}_1-network-1_4.safetensors" for r in (0, 1)}
+    model = tmp_path / "checkpoint"  # as a Hugging Face folder: it has no folder of a rank
+    (model / "rank_0").rename(tmp_path / "away")
+    (model / "rank_1").rename(model / "part")
+    assert runner._last_of_all_ranks(model, tmp_path / "other") == str(model)
+
+
 def test_one_worker_goes_on_from_a_file_out_of_the_folder_of_its_rank(tmp_path, monkeypatch):
     """From such a folder MindFormers loads with several workers alone."""
     monkeypatch.chdir(tmp_path)
