@@ -124,7 +124,8 @@ def _choose_checkpoint(config: Any, arguments: argparse.Namespace) -> str:  # no
     if arguments.run_mode == HELD_OUT:
         return (_last_of_all_ranks if config.use_parallel else _weights_of_rank_0)(named, output_dir)
     if arguments.resume_training is True and not config.use_parallel:
-        return _link_alone(named, output_dir / "resumed_from")
+        # by this name in a folder all versions look for the counters, and take all else from the file as well
+        return _link_alone(named, output_dir / "resumed_from", "hyper_param.safetensors")
     return str(config.load_checkpoint)
 
 
@@ -154,17 +155,20 @@ def _weights_of_rank_0(folder: Path, output_dir: Path) -> str:
     from sft_tui.saved_states import last_of_rank_0
 
     last = last_of_rank_0(folder)
-    return str(Path(_link_alone(last, output_dir / "weights")).parent) if last else str(folder)
+    return _link_alone(last, output_dir / "weights") if last else str(folder)
 
 
-def _link_alone(checkpoint: Path, folder: Path) -> str:
-    """A link to one checkpoint, alone in a folder; from a file in the folder of a rank one worker loads nothing."""
+def _link_alone(checkpoint: Path, folder: Path, name: str = "model.safetensors") -> str:
+    """Make a link to one checkpoint, alone in a folder; from the folder of a rank one worker would load nothing."""
     folder.mkdir(parents=True, exist_ok=True)
-    link, fresh = folder / "model.safetensors", folder / f".{os.getpid()}"
+    fresh = folder / f".{os.getpid()}"
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(checkpoint.resolve())
-    fresh.replace(link)
-    return str(link)
+    fresh.replace(folder / name)
+    for other in folder.glob("*.safetensors"):  # all that is there would be loaded, one over the other
+        if other.name != name:
+            other.unlink(missing_ok=True)
+    return str(folder)
 
 
 def _predict(trainer: Any, config: Any, arguments: argparse.Namespace) -> None:  # noqa: ANN401 - MindFormers' own

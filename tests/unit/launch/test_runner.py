@@ -44,8 +44,11 @@ def test_one_worker_goes_on_from_a_file_out_of_the_folder_of_its_rank(tmp_path, 
     monkeypatch.chdir(tmp_path)
     Path("rank_0").mkdir()
     Path("rank_0/s.safetensors").write_text("w")
-    link = Path(runner._link_alone(Path("rank_0/s.safetensors"), Path("out")))
-    assert link.read_text() == "w" and not link.parent.name.startswith("rank_")
+    folder = Path(runner._link_alone(Path("rank_0/s.safetensors"), Path("out"), "hyper_param.safetensors"))
+    runner._link_alone(Path("rank_0/s.safetensors"), folder)
+    runner._link_alone(Path("rank_0/s.safetensors"), folder, "hyper_param.safetensors")
+    assert os.listdir(folder) == ["hyper_param.safetensors"] and not folder.name.startswith("rank_")
+    assert (folder / "hyper_param.safetensors").read_text() == "w"
 
 
 def test_a_hugging_face_folder_is_taken_as_it_is(tmp_path):
