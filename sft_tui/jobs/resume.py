@@ -63,7 +63,7 @@ def _newest(step: Step, before: completion.Signature) -> Optional[ResumePoint]:
 
 
 def _read_point(step: Step, folder: Path, name: str) -> Optional[ResumePoint]:
-    """The checkpoint of that name, if all ranks have it whole and at the same step."""
+    """The checkpoint of that name, if all ranks have it whole and at the same step, and steps are left to do."""
     steps = set()
     for rank in range(step.workers):
         path = folder / f"rank_{rank}" / name.replace("_rank_0", f"_rank_{rank}", 1)
@@ -73,13 +73,16 @@ def _read_point(step: Step, folder: Path, name: str) -> Optional[ResumePoint]:
             return None
     if len(steps) != 1 or None in steps:
         return None
+    done = steps.pop() or 0
+    if 0 < step.total_steps <= done:
+        return None  # killed at the very end, with weights yet to save: MindFormers refuses to train no step at all
     first = folder / "rank_0" / name
     # with several ranks MindFormers wants the folder, and takes each rank's file by the name of rank 0's
     where = (str(first), "True") if step.workers == 1 else (str(folder), name)
     arguments: tuple[str, ...] = ("--load_checkpoint", where[0], "--resume_training", where[1])
     if step.workers > 1:  # each rank takes its own file: nothing to transform
         arguments = (*arguments, "--auto_trans_ckpt", "False")
-    return ResumePoint(step.id, steps.pop() or 0, str(first), first.stat().st_mtime, arguments)
+    return ResumePoint(step.id, done, str(first), first.stat().st_mtime, arguments)
 
 
 def _read_counter(path: Path) -> Optional[int]:

@@ -11,7 +11,13 @@ from sft_tui.core.profile import Dataset, Profile
 from sft_tui.launch.base_yaml import compare
 from sft_tui.launch.msrun import build_msrun, worker_log
 from sft_tui.launch.nodes import facts_on, profile_on, spread
-from sft_tui.launch.training_config import RunMode, build_training_yaml, is_distributed, saves_on_request
+from sft_tui.launch.training_config import (
+    RunMode,
+    build_training_yaml,
+    is_distributed,
+    saves_on_request,
+    training_steps,
+)
 from sft_tui.launch.workload import tokens_per_step
 
 CHAT_TEMPLATE = "chat"  # preprocess: the one in the model's folder
@@ -232,6 +238,7 @@ class _PlanBuilder:
                 "checkpoint_dir": self.paths.checkpoints,
                 "workers": self.profile.nodes.worker_num,
                 "tokens_per_step": tokens_per_step(self.profile, self.facts),
+                "total_steps": training_steps(self.profile, self.facts),
                 "graceful_exit": self.paths.graceful_exit if saves_on_request(self.facts) else "",
             }
         )

@@ -14,10 +14,10 @@ from tests.unit.saved_training import SavingTraining
 def begun(tmp_path):
     """A training with so many workers that has begun and has not ended."""
 
-    def begin(workers=1):
+    def begin(workers=1, total_steps=0):
         step = Step(
             id="train", title="Fine-tune", argv=("true",), cwd=str(tmp_path), workers=workers,
-            checkpoint_dir=str(tmp_path / "checkpoint"),
+            checkpoint_dir=str(tmp_path / "checkpoint"), total_steps=total_steps,
         )  # fmt: skip
         before = {step.checkpoint_dir: completion.signature(tmp_path / "checkpoint")}
         completion.note_begin(completion.records_dir(step), step, "1-p", {}, before, keep_earlier=False)
@@ -53,3 +53,10 @@ def test_all_ranks_must_have_it_whole(tmp_path, begun):
         "--load_checkpoint", str(tmp_path / "checkpoint"), "--resume_training", "sft_rank_0-1_4.safetensors",
         "--auto_trans_ckpt", "False",
     )  # fmt: skip
+
+
+def test_a_training_that_was_killed_after_its_last_step_does_the_last_steps_again(tmp_path, begun):
+    """Its last checkpoint is whole, but the weights alone are missing: with no step left to do they stay so."""
+    step = begun(total_steps=12)
+    SavingTraining(tmp_path, epoch=10, every=4).train(0, 12)
+    assert newest_of_interrupted(step).done == 8
