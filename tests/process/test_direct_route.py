@@ -48,7 +48,7 @@ def held_out_loss(reference, folder, mindrecord):
 
 
 def stop_in_the_midst(sft, home):
-    """Train anew, and stop somewhere after the first epoch has begun to be saved."""
+    """Train anew, and stop between two checkpoints, in the midst of an epoch."""
     job = json.loads(sft("run", "demo-qwen3", "--from", "train", "--detach", "--json").stdout)["id"]
     metrics = JobFolder(home / "sft-tui/state/jobs" / job).metrics
     deadline = time.monotonic() + 120
