@@ -1,30 +1,24 @@
 """What training saved as safetensors: which files make up one state of the model, and what is in them.
 
-MindFormers writes PREFIX_rank_N-EPOCH_STEP.safetensors (of the weights alone: rank_N-network-EPOCH_STEP), into a folder
-rank_N of each rank where there are several; its conversion of a Hugging Face folder, and its tool that merges ranks,
-write plain shards.
+MindFormers writes each state into a folder rank_N of each rank (see sft_tui/saved_states.py); its conversion of a
+Hugging Face folder, and its tool that merges ranks, write plain shards.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, Sequence, Tuple
 
 from sft_tui.checkpoint.source_file import check_folder, check_regular_file, not_read
 from sft_tui.checkpoint.stored_tensor import StoredTensor, load_safetensors
 from sft_tui.errors import InvalidInputError
+from sft_tui.saved_states import SUFFIX, find_states, rank_folders, rank_of
 
-SUFFIX = ".safetensors"
 MERGE_HINT = (
     "Merge the parts of all ranks first: toolkit/safetensors/unified_safetensors.py --mindspore_ckpt_dir CHECKPOINTS "
     "--src_strategy_dirs STRATEGY --output_dir MERGED --file_suffix EPOCH_STEP (in MindFormers' source)."
 )
-_STATE = re.compile(
-    r"(?P<prefix>.*)rank_(?P<rank>\d+)(?P<run>_\d+)?(?:-network)?-(?P<epoch>\d+)_(?P<step>\d+)\.safetensors"
-)
-_RANK_FOLDER = re.compile(r"rank_(\d+)")
 
 
 @dataclass(frozen=True)
@@ -50,50 +44,28 @@ def load_saved_model(path: Path) -> SavedModel:
         return SavedModel((path,), _load((path,)))
     check_folder(path)
     try:
-        ranks = sorted(
-            (int(match.group(1)), folder)
-            for folder in path.iterdir()
-            if folder.is_dir() and (match := _RANK_FOLDER.fullmatch(folder.name))
-        )
-        files = [sorted(folder.glob(f"*{SUFFIX}")) for _, folder in ranks] or [sorted(path.glob(f"*{SUFFIX}"))]
+        files = [sorted(folder.glob(f"*{SUFFIX}")) for folder in rank_folders(path) or [path]]
+        if not any(files):
+            raise InvalidInputError(
+                f"{path} holds no safetensors file.", "Name what training saved: output/checkpoint."
+            )
+        chosen, note = _newest(path, files)
     except OSError as error:
         raise not_read(path, error) from error
-    if not any(files):
-        raise InvalidInputError(f"{path} holds no safetensors file.", "Name what training saved: output/checkpoint.")
-    chosen, note = _newest(path, files)
     return SavedModel(chosen, _load(chosen), note)
 
 
 def _newest(path: Path, ranks: Sequence[Sequence[Path]]) -> Tuple[Tuple[Path, ...], str]:
     """The files of the last state that every rank has, and a note; all files where they are no states."""
-    states = [{key: file for file in files if (key := _state(file)) is not None} for files in ranks]
-    if not any(states):
-        return tuple(file for files in ranks for file in files), ""
-    # ranks in one folder: each has a file for the same state
-    if len(ranks) == 1:
-        by_state: Dict[Tuple[int, int], List[Path]] = {}
-        for file in ranks[0]:
-            key = _state(file)
-            if key is not None:
-                by_state.setdefault(key, []).append(file)
-        last = max(by_state)
-        return tuple(by_state[last]), _say(path, last, len(by_state))
-    common = set.intersection(*(set(state) for state in states))
-    if not common:
+    states = find_states(ranks)
+    if states:
+        note = f"{path} has {len(states)} states; the last was taken: {states[-1].describe()}."
+        return states[-1].files, note if len(states) > 1 else ""
+    if any(find_states([files]) for files in ranks):
         raise InvalidInputError(
             f"{path}: the ranks have no step in common.", "Name the file of one rank, or wait until all have saved."
         )
-    last = max(common)
-    return tuple(state[last] for state in states), _say(path, last, len(common))
-
-
-def _state(file: Path) -> Optional[Tuple[int, int]]:
-    match = _STATE.fullmatch(file.name)
-    return (int(match["epoch"]), int(match["step"])) if match else None
-
-
-def _say(path: Path, state: Tuple[int, int], count: int) -> str:
-    return f"{path} has {count} states; the last was taken: epoch {state[0]}, step {state[1]}." if count > 1 else ""
+    return tuple(file for files in ranks for file in files), ""
 
 
 def _load(files: Tuple[Path, ...]) -> Dict[str, StoredTensor]:
@@ -106,14 +78,8 @@ def _load(files: Tuple[Path, ...]) -> Dict[str, StoredTensor]:
                     f"{tensor.name!r} is {list(known.dims)} in {known.run.file} and {list(tensor.dims)} in {file}.",
                     "These are files of different models, or parts of a sliced one. " + MERGE_HINT,
                 )
-            if known is not tensor and (_rank(file) is None or _rank(file) == _rank(known.run.file)):
+            if known is not tensor and rank_of(file) in (None, rank_of(known.run.file)):
                 raise InvalidInputError(
                     f"{tensor.name!r} is both in {known.run.file} and in {file.name}.", "Name one of the files."
                 )
     return tensors
-
-
-def _rank(file: Path) -> Optional[int]:
-    match = _STATE.fullmatch(file.name)
-    folder = _RANK_FOLDER.fullmatch(file.parent.name)
-    return int(match["rank"]) if match else int(folder.group(1)) if folder else None

@@ -69,6 +69,7 @@ def _write_scripts(plan: Plan, folder: Path) -> int:
     launch = folder / LAUNCH_FOLDER
     launch.mkdir(parents=True, exist_ok=True)
     shutil.copy(PACKAGE_DIR / "launch" / "runner.py", launch / "runner.py")
+    shutil.copy(PACKAGE_DIR / "saved_states.py", folder / "saved_states.py")
     for name in ("cpu", "direct"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(PACKAGE_DIR / "launch" / name, launch / name, ignore=ignored, dirs_exist_ok=True)

@@ -55,6 +55,7 @@ class Step(_Data):
     checkpoint_dir: str = ""  # folder of rank_*/ with checkpoints from which the step can go on
     workers: int = 1  # ranks that write there
     tokens_per_step: int = 0  # of all ranks together; 0: not known, or no training
+    total_steps: int = 0  # optimizer steps of the whole training; 0: not known, or no training
     least_grace: float = 0.0  # seconds to end in even when killed at once: it passes the stop on to other hosts
     resume: tuple[str, ...] = ()  # arguments to go on where it was interrupted: the work stays the same
 

@@ -1,6 +1,7 @@
 """From which checkpoint an interrupted training can go on.
 
-MindFormers saves `rank_<r>/<prefix>_rank_<r>-<epoch>_<step>.ckpt` with the step counter and the optimizer's state.
+MindFormers saves `rank_<r>/<prefix>_rank_<r>-<epoch>_<step>.ckpt`, or `.safetensors` on the direct route, with the step
+counter and the optimizer's state.
 After a resumed run the step in a name counts from the resumption: what a checkpoint holds tells its own `step_num`.
 """
 
@@ -11,11 +12,11 @@ from pathlib import Path
 from typing import Optional
 
 from sft_tui.checkpoint.ckpt_reader import CkptEntry, load_ckpt_entries
+from sft_tui.checkpoint.safetensors_header import load_header
 from sft_tui.core.plan import Plan, Step
 from sft_tui.errors import SftError
 from sft_tui.jobs import completion
-
-STEP_COUNTER = "step_num"
+from sft_tui.saved_states import STEP_COUNTER, SUFFIX, read_counter
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def _newest(step: Step, before: completion.Signature) -> Optional[ResumePoint]:
 
 
 def _read_point(step: Step, folder: Path, name: str) -> Optional[ResumePoint]:
-    """The checkpoint of that name, if all ranks have it whole and at the same step."""
+    """The checkpoint of that name, if all ranks have it whole and at the same step, and steps are left to do."""
     steps = set()
     for rank in range(step.workers):
         path = folder / f"rank_{rank}" / name.replace("_rank_0", f"_rank_{rank}", 1)
@@ -72,17 +73,23 @@ def _read_point(step: Step, folder: Path, name: str) -> Optional[ResumePoint]:
             return None
     if len(steps) != 1 or None in steps:
         return None
+    done = steps.pop() or 0
+    if 0 < step.total_steps <= done:
+        return None  # killed at the very end, with weights yet to save: MindFormers refuses to train no step at all
     first = folder / "rank_0" / name
     # with several ranks MindFormers wants the folder, and takes each rank's file by the name of rank 0's
     where = (str(first), "True") if step.workers == 1 else (str(folder), name)
     arguments: tuple[str, ...] = ("--load_checkpoint", where[0], "--resume_training", where[1])
     if step.workers > 1:  # each rank takes its own file: nothing to transform
         arguments = (*arguments, "--auto_trans_ckpt", "False")
-    return ResumePoint(step.id, steps.pop() or 0, str(first), first.stat().st_mtime, arguments)
+    return ResumePoint(step.id, done, str(first), first.stat().st_mtime, arguments)
 
 
 def _read_counter(path: Path) -> Optional[int]:
     """Optimizer steps in a checkpoint; None where it does not tell. Raises SftError for one that is not whole."""
+    if path.suffix == SUFFIX:
+        load_header(path)
+        return read_counter(path)
     entry = next((e for e in load_ckpt_entries(path) if e.name == STEP_COUNTER), None)
     return _read_integer(path, entry) if entry is not None else None
 

@@ -36,6 +36,7 @@ def build_direct_changes(
     mindrecord: str,
     strategy_dir: str,
     save_steps: int,
+    graceful_exit: str,
     memory_gb: float,
     adapters: bool,
 ) -> dict[str, Any]:
@@ -61,7 +62,8 @@ def build_direct_changes(
         **_optimization(profile, cpu=cpu),
     }
     if trains:
-        callbacks = sections.build_callbacks(save_steps, "")
+        changes.update({"use_graceful_exit": True} if graceful_exit else {})
+        callbacks = sections.build_callbacks(save_steps, graceful_exit)
         changes["callbacks"] = [_as_safetensors(callback) for callback in callbacks]
     else:
         changes["calculate_per_token_loss"] = True

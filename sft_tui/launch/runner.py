@@ -77,8 +77,8 @@ def run(arguments: argparse.Namespace) -> None:
         config.auto_trans_ckpt = arguments.auto_trans_ckpt
     if arguments.resume_training is not None:
         config.resume_training = arguments.resume_training
-    if arguments.run_mode == HELD_OUT and not config.use_parallel:
-        config.load_checkpoint = _weights_of_rank_0(Path(config.load_checkpoint), Path(config.output_dir))
+    if config.use_legacy is False:
+        config.load_checkpoint = _choose_checkpoint(config, arguments)
     _set_output_path(config.output_dir)
     build_context(config)
     trainer = Trainer(config)
@@ -118,21 +118,57 @@ def _make_importable() -> None:
     sys.modules["sft_tui"] = package
 
 
+def _choose_checkpoint(config: Any, arguments: argparse.Namespace) -> str:  # noqa: ANN401 - MindFormers' own
+    """What to load, where MindFormers cannot be given what the YAML or the command line names."""
+    named, output_dir = Path(config.load_checkpoint), Path(config.output_dir)
+    if arguments.run_mode == HELD_OUT:
+        return (_last_of_all_ranks if config.use_parallel else _weights_of_rank_0)(named, output_dir)
+    if arguments.resume_training is True and not config.use_parallel:
+        # by this name in a folder all versions look for the counters, and take all else from the file as well
+        return _link_alone(named, output_dir / "resumed_from", "hyper_param.safetensors")
+    return str(config.load_checkpoint)
+
+
+def _last_of_all_ranks(folder: Path, output_dir: Path) -> str:
+    """The last state as a folder of rank_N folders; anything else as it is.
+
+    Of several states MindFormers 1.7 merges whichever it finds first: names of the weights alone are unknown to it.
+    Every worker makes all the links, for nobody tells it when another has.
+    """
+    from sft_tui.saved_states import SUFFIX, find_states, rank_folders
+
+    ranks = rank_folders(folder)
+    states = find_states([sorted(rank.glob(f"*{SUFFIX}")) for rank in ranks]) if ranks else []
+    if not states:
+        return str(folder)
+    alone = output_dir / "weights_of_ranks"
+    for rank, file in zip(ranks, states[-1].files):
+        _link_alone(file, alone / rank.name)
+    return str(alone)
+
+
 def _weights_of_rank_0(folder: Path, output_dir: Path) -> str:
-    """The newest checkpoint of rank 0 as a folder of its own; anything else as it is.
+    """The last state of rank 0 as a folder of its own; anything else as it is.
 
     One worker that is given a folder of ranks is refused by MindFormers, and one with several checkpoints loads all.
     """
-    files = [path for path in folder.glob("rank_0/*.safetensors") if path.is_file()]
-    if not files:
-        return str(folder)
-    newest = max(files, key=lambda path: (path.stat().st_mtime_ns, path.name))
-    alone = output_dir / "weights"
-    alone.mkdir(parents=True, exist_ok=True)
-    link = alone / "model.safetensors"
-    link.unlink(missing_ok=True)
-    link.symlink_to(newest.resolve())
-    return str(alone)
+    from sft_tui.saved_states import last_of_rank_0
+
+    last = last_of_rank_0(folder)
+    return _link_alone(last, output_dir / "weights") if last else str(folder)
+
+
+def _link_alone(checkpoint: Path, folder: Path, name: str = "model.safetensors") -> str:
+    """Make a link to one checkpoint, alone in a folder; from the folder of a rank one worker would load nothing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    fresh = folder / f".{os.getpid()}"
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(checkpoint.resolve())
+    fresh.replace(folder / name)
+    for other in folder.glob("*.safetensors"):  # all that is there would be loaded, one over the other
+        if other.name != name:
+            other.unlink(missing_ok=True)
+    return str(folder)
 
 
 def _predict(trainer: Any, config: Any, arguments: argparse.Namespace) -> None:  # noqa: ANN401 - MindFormers' own

@@ -11,7 +11,13 @@ from sft_tui.core.profile import Dataset, Profile
 from sft_tui.launch.base_yaml import compare
 from sft_tui.launch.msrun import build_msrun, worker_log
 from sft_tui.launch.nodes import facts_on, profile_on, spread
-from sft_tui.launch.training_config import RunMode, build_training_yaml, is_distributed, saves_on_request
+from sft_tui.launch.training_config import (
+    RunMode,
+    build_training_yaml,
+    is_distributed,
+    saves_on_request,
+    training_steps,
+)
 from sft_tui.launch.workload import tokens_per_step
 
 CHAT_TEMPLATE = "chat"  # preprocess: the one in the model's folder
@@ -229,29 +235,31 @@ class _PlanBuilder:
         )
         inputs = (self.paths.config("train"), self.weights, self.paths.mindrecord("train"))
         step = self._mindformers("train", "Fine-tune", "finetune", inputs, outputs)
-        if self.direct:  # to go on from safetensors is not built yet: nothing is promised
-            tokens = tokens_per_step(self.profile, self.facts)
-            return step.model_copy(update={"workers": self.profile.nodes.worker_num, "tokens_per_step": tokens})
         return step.model_copy(
             update={
                 "checkpoint_dir": self.paths.checkpoints,
                 "workers": self.profile.nodes.worker_num,
                 "tokens_per_step": tokens_per_step(self.profile, self.facts),
+                # of packed rows the number is only foretold
+                "total_steps": 0 if self.facts.packed_rows else training_steps(self.profile, self.facts),
                 "graceful_exit": self.paths.graceful_exit if saves_on_request(self.facts) else "",
             }
         )
 
     def export(self) -> Step:
         hf_dir, output = self.profile.model.hf_dir, self.paths.exported
+        # where evaluation takes rank 0's: it has all, and a rank of an earlier training does not count
+        sliced = is_distributed(self.profile, self.evaluation)
+        saved = self.paths.finetuned if sliced else f"{self.paths.finetuned}/rank_0"
         argv = (
             *self.facts.own_command, "convert-weight", "--model", self.profile.model.family, "--reversed",
-            "--input_path", self.paths.finetuned, "--config_path", hf_dir, "--output_path", output,
+            "--input_path", saved, "--config_path", hf_dir, "--output_path", output,
             "--dtype", self.profile.weights.dtype, "--force",
             *(("--verify",) if self.profile.weights.verify else ()),
         )  # fmt: skip
         training = self.profile.training
         if training.method == "lora":
-            argv = (*argv, "--lora_scaling", f"{training.lora_alpha / training.lora_rank:g}")
+            argv = (*argv, "--lora_scaling", str(training.lora_alpha / training.lora_rank))
         outputs = (Output(path=output, kind="hf_folder"),)
         return self._step("export", "Write the Hugging Face folder", argv, (self.paths.finetuned, hf_dir), outputs)
 

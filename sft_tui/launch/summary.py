@@ -9,10 +9,10 @@ from typing import Optional, TypeVar
 
 from sft_tui.core.training_log import Perplexity, TrainingStep, parse_line
 from sft_tui.errors import InvalidInputError
+from sft_tui.saved_states import last_of_rank_0
 
 SUMMARY_SCHEMA_VERSION = 1
 SAME_RUN_SECONDS = 60
-CHECKPOINT_SUFFIXES = (".ckpt", ".safetensors")
 _Fact = TypeVar("_Fact", TrainingStep, Perplexity)
 
 
@@ -93,9 +93,10 @@ def build_summary(run_dir: Path) -> RunSummary:
 
 
 def newest_checkpoint(folder: Path) -> Optional[Path]:
-    """The newest `.ckpt` or `.safetensors` of rank 0, or None."""
-    files = [p for p in folder.glob("rank_0/*") if p.suffix in CHECKPOINT_SUFFIXES and p.is_file()]
-    return max(files, key=lambda p: (p.stat().st_mtime_ns, p.name)) if files else None
+    """The last checkpoint of rank 0, or None. Of several `.ckpt` the newest, which MindFormers loads as well."""
+    files = [p for p in folder.glob("rank_0/*.ckpt") if p.is_file()]
+    last = last_of_rank_0(folder)
+    return max([*files, *([last] if last else [])], key=lambda p: (p.stat().st_mtime_ns, p.name), default=None)
 
 
 def _exported(folder: Path, checkpoint: Path) -> str:

@@ -100,7 +100,8 @@ def build_training_yaml(
             profile, facts, training_layout(profile, facts), trains=run_mode == "finetune",
             parallel=is_distributed(profile, run_mode), output_dir=output_dir, load_checkpoint=load_checkpoint,
             mindrecord=mindrecord, strategy_dir=strategy_dir, save_steps=save_steps(profile, facts),
-            memory_gb=device_memory_gb(profile, facts), adapters=adapters,
+            graceful_exit=graceful_exit if saves_on_request(facts) else "", memory_gb=device_memory_gb(profile, facts),
+            adapters=adapters,
         )  # fmt: skip
         return merge_into_base(facts.base_yaml, changes)
     target, trains = profile.environment.device_target, run_mode == "finetune"

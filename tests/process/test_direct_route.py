@@ -8,11 +8,20 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import re
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+
+from sft_tui.demo.workspace import write_workspace
+from sft_tui.paths import profiles_dir
+from sft_tui.saved_states import find_states, last_of_rank_0, rank_folders
+from sft_tui.store.job_store import JobFolder
+from sft_tui.store.metrics_store import iterate_metrics
+from sft_tui.store.profile_store import save_profile_data
 
 pytestmark = pytest.mark.real
 REFERENCE = Path(__file__).parents[1] / "unit" / "launch" / "qwen3_reference.py"
@@ -38,15 +47,42 @@ def held_out_loss(reference, folder, mindrecord):
     return sum(losses) / len(losses)
 
 
-def test_two_workers_learn_and_the_folder_that_comes_out_is_what_was_measured(sft, home, reference):
-    result = sft("demo", home / "demo", "--model", "qwen3", "--workers", "2", "--headless", timeout=400)
+def stop_in_the_midst(sft, home):
+    """Train anew, and stop between two checkpoints, in the midst of an epoch."""
+    job = json.loads(sft("run", "demo-qwen3", "--from", "train", "--detach", "--json").stdout)["id"]
+    metrics = JobFolder(home / "sft-tui/state/jobs" / job).metrics
+    deadline = time.monotonic() + 120
+    while not any(row.step and row.step > 19 for row in iterate_metrics(metrics)):
+        assert time.monotonic() < deadline, "training does not come to step 20"
+        time.sleep(0.02)
+    assert sft("jobs", "stop", job).returncode == 0
+    assert sft("jobs", "wait", job).returncode == 3
+
+
+def test_two_workers_learn_and_go_on_and_the_folder_that_comes_out_is_what_was_measured(sft, home, reference):
+    """A training as a whole, then one that is stopped and goes on: both end with the very same weights."""
+    data = write_workspace(home / "demo", workers=2, family="qwen3")
+    data["training"]["epochs"] = 2
+    save_profile_data(profiles_dir(), "demo-qwen3", data)
+    work = home / "demo/work-qwen3"
+    saved = work / "runs/rehearsal-2/checkpoint_network"
+    result = sft("run", "demo-qwen3", "--until", "train", timeout=400)
     assert result.returncode == 0, result.stdout + result.stderr
+    whole = last_of_rank_0(saved)
+    stop_in_the_midst(sft, home)
+    result = sft("run", "demo-qwen3", timeout=400)
+    assert result.returncode == 0, result.stdout + result.stderr
+    done = int(re.search(r"whole checkpoint is that of step (\d+)", result.stderr)[1])
+    assert done >= 20 and f"step {done + 1}/70" in result.stderr
+
     steps = {s["id"]: s["status"] for s in json.loads(sft("jobs", "show", "--json").stdout)["steps"]}
     assert steps.pop("convert-weight") == "not_needed", steps
-    assert set(steps.values()) == {"done"}
-    work = home / "demo/work-qwen3"
+    assert {name for name, status in steps.items() if status == "done"} == {
+        "inspect", "train", "evaluate-after", "export", "summary",
+    }, steps  # fmt: skip
     summary = json.loads((work / "runs/rehearsal-2/summary.json").read_text())
     assert summary["perplexity_after"] < summary["perplexity_before"] / 10
+    assert (summary["checkpoint"], summary["steps"]) == (str(last_of_rank_0(saved)), 70)
     hf = Path(summary["exported"])
     assert {"config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"} <= {
         p.name for p in hf.iterdir()
@@ -54,6 +90,9 @@ def test_two_workers_learn_and_the_folder_that_comes_out_is_what_was_measured(sf
     for folder, measured in ((home / "demo/toy-qwen3", "perplexity_before"), (hf, "perplexity_after")):
         loss = held_out_loss(reference, folder, work / "data/eval.mindrecord")
         assert math.log(summary[measured]) == pytest.approx(loss, abs=1e-4), folder
-    files = sorted((work / "runs/rehearsal-2/checkpoint_network").glob("rank_*/*-3_35.safetensors"))
-    first, second = map(load_file, files)
-    assert all(np.array_equal(first[name], second[name]) for name in first), "each worker has learned from both"
+
+    last = find_states([sorted(folder.iterdir()) for folder in rank_folders(saved)])[-1]
+    assert whole not in last.files and last.done == 70
+    for rank, file in enumerate(last.files):
+        weights, expected = load_file(file), load_file(whole)
+        assert all(np.array_equal(weights[name], expected[name]) for name in expected), rank

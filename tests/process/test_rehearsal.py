@@ -136,12 +136,13 @@ def test_an_interrupted_training_goes_on_and_ends_as_if_nothing_had_been(sft, ho
     assert started.returncode == 0, started.stderr
     job = json.loads(started.stdout)["id"]
     # a kill leaves only what was saved every 27 steps
-    worker, wanted = wait_for_step(home, job, 30 if how == "kill" else 3)
+    pids, wanted = wait_for_step(home, job, 30 if how == "kill" else 3)
     if how == "stop":
         assert sft("jobs", "stop", job).returncode == 0
         assert sft("jobs", "wait", job).returncode == 3
     else:
-        os.kill(worker, signal.SIGKILL)
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
         assert sft("jobs", "wait", job).returncode == 1
     result = sft("run", "demo", timeout=400)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -156,7 +157,7 @@ def test_an_interrupted_training_goes_on_and_ends_as_if_nothing_had_been(sft, ho
 
 
 def wait_for_step(home, job, wanted):
-    """Wait until so many steps of training are done; the pid of a worker, and the step."""
+    """Wait until so many steps of training are done; the pids of msrun and its workers, and the step."""
     folder = JobFolder(home / "sft-tui/state/jobs" / job)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
@@ -164,6 +165,7 @@ def wait_for_step(home, job, wanted):
         if steps and steps[-1] >= wanted:
             leader = folder.load_state().step("train").process.pid
             workers = [p for p in psutil.Process(leader).children() if "runner.py" in " ".join(p.cmdline())]
-            return workers[-1].pid, steps[-1]
+            # msrun first: it waits half a minute for its scheduler once a worker has died
+            return [leader, *(worker.pid for worker in workers)], steps[-1]
         time.sleep(0.02)
     pytest.fail(f"step {wanted} was not reached")

@@ -159,11 +159,12 @@ def test_fused_rows_come_apart_for_every_shape(tmp_path_factory, kv_heads, each,
     assert (folder / "back" / "model.safetensors").read_bytes() == (folder / "base" / "model.safetensors").read_bytes()
 
 
-def training_state(saved: Tensors) -> Tensors:
+def training_state(saved: Tensors, step: int) -> Tensors:
     """What MindFormers 1.7 saves beside the weights."""
-    scalars = ("decoder.layers.0.hidden_states_dropout.seed", "epoch_num", "step_num", "global_batch_size")
+    scalars = ("decoder.layers.0.hidden_states_dropout.seed", "epoch_num", "global_batch_size")
     moments = {f"{kind}.{name}": v.astype("<f4") for kind in ("adam_m", "adam_v") for name, v in saved.items()}
-    return {**dict.fromkeys(scalars, np.array(1, "<i8")), **moments, "aux_loss": np.zeros(1, "<f4"), **saved}
+    counters = {**dict.fromkeys(scalars, np.array(1, "<i8")), "step_num": np.array(step, "<i8")}
+    return {**counters, **moments, "aux_loss": np.zeros(1, "<f4"), **saved}
 
 
 def test_the_last_state_that_every_rank_has_is_taken(tmp_path, base, saved):
@@ -171,10 +172,10 @@ def test_the_last_state_that_every_rank_has_is_taken(tmp_path, base, saved):
     run = tmp_path / "checkpoint"
     for rank in (0, 1):
         for step, values in ((2, old), (10, saved)):
-            write(run / f"rank_{rank}" / f"qwen3_rank_{rank}-1_{step}.safetensors", training_state(values))
-    write(run / "rank_0" / "qwen3_rank_0-1_12.safetensors", training_state(old))  # rank 1 was stopped before
+            write(run / f"rank_{rank}" / f"qwen3_rank_{rank}-1_{step}.safetensors", training_state(values, step))
+    write(run / "rank_0" / "qwen3_rank_0-1_12.safetensors", training_state(old, 12))  # rank 1 was stopped before
     result = convert_reversed(run, tmp_path / "back", family="qwen3", config_dir=base)
-    assert result.warnings == (f"{run} has 2 states; the last was taken: epoch 1, step 10.",)
+    assert result.warnings == (f"{run} has 2 states; the last was taken: that of step 10.",)
     assert (tmp_path / "back" / "model.safetensors").read_bytes() == (base / "model.safetensors").read_bytes()
     assert "adam_m.decoder.final_layernorm.weight" in result.left_out and "step_num" in result.left_out
     one = run / "rank_0" / "qwen3_rank_0-1_10.safetensors"

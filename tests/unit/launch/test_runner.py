@@ -5,24 +5,50 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from sft_tui.launch import runner
 from sft_tui.paths import PACKAGE_DIR
+from tests.unit.saved_training import SavingTraining
 
 
-def test_one_worker_gets_the_newest_checkpoint_of_rank_0_alone(tmp_path):
-    folder = tmp_path / "checkpoint_network"
-    for rank, name, time in ((0, "sft-1_9", 10), (0, "sft-1_10", 30), (0, "sft-1_8", 20), (1, "sft-1_12", 40)):
-        path = folder / f"rank_{rank}" / f"{name}.safetensors"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{rank} {name}")
-        os.utime(path, (time, time))
+def test_one_worker_gets_the_last_state_of_rank_0_alone(tmp_path):
+    for rank, end in ((0, 10), (1, 12)):
+        SavingTraining(tmp_path, epoch=20, every=4, rank=rank).train(0, end)
     for _ in range(2):  # a link of an earlier run is no obstacle
-        alone = runner._weights_of_rank_0(folder, tmp_path / "out")
+        alone = runner._weights_of_rank_0(tmp_path / "checkpoint_network", tmp_path / "out")
         assert os.listdir(alone) == ["model.safetensors"]
-        assert (tmp_path / "out" / "weights" / "model.safetensors").read_text() == "0 sft-1_10"
+        linked = (tmp_path / "out" / "weights" / "model.safetensors").resolve()
+        assert linked.name == "sft_rank_0-network-1_10.safetensors"
+
+
+def test_several_workers_get_the_last_state_that_all_have_and_no_other(tmp_path):
+    for rank in (0, 1):
+        training = SavingTraining(tmp_path, epoch=20, every=4, rank=rank)
+        training.train(0, 10)
+        training.train(8, 16 if rank == 0 else 12)
+    for _ in range(2):  # each of them makes the links
+        alone = Path(runner._last_of_all_ranks(tmp_path / "checkpoint_network", tmp_path / "out"))
+    found = {str(path.relative_to(alone)): path.resolve().name for path in alone.rglob("*") if path.is_file()}
+    assert found == {f"rank_{r}/model.safetensors": f"sft_rank_{r}_1-network-1_4.safetensors" for r in (0, 1)}
+    model = tmp_path / "checkpoint"  # as a Hugging Face folder: it has no folder of a rank
+    (model / "rank_0").rename(tmp_path / "away")
+    (model / "rank_1").rename(model / "part")
+    assert runner._last_of_all_ranks(model, tmp_path / "other") == str(model)
+
+
+def test_one_worker_goes_on_from_a_file_out_of_the_folder_of_its_rank(tmp_path, monkeypatch):
+    """From such a folder MindFormers loads with several workers alone."""
+    monkeypatch.chdir(tmp_path)
+    Path("rank_0").mkdir()
+    Path("rank_0/s.safetensors").write_text("w")
+    folder = Path(runner._link_alone(Path("rank_0/s.safetensors"), Path("out"), "hyper_param.safetensors"))
+    runner._link_alone(Path("rank_0/s.safetensors"), folder)
+    runner._link_alone(Path("rank_0/s.safetensors"), folder, "hyper_param.safetensors")
+    assert os.listdir(folder) == ["hyper_param.safetensors"] and not folder.name.startswith("rank_")
+    assert (folder / "hyper_param.safetensors").read_text() == "w"
 
 
 def test_a_hugging_face_folder_is_taken_as_it_is(tmp_path):

@@ -124,7 +124,28 @@ def test_the_direct_route_goes_from_the_folder_to_a_folder(make_profile, make_di
     assert export.inputs == ("/w/runs/run1/checkpoint_network", "/models/llama")
     assert export.outputs[0].path == "/w/runs/run1/hf" and "--lora_scaling" not in export.argv
     adapted = build_plan(make_profile(model__family="qwen3", training__method="lora"), make_direct_facts())
-    assert adapted.step("export").argv[-2:] == ("--lora_scaling", "2")
+    assert adapted.step("export").argv[-2:] == ("--lora_scaling", "2.0")
+
+
+@pytest.mark.parametrize(("version", "saves"), [("1.7.0", "/w/runs/run1/graceful_exit.json"), ("1.9.0", "")])
+def test_a_training_of_the_direct_route_can_go_on_and_saves_when_asked_where_that_is_known(
+    make_profile, make_direct_facts, version, saves
+):
+    plan = build_plan(make_profile(model__family="qwen3", training__epochs=2), make_direct_facts(version))
+    train = plan.step("train")
+    assert (train.checkpoint_dir, train.graceful_exit) == ("/w/runs/run1/checkpoint", saves)
+    assert train.total_steps == 2 * (95 // make_profile().training.batch_size)
+    config = yaml.safe_load(next(file.text for file in plan.files if file.path.endswith("/train.yaml")))
+    asked = [callback["config_file"] for callback in config["callbacks"] if callback["type"] == "OnRequestExit"]
+    assert (asked, config.get("use_graceful_exit", False)) == ([saves] if saves else [], bool(saves))
+
+
+@pytest.mark.parametrize(("target", "reads"), [("CPU", "checkpoint_network/rank_0"), ("Ascend", "checkpoint_network")])
+def test_the_export_reads_what_the_evaluation_reads(make_profile, make_direct_facts, target, reads):
+    """Of two workers on CPU each has all, and rank 0's is evaluated; two NPUs may have slices."""
+    changes = {"environment__device_target": target, "nodes__worker_num": 2}
+    export = build_plan(make_profile(model__family="qwen3", **changes), make_direct_facts()).step("export")
+    assert export.argv[export.argv.index("--input_path") + 1] == f"/w/runs/run1/{reads}"
 
 
 def test_on_the_direct_route_a_source_folders_own_program_is_not_used(make_profile, make_direct_facts):
