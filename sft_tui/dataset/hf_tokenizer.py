@@ -26,6 +26,9 @@ class HfTokenizer:
 
     `special_tokens` are what tokenizer.json marks as special; the library makes one id of each wherever it stands in
     a text. Padding is the pad token, else the unknown token, else eos.
+
+    With one of `threads` no batch is spread over others; the library knows that for a whole process only, so from its
+    first batch on that holds for all tokenizers in it.
     """
 
     def __init__(
