@@ -32,14 +32,14 @@ def audit(
     EnvironmentNotFitError when a MindRecord is to be read without MindSpore.
     """
     check_seq_length(seq_length)
-    tokenizer = load_tokenizer(model_file)
+    tokenizer = load_tokenizer(model_file, threads=1)
     if is_mindrecord(path):
         return _audit_mindrecord(path, tokenizer.pad_id, seq_length, progress)
     check_template(template, tokenizer)
     tally = Tally(seq_length + 1)
     first_bad = None
     task = Encoding((str(path),), str(model_file), template, tally.row_length, columns)
-    with Pipeline(task, count_encoders(writing=False)) as pipeline:
+    with Pipeline(task, count_encoders(writing=False), tokenizer) as pipeline:
         for batch in pipeline:
             tally.add_batch(batch, ~batch.held_out)
             tally.rejected += len(batch.bad)

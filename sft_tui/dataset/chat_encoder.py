@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import Iterator, List, Sequence, Tuple
+from typing import TYPE_CHECKING, Iterator, Sequence, Tuple
 
 from sft_tui.dataset.chat_template import ChatPrompt, chat_roles, load_chat_template
 from sft_tui.dataset.conversation import Conversation
@@ -12,6 +12,9 @@ from sft_tui.dataset.encoded_row import IGNORE_TOKEN_ID, EncodedRow
 from sft_tui.dataset.hf_tokenizer import HfTokenizer, Spans
 from sft_tui.dataset.tokenizer import Tokenizer
 from sft_tui.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from sft_tui.dataset.hf_tokenizer import Ints
 
 
 class ChatWritten:
@@ -57,22 +60,21 @@ class ChatEncoder:
         for (conversation, written), (ids, spans) in zip(batch, encoded):
             yield self._assemble(conversation, written, ids, spans)
 
-    def _assemble(self, conversation: Conversation, written: ChatWritten, ids: List[int], spans: Spans) -> EncodedRow:
+    def _assemble(self, conversation: Conversation, written: ChatWritten, ids: Ints, spans: Spans) -> EncodedRow:
         import numpy as np
 
         prompt = written.prompt
-        input_ids = np.array(ids, dtype=np.int32)
         labels = np.full(len(ids), IGNORE_TOKEN_ID, dtype=np.int32)
         reason = self._why_not(prompt, ids, spans) if prompt.answers else "no_answer"
         if not reason:
             for first, last in spans:
-                labels[first:last] = input_ids[first:last]
+                labels[first:last] = ids[first:last]
         kept = labels[: self._length]
-        trained = int((kept != IGNORE_TOKEN_ID).sum())
+        trained = int(np.count_nonzero(kept != IGNORE_TOKEN_ID))
         return EncodedRow(
             conversation.number,
             conversation.id,
-            input_ids[: self._length],
+            ids[: self._length],
             kept,
             len(ids),
             trained,
@@ -81,14 +83,14 @@ class ChatEncoder:
             written.left_out,
         )
 
-    def _why_not(self, prompt: ChatPrompt, ids: List[int], spans: Spans) -> str:
+    def _why_not(self, prompt: ChatPrompt, ids: Ints, spans: Spans) -> str:
         """Why a row cannot be learned, a key of REASONS; "" when it can."""
         if not all(answer.text for answer in prompt.answers):
             return "empty_answer"
         if prompt.injected:
             return "special_in_text"
         for answer, (first, last) in zip(prompt.answers, spans):
-            spelled, meant = self._tokenizer.spell(ids[first:last]), answer.text + answer.end
+            spelled, meant = self._tokenizer.spell(ids[first:last].tolist()), answer.text + answer.end
             # tokenizers may compose letters and their accents, and so does the model's input
             if spelled != meant and spelled != unicodedata.normalize("NFC", meant):
                 return "not_spelled"

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
-from bisect import bisect_left
-from itertools import accumulate
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Ints = npt.NDArray[np.int32]
 
 Spans = List[Tuple[int, int]]
 _HINT = "Give the tokenizer.json that belongs to the checkpoint."
@@ -21,6 +26,9 @@ class HfTokenizer:
 
     `special_tokens` are what tokenizer.json marks as special; the library makes one id of each wherever it stands in
     a text. Padding is the pad token, else the unknown token, else eos.
+
+    With one of `threads` no batch is spread over others; the library knows that for a whole process only, so from its
+    first batch on that holds for all tokenizers in it.
     """
 
     def __init__(
@@ -34,7 +42,7 @@ class HfTokenizer:
         self.path = path
         self._pieces = pieces  # what each id spells; none where that depends on the ids around it
         self._tokenizer = tokenizer
-        self._sizes = [len(piece) for piece in pieces]
+        self._sizes: Optional[Ints] = None  # of the pieces, once they are asked for
         self._threads = threads
         self.special_tokens = special_tokens
         self.vocab_size: int = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 1
@@ -71,32 +79,37 @@ class HfTokenizer:
         """The ids of each text, and for each id the place in the text where it begins (in characters)."""
         return [(item.ids, [begin for begin, _ in item.offsets]) for item in self._encode(texts)]
 
-    def encode_spans(self, texts: Sequence[str], places: Sequence[Spans]) -> List[Tuple[List[int], Spans]]:
+    def encode_spans(self, texts: Sequence[str], places: Sequence[Spans]) -> Iterator[Tuple[Ints, Spans]]:
         """The ids of each text, and for each stretch of it (in characters) the tokens that make it, first and last + 1.
 
-        Quicker than asking for every token where it begins.
+        Quicker than asking for every token where it begins: where pieces are known, the library need not keep account.
         """
-        found = []
-        for text, item, wanted in zip(texts, self._encode(texts), places):
-            ids: List[int] = item.ids
+        import numpy as np
+
+        encoded = self._encode(texts, offsets=not self._pieces)
+        for text, item, wanted in zip(texts, encoded, places):
+            ids = np.array(item.ids, dtype=np.int32)
             spans = self._spans_by_bytes(text, ids, wanted) if self._pieces else None
             if spans is None:
-                ends = [(item.char_to_token(begin), item.char_to_token(stop - 1)) for begin, stop in wanted]
+                told = self._tokenizer.encode(text, add_special_tokens=False) if self._pieces else item
+                ends = [(told.char_to_token(begin), told.char_to_token(stop - 1)) for begin, stop in wanted]
                 spans = [(0 if a is None else a, 0 if b is None else b + 1) for a, b in ends]
-            found.append((ids, spans))
-        return found
+            yield ids, spans
 
-    def _spans_by_bytes(self, text: str, ids: List[int], places: Spans) -> Optional[Spans]:
+    def _spans_by_bytes(self, text: str, ids: Ints, places: Spans) -> Optional[Spans]:
         """By adding up what the tokens spell; None where the tokenizer spells it in other bytes (composed letters)."""
-        ends = list(accumulate(map(self._sizes.__getitem__, ids), initial=0))
+        import numpy as np
+
+        if self._sizes is None:
+            self._sizes = np.array([len(piece) for piece in self._pieces], dtype=np.int32)
+        ends = self._sizes[ids].cumsum()
         ascii_only = text.isascii()
-        if ends[-1] != (len(text) if ascii_only else len(text.encode())):
+        if (ends[-1] if len(ends) else 0) != (len(text) if ascii_only else len(text.encode())):
             return None
-        spans = []
-        for begin, stop in places:
-            first, last = (begin, stop) if ascii_only else (len(text[:at].encode()) for at in (begin, stop))
-            spans.append((bisect_left(ends, first), bisect_left(ends, last)))
-        return spans
+        bounds = [at if ascii_only else len(text[:at].encode()) for place in places for at in place]
+        # a token begins where the one before it ends: that many end before a place, or at it
+        tokens = (ends.searchsorted(bounds) + (np.array(bounds) > 0)).tolist()
+        return list(zip(tokens[::2], tokens[1::2]))
 
     def spell(self, ids: Sequence[int]) -> str:
         """The text that ids stand for, as `decode`."""
@@ -123,11 +136,15 @@ class HfTokenizer:
         others = {self.bos_id, self.pad_id, self.unk_id} - ids
         return [text for text, number in self.special_tokens.items() if number not in others]
 
-    def _encode(self, texts: Sequence[str]) -> Sequence[Any]:
+    def _encode(self, texts: Sequence[str], *, offsets: bool = True) -> Sequence[Any]:
+        """The library's own encodings; without `offsets` they know ids alone, and are made in less time."""
         if self._threads == 1:
-            # The library has no say over threads but by an environment variable; one by one it uses one.
-            return [self._tokenizer.encode(text, add_special_tokens=False) for text in texts]
-        batch: Sequence[Any] = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+            # the library has no say over threads but by this variable, which it reads at every batch
+            os.environ["TOKENIZERS_PARALLELISM"] = "false"
+        many = self._tokenizer.encode_batch
+        if not offsets:
+            many = getattr(self._tokenizer, "encode_batch_fast", many)  # since 0.20.1
+        batch: Sequence[Any] = many(list(texts), add_special_tokens=False)
         return batch
 
     def decode(self, ids: Sequence[int]) -> str:

@@ -132,8 +132,11 @@ class Pipeline:
     it comes before MindSpore and its threads.
     """
 
-    def __init__(self, task: Encoding, encoders: Optional[int] = None) -> None:
+    def __init__(self, task: Encoding, encoders: Optional[int] = None, tokenizer: Optional[Tokenizer] = None) -> None:
+        """`tokenizer`: that of `model_file`, for one thread; loaded once, which may take seconds, and used by all."""
         encoders = encoders or count_encoders()
+        # the cores are for the processes
+        tokenizer = tokenizer or load_tokenizer(Path(task.model_file), threads=1)
         fork = multiprocessing.get_context("fork")
         inward = [fork.Pipe(duplex=False) for _ in range(encoders)]
         outward = [fork.Pipe(duplex=False) for _ in range(encoders)]
@@ -144,7 +147,7 @@ class Pipeline:
         to_encoders = [send for _, send in inward]
         self._start(fork, to_encoders, to_encoders, lambda: _read_all(task, to_encoders))
         for (receive, _), (_, send) in zip(inward, outward):
-            self._start(fork, [receive, send], [send], partial(_encode_all, task, receive, send))
+            self._start(fork, [receive, send], [send], partial(_encode_all, task, tokenizer, receive, send))
         for end in self._ends:
             if end not in self._results:
                 end.close()
@@ -260,9 +263,8 @@ def _read_all(task: Encoding, encoders: Sequence[Connection]) -> None:
     _tell(encoders, None)
 
 
-def _encode_all(task: Encoding, receive: Connection, send: Connection) -> None:
+def _encode_all(task: Encoding, tokenizer: Tokenizer, receive: Connection, send: Connection) -> None:
     """Encode what comes, until an end or an error comes."""
-    tokenizer = load_tokenizer(Path(task.model_file), threads=1)  # the cores are for the processes
     train = Encoder(tokenizer, task.template, task.length)
     held_out = Encoder(tokenizer, task.template, task.eval_length) if task.eval_share else train
     while True:

@@ -80,14 +80,16 @@ def preprocess(
     found = [load_same(output, work) for output, work in zip(request.outputs, works)] if reuse else [None]
     if all(found):
         return tuple(_result(manifest, path, started) for path, manifest in zip(request.outputs, found) if manifest)
-    tokenizer = load_tokenizer(request.model_file)
+    by_records = request.dataset_type == "qa"
+    tokenizer = load_tokenizer(request.model_file, threads=1 if by_records else 0)
     check_tokenizer(request, tokenizer)
     for output in request.outputs:
         check_output_path(output)
     with ExitStack() as stack:
         rejects = stack.enter_context(Rejects(request.output_file, request.on_error, request.max_rejected))
         # before MindSpore is imported: the processes of the pipeline start without it, and work while it loads
-        pipeline = stack.enter_context(Pipeline(_encoding(request, works[0]))) if request.dataset_type == "qa" else None
+        encoding = _encoding(request, works[0])
+        pipeline = stack.enter_context(Pipeline(encoding, tokenizer=tokenizer)) if by_records else None
         import_mindrecord()
         parts = _open_parts(request, works, stack)
         run = _Run(request, tokenizer, parts, rejects, progress)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterable, Iterator, List, Optional,
 from jinja2 import TemplateSyntaxError, nodes
 from jinja2.exceptions import SecurityError, TemplateError
 from jinja2.ext import Extension
+from jinja2.runtime import LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 
@@ -34,6 +35,7 @@ _METHODS = {
     "rpartition", "join", "isdigit", "isspace", "isalpha", "isupper", "islower", "items", "keys", "values", "get",
 }  # fmt: skip
 _GLANCES = {"length", "count", "first", "last"}  # look at no more than one item
+_PLAIN = (str, LoopContext, Namespace)
 _PASSED = "jinja_pass_arg"
 _REACHING = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends, nodes.Block)
 
@@ -103,7 +105,12 @@ class _Environment(ImmutableSandboxedEnvironment):
         }  # fmt: skip
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:  # noqa: ANN401 - jinja2's own
-        return super().is_safe_attribute(obj, attr, value) and (not callable(value) or attr in _METHODS)
+        if callable(value) and attr not in _METHODS:
+            return False
+        # of these, jinja2 keeps back nothing but such names; to be told so costs more than the template's own work
+        if type(obj) in _PLAIN:
+            return not attr.startswith("_")
+        return super().is_safe_attribute(obj, attr, value)
 
     def getattr(self, obj: Any, attribute: str) -> Any:  # noqa: ANN401
         # most are `message.content`: asking the object first, as jinja2 does, costs as much as all else of a template

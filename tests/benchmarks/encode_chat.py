@@ -2,16 +2,19 @@
 
     python -m tests.benchmarks.encode_chat CONVERSATIONS.json HF_DIR [--runs 5]
 
-`encode_batch` uses all cores; so does the audit, in processes. Processor time is told as well: on a machine where
-others work, it is what can be compared.
+`encode_batch` uses all cores; so does the audit, in processes. Each run is a process of its own, so that none finds
+threads or words that another left. Processor time is told as well: on a machine where others work, it is what can be
+compared.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import statistics
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Callable
 
@@ -26,11 +29,22 @@ from sft_tui.dataset.tokenizer import load_tokenizer
 
 
 def seconds(work: Callable[[], object]) -> tuple[float, float]:
-    """By the clock, and of processors, children included."""
+    """By the clock, and of processors, children included; in a process of its own."""
+    fork = multiprocessing.get_context("fork")
+    receive, send = fork.Pipe(duplex=False)
+    process = fork.Process(target=_time, args=(work, send))
+    process.start()
+    send.close()
+    clock, processors = receive.recv()
+    process.join()
+    return clock, processors
+
+
+def _time(work: Callable[[], object], send: Connection) -> None:
     clock, before = time.perf_counter(), os.times()
     work()
     after = os.times()
-    return time.perf_counter() - clock, sum(after[:4]) - sum(before[:4])
+    send.send((time.perf_counter() - clock, sum(after[:4]) - sum(before[:4])))
 
 
 def main() -> None:

@@ -9,7 +9,8 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "sft_tui"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 MAY_USE_SUBPROCESS = ("jobs/process.py", "monitor/", "stack/", "cluster/ssh.py")
-MAY_READ_ENVIRONMENT = ("paths.py", "launch/runner.py")  # the runner sets what MindFormers reads
+# the runner sets what MindFormers reads, hf_tokenizer what the library `tokenizers` does
+MAY_READ_ENVIRONMENT = ("paths.py", "launch/runner.py", "dataset/hf_tokenizer.py")
 MAY_IMPORT_MINDSPORE = ("dataset/mindrecord.py", "checkpoint/verify.py", "launch/runner.py")
 # imported by MindFormers itself, or by the runner under its interpreter
 LOADED_BY_MINDFORMERS = ("launch/cpu/", "launch/direct/")

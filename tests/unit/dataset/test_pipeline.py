@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,14 @@ def test_an_error_comes_after_the_rows_before_it(task):
         for batch in pipeline:
             seen += len(batch)
     assert seen == 3 * BATCH
+
+
+def test_a_tokenizer_that_is_loaded_already_is_used_by_all_encoders(task, tokenizer):
+    todo = task()
+    with Pipeline(replace(todo, model_file="/nowhere"), 2, tokenizer) as pipeline:
+        given_ = [batch.input_ids.tolist() for batch in pipeline]
+    with Pipeline(todo, 2) as pipeline:
+        assert given_ == [batch.input_ids.tolist() for batch in pipeline]
 
 
 def test_what_nobody_foresaw_has_its_traceback(task, monkeypatch):

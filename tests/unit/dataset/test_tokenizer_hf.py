@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -102,6 +103,44 @@ def test_texts_are_encoded_alike_with_one_thread_and_with_many(llama_3):
     assert many.encode_many(texts) == llama_3.encode_many(texts) == [llama_3.encode(text) for text in texts]
     assert len(llama_3.encode("a " * 50)) > 7  # the file's own truncation is switched off
     assert [ids for ids, _ in llama_3.encode_with_offsets(texts)] == llama_3.encode_many(texts)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    texts=st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), max_size=4), cut=st.integers(0, 9)
+)
+def test_stretches_are_found_without_the_librarys_account_of_places(qwen, texts, cut):
+    places = [[(0, min(cut, len(text))), (min(cut, len(text)), len(text))] for text in texts]
+    for (ids, spans), (known, begins), wanted in zip(
+        qwen.encode_spans(texts, places), qwen.encode_with_offsets(texts), places
+    ):
+        assert ids.tolist() == known
+        assert spans == [tuple(sum(begin < at for begin in begins) for at in place) for place in wanted]
+
+
+def test_letters_that_the_tokenizer_composes_have_their_places(tmp_path):
+    folder = build(tmp_path / "x", QWEN, bos=None, eos="<|im_end|>", pad=None)
+    data = json.loads((folder / "tokenizer.json").read_text())
+    (folder / "tokenizer.json").write_text(json.dumps({**data, "normalizer": {"type": "NFC"}}))
+    text = "e\u0301 the answer<|im_end|>\n"
+    [(ids, [(first, last)])] = load_tokenizer(folder, threads=1).encode_spans([text], [[(2, len(text) - 1)]])
+    assert load_tokenizer(folder).decode(ids[first:last].tolist()) == " the answer<|im_end|>"
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_one_thread_is_one_thread(qwen, threads):
+    code = (
+        "import numpy, os\nfrom pathlib import Path\nfrom sft_tui.dataset.tokenizer import load_tokenizer\n"
+        f"tokenizer = load_tokenizer(Path({str(qwen.path)!r}), threads={threads})\n"
+        "before = len(os.listdir('/proc/self/task'))\n"
+        "list(tokenizer.encode_spans(['the answer'] * 50, [[]] * 50))\n"
+        "print(len(os.listdir('/proc/self/task')) - before)"
+    )
+    # one of this process's own tests may have said so already
+    environment = {name: value for name, value in os.environ.items() if name != "TOKENIZERS_PARALLELISM"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    started = int(done.stdout)
+    assert (started == 0) == (threads == 1)
 
 
 def test_llama_3_is_written_as_its_model_card_says(llama_3):
