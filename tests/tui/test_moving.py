@@ -35,7 +35,10 @@ async def test_a_screen_shows_its_fields_with_label_and_help(open_wizard, sound)
         await wizard.looked()
         for section in SECTIONS:
             await wizard.press(next(step.key for step in WIZARD_STEPS if step.section == section))
-            for info in section_model(section).model_fields.values():
+            for name, info in section_model(section).model_fields.items():
+                if name == "pack":  # for models that are loaded directly
+                    assert not wizard.field(f"{section}.{name}").display
+                    continue
                 await wizard.until(lambda info=info: info.title in wizard.text, f"label of {info.title}")
                 await wizard.until(lambda info=info: info.description in wizard.words, f"help of {info.title}")
 

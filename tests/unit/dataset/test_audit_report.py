@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -86,7 +87,9 @@ def test_bars_fit_their_width_and_tell_where_rows_are_cut(golden, model_file):
 
 def test_a_sample_is_audited_without_processes(golden, model_file, tokenizer):
     path = golden / "alpaca_tricky_conversation.json"
-    assert audit_sample(path, tokenizer, "vicuna_v1.1", 256) == audit(path, model_file, 256)
+    sample = audit_sample(path, tokenizer, "vicuna_v1.1", 256)
+    assert sample.packed_rows is not None and sample.packed_rows < sample.rows
+    assert replace(sample, packed_rows=None) == audit(path, model_file, 256)
     alpaca = audit_sample(golden / "alpaca_tricky.json", tokenizer, "vicuna_v1.1", 256)
     assert (alpaca.rows, alpaca.masked_reasons) == (30, audit(path, model_file, 256).masked_reasons)
 
