@@ -88,7 +88,8 @@ def test_bars_fit_their_width_and_tell_where_rows_are_cut(golden, model_file):
 def test_a_sample_is_audited_without_processes(golden, model_file, tokenizer):
     path = golden / "alpaca_tricky_conversation.json"
     sample = audit_sample(path, tokenizer, "vicuna_v1.1", 256)
-    assert sample.packed_rows is not None and sample.packed_rows < sample.rows
+    assert sample.packed_rows == sample.rows == 30  # no two fit into a row
+    assert (audit_sample(path, tokenizer, "vicuna_v1.1", 2048).packed_rows or 30) < 15
     assert replace(sample, packed_rows=None) == audit(path, model_file, 256)
     alpaca = audit_sample(golden / "alpaca_tricky.json", tokenizer, "vicuna_v1.1", 256)
     assert (alpaca.rows, alpaca.masked_reasons) == (30, audit(path, model_file, 256).masked_reasons)
