@@ -101,10 +101,12 @@ def examine(profile: Profile) -> Findings:
         return findings
     records = _records(profile, train, evaluation)
     facts = _facts(profile, environment, checkpoint.config, str(tokenizer), records, base_yaml)
-    facts = replace(facts, route=route, base_yaml_path=profile.training.base_yaml or base_path)
-    if profile.dataset.pack and sample is not None and sample.packed_rows:
-        rows = round(facts.train_records * sample.packed_rows / sample.rows)
-        facts = replace(facts, packed_rows=max(1, rows))
+    facts = replace(
+        facts,
+        route=route,
+        base_yaml_path=profile.training.base_yaml or base_path,
+        packed_rows=_foretell_rows(sample, records[0]) if profile.dataset.pack else 0,
+    )
     problems += [*check_training(profile, facts), *check_parallel(profile, facts)]
     if not any(p.severity == "error" for p in problems):
         problems += check_made(profile, checkpoint.parameters, facts)
@@ -156,6 +158,13 @@ def _facts(
         base_yaml=base_yaml,
         device_memory_gb=_device_memory_gb(environment.npu_smi) if on_npus else 0.0,
     )
+
+
+def _foretell_rows(sample: Optional[AuditReport], records: int) -> int:
+    """About how many rows so many records make when they are packed; 0 where no sample tells."""
+    if sample is None or not sample.packed_rows:
+        return 0
+    return max(1, round(records * sample.packed_rows / sample.rows))
 
 
 def _data_problems(profile: Profile, report: Optional[DataReport]) -> tuple[Problem, ...]:

@@ -16,6 +16,8 @@ from sft_tui.checkpoint.convert_reversed import convert_reversed, verify_reverse
 from sft_tui.checkpoint.precision import cast_values
 from sft_tui.demo.toy_qwen3 import write_toy_qwen3
 from sft_tui.errors import InvalidInputError
+from tests.unit.checkpoint.test_convert_reversed import parameters_of, tensors_of, write_ckpt
+from tests.unit.checkpoint.test_reversed_direct import fuse
 
 HIDDEN, HEAD, KV, EACH, INNER = 24, 8, 2, 2, 40
 SIZES = {"hidden": HIDDEN, "layers": 1, "heads": KV * EACH, "kv_heads": KV, "head_dim": HEAD, "vocab": 280}
@@ -32,23 +34,7 @@ def numbers(*shape):
 
 def fused(folder: Path) -> dict[str, np.ndarray]:
     """The toy model under MindFormers' names, in its default layout."""
-    whole = load_file(folder / "model.safetensors")
-    attention, mlp = "model.layers.0.self_attn.", "model.layers.0.mlp."
-    hidden = whole["model.norm.weight"].shape[0]
-    q, k, v = (whole.pop(f"{attention}{name}_proj.weight").reshape(KV, -1, hidden) for name in "qkv")
-    gate, up = (whole.pop(f"{mlp}{name}_proj.weight") for name in ("gate", "up"))
-    names = {
-        "model.embed_tokens": "embedding.word_embeddings", "model.norm": "decoder.final_layernorm",
-        mlp + "down_proj": LAYER + "mlp.linear_fc2", attention + "o_proj": PROJ,
-        attention + "q_norm": LAYER + "self_attention.q_layernorm",
-        attention + "k_norm": LAYER + "self_attention.k_layernorm",
-        "model.layers.0.input_layernorm": LAYER + "input_layernorm",
-        "model.layers.0.post_attention_layernorm": LAYER + "pre_mlp_layernorm",
-    }  # fmt: skip
-    made = {names[name[: -len(".weight")]] + ".weight": values for name, values in whole.items()}
-    made[QKV + ".weight"] = np.concatenate([q, k, v], 1).reshape(-1, hidden)
-    made[FC1 + ".weight"] = np.stack([gate, up], 1).reshape(-1, hidden)
-    return made
+    return fuse(load_file(folder / "model.safetensors"), KV)
 
 
 def with_adapters(saved, rank, *names):
@@ -114,8 +100,6 @@ def test_pieces_are_cut_between_rows(tmp_path_factory, monkeypatch, rank, hidden
 @pytest.mark.parametrize("dtype", ["keep", "fp32", "fp16"])
 def test_sums_are_made_in_float32_and_rounded_once(make_hf, tmp_path, dtype):
     """A `.ckpt` in bfloat16, as the documented route saves it, with adapters under mindpet's names."""
-    from tests.unit.checkpoint.test_convert_reversed import parameters_of, tensors_of, write_ckpt
-
     folder = make_hf("--kv-heads", "2", "--dtype", "bf16")
     convert_weight(folder, tmp_path / "w.ckpt", family="llama", dtype="keep")
     parameters = parameters_of(tmp_path / "w.ckpt")

@@ -138,8 +138,16 @@ def test_fused_rows_come_apart_for_every_shape(tmp_path_factory, kv_heads, each,
     folder = tmp_path_factory.mktemp("shape")
     sizes = {"kv_heads": kv_heads, "heads": kv_heads * each, "head_dim": head_dim, "hidden": hidden}
     write_toy_qwen3(folder / "base", layers=1, vocab=280, dtype="float32", **sizes)
-    whole = read(folder / "base")
+    fused = fuse(read(folder / "base"), kv_heads)
+    converted = write(folder / "m.safetensors", fused)
+    convert_reversed(converted, folder / "back", family="qwen3", config_dir=folder / "base")
+    assert (folder / "back" / "model.safetensors").read_bytes() == (folder / "base" / "model.safetensors").read_bytes()
+
+
+def fuse(whole: Tensors, kv_heads: int) -> Tensors:
+    """A model of one layer under MindFormers' names, in its default layout."""
     attention, mlp = "model.layers.0.self_attn.", "model.layers.0.mlp."
+    hidden = len(whole["model.norm.weight"])
     q, k, v = (whole.pop(f"{attention}{name}_proj.weight").reshape(kv_heads, -1, hidden) for name in "qkv")
     gate, up = (whole.pop(f"{mlp}{name}_proj.weight") for name in ("gate", "up"))
     layer = "decoder.layers.0."
@@ -154,9 +162,7 @@ def test_fused_rows_come_apart_for_every_shape(tmp_path_factory, kv_heads, each,
     fused = {names[name[: -len(".weight")]] + ".weight": values for name, values in whole.items()}
     fused[layer + "self_attention.linear_qkv.weight"] = np.concatenate([q, k, v], 1).reshape(-1, hidden)
     fused[layer + "mlp.linear_fc1.weight"] = np.stack([gate, up], 1).reshape(-1, hidden)
-    converted = write(folder / "m.safetensors", fused)
-    convert_reversed(converted, folder / "back", family="qwen3", config_dir=folder / "base")
-    assert (folder / "back" / "model.safetensors").read_bytes() == (folder / "base" / "model.safetensors").read_bytes()
+    return fused
 
 
 def training_state(saved: Tensors, step: int) -> Tensors:
