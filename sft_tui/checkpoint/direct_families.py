@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Tuple
 
-from sft_tui.checkpoint.family import Family, Fused, Rule
+from sft_tui.checkpoint.family import Family, Fused, Rule, Stacked
 
 _QKV = ".self_attention.linear_qkv.weight"
 _FC1 = ".mlp.linear_fc1.weight"
@@ -79,26 +79,34 @@ QWEN3 = Family(
 )
 
 _EXPERT = "model.layers.{layer}.mlp.experts.{expert}."
-_EXPERT_TARGET = "decoder.layers.{layer}.mlp.experts.{expert}."
+_EXPERT_TARGET = "decoder.layers.{layer}.mlp.experts."
+
+
+def _experts() -> Tuple[Rule, ...]:
+    """MindFormers keeps the experts of a layer below each other, turned, each gate beside what it gates."""
+    into, out = ("expert_intermediate", "hidden"), ("hidden", "expert_intermediate")
+    return (
+        Rule(_EXPERT + "gate_proj.weight", _EXPERT_TARGET + "weight1", into, stacked=Stacked(0, 2)),
+        Rule(_EXPERT + "up_proj.weight", _EXPERT_TARGET + "weight1", into, stacked=Stacked(1, 2)),
+        Rule(_EXPERT + "down_proj.weight", _EXPERT_TARGET + "weight2", out, stacked=Stacked(0, 1)),
+    )
+
 
 QWEN3_MOE = Family(
     model_types=("qwen3_moe",),
     architectures=("Qwen3MoeForCausalLM",),
     first=_FIRST,
     layer=(*_ATTENTION, _layer("mlp.gate.weight", "mlp.router.weight", "experts", "hidden")),
-    expert=(
-        *_gate_up(_EXPERT, _EXPERT_TARGET + "linear_fc1.weight", "expert_intermediate"),
-        Rule(_EXPERT + "down_proj.weight", _EXPERT_TARGET + "linear_fc2.weight", ("hidden", "expert_intermediate")),
-    ),
+    expert=_experts(),
+    counters=(r"decoder\.layers\.\d+\.mlp\.router\.(fi_accu|expert_load)",),
     last=_LAST,
     tied_target="output_layer.weight",
     tied_source="model.embed_tokens.weight",
-    config_defaults={**_DEFAULTS, "num_experts": 128, "moe_intermediate_size": 768},
+    config_defaults={**_DEFAULTS, "num_experts": 128, "moe_intermediate_size": 768, "num_experts_per_tok": 8},
     tokenizer="tokenizer.json",
     direct=True,
     # every layer has experts, in all that were published
     fixed={**_ONE_LAYOUT, "decoder_sparse_step": 1, "mlp_only_layers": []},
-    unmapped="MindFormers keeps the experts of a layer in one parameter, which is not taken apart here yet",
 )
 
 GLM4 = Family(

@@ -21,13 +21,24 @@ class Fused:
 
 
 @dataclass(frozen=True)
+class Stacked:
+    """One of several matrices that MindFormers keeps in one: turned, experts below each other.
+
+    Of each expert `parts` stand side by side; `which` is this one's place.
+    """
+
+    which: int
+    parts: int
+
+
+@dataclass(frozen=True)
 class Rule:
     """One parameter of a family: its two names, and the names of its dimensions in MindFormers (`dimensions_of`).
 
     `part` (which, of how many) takes an equal share of the source's last dimension; `transposed` turns a matrix after
     that. So a source has the shape of the parameter, turned back, with its last dimension times `part[1]`.
-    With `fused` the shape is that of the source, which has some rows of the parameter. A rule one of whose dimensions
-    is 0 has no tensor in this model.
+    With `fused` the shape is that of the source, which has some rows of the parameter, with `stacked` that of the
+    source, which is a block of it. A rule one of whose dimensions is 0 has no tensor in this model.
     """
 
     source: str
@@ -36,6 +47,7 @@ class Rule:
     transposed: bool = False
     part: Tuple[int, int] = (0, 1)
     fused: Optional[Fused] = None
+    stacked: Optional[Stacked] = None
 
 
 @dataclass(frozen=True)
@@ -49,8 +61,9 @@ class Family:
     as Llama's does. `tokenizer` is the file that such a model always comes with.
 
     `direct`: MindFormers loads the folder itself and saves safetensors, there is no `.ckpt`. `expert` are the
-    parameters of each expert of a layer. `fixed` are values that config.json must have where it has the field: what is
-    built otherwise is another model. `unmapped` says why its parameters are not brought back, "" when they are.
+    parameters of each expert of a layer. `counters` matches what MindFormers counts in a training and saves beside the
+    parameters. `fixed` are values that config.json must have where it has the field: what is built otherwise is another
+    model. `unmapped` says why its parameters are not brought back, "" when they are.
     """
 
     model_types: Tuple[str, ...]
@@ -68,5 +81,6 @@ class Family:
     tokenizer: str = "tokenizer.model"
     direct: bool = False
     expert: Tuple[Rule, ...] = ()
+    counters: Tuple[str, ...] = ()
     fixed: Mapping[str, object] = field(default_factory=dict)
     unmapped: str = ""

@@ -6,6 +6,7 @@ started from, once for each way in which they may lie: the right one is far clos
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
@@ -13,8 +14,8 @@ from sft_tui.checkpoint.precision import ITEM_BYTES, SOURCE_TYPES, cast_values
 from sft_tui.checkpoint.source_model import model_parameters
 from sft_tui.checkpoint.stored_tensor import StoredTensor
 from sft_tui.checkpoint.tensor_entry import TensorEntry
-from sft_tui.checkpoint.tensor_map import Parameter
-from sft_tui.checkpoint.tensor_values import OpenFiles, RowsOfRun, Values, files_of, whole_values
+from sft_tui.checkpoint.tensor_map import Block, Parameter
+from sft_tui.checkpoint.tensor_values import Matrix, OpenFiles, RowsOfRun, Values, files_of, whole_values
 from sft_tui.checkpoint.weight_files import SAFETENSORS, find_weight_files, load_tensor_entries
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.errors import InvalidInputError
@@ -33,12 +34,22 @@ ASSUMED = (
 def stored_values(parameter: Parameter, stored: StoredTensor) -> Values:
     """Where the values of one tensor of Hugging Face are in the parameter that MindFormers saved."""
     width = ITEM_BYTES[stored.tensor_type]
+    if parameter.block is not None:
+        return Values(
+            width, math.prod(parameter.shape) * width, matrices=(_turned(parameter, parameter.block, stored),)
+        )
     if parameter.rows is None:
         return Values(width, stored.nbytes, (stored.run,))
     rows = parameter.rows
     row_bytes = stored.nbytes // stored.dims[0]
     part = RowsOfRun(stored.run, rows.first * row_bytes, rows.count * row_bytes, rows.period * row_bytes)
     return Values(width, parameter.shape[0] * row_bytes, rows=part)
+
+
+def _turned(parameter: Parameter, block: Block, stored: StoredTensor) -> Matrix:
+    columns, rows = parameter.shape
+    pitch = block.whole[1]
+    return Matrix(stored.run, rows, columns, block.first_row * pitch + block.first_column, pitch)
 
 
 def base_entries(config_dir: Path) -> List[TensorEntry]:

@@ -78,6 +78,7 @@ def parse_model_config(data: Mapping[str, object], where: str) -> ModelConfig:
         attention_bias=fields.flag("attention_bias"),
         num_experts=fields.positive("num_experts") if words.expert else 0,
         moe_intermediate_size=fields.positive("moe_intermediate_size") if words.expert else 0,
+        experts_per_token=fields.positive("num_experts_per_tok") if words.expert else 0,
         qk_norms=any("q_norm" in rule.source for rule in words.layer),
     )
     if not words.tied_target and not config.tied:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
@@ -90,7 +91,8 @@ def load_reversed_model(
         wanted, notes = model_parameters(config, contiguous), [*notes, note]
     adapters = find_adapters(ckpt, entries)
     used = {parameter.name for parameter in wanted}
-    left_out = _sort_out(ckpt, used.union(*(adapter.names for adapter in adapters.values())), entries)
+    adapted = {name for adapter in adapters.values() for name in adapter.names}
+    left_out = _sort_out(ckpt, used | adapted, family.counters, entries)
     check_request(ckpt, adapters, lora_scaling)
     head = family.tied_target
     untied = bool(optional) and (head in adapters or _differs(ckpt, entries, wanted, head))
@@ -137,13 +139,14 @@ def _is_slice(dims: Tuple[int, ...], whole: Tuple[int, ...]) -> bool:
     return len(dims) == len(whole) and all(0 < part <= size and size % part == 0 for part, size in zip(dims, whole))
 
 
-def _sort_out(ckpt: Path, names: set[str], entries: Dict[str, StoredTensor]) -> List[str]:
+def _sort_out(ckpt: Path, names: set[str], counters: Sequence[str], entries: Dict[str, StoredTensor]) -> List[str]:
     """The entries that only training needs; raises InvalidInputError for those that nobody knows."""
     left_out: List[str] = []
     unknown: List[str] = []
     for name, entry in entries.items():
         if name not in names:
-            (left_out if _is_of_training(entry, names) else unknown).append(name)
+            counts = any(re.fullmatch(pattern, name) for pattern in counters)
+            (left_out if counts or _is_of_training(entry, names) else unknown).append(name)
     if unknown:
         told = [f"{name} is unknown to this model" for name in unknown]
         raise InvalidInputError(f"{ckpt} does not fit config.json: {_cut(told)}.", _CONFIG_HINT)
@@ -192,7 +195,7 @@ def _hf_tensor(
         raise InvalidInputError(f"{ckpt}: {types}; they make one tensor.", "Save them with one type.")
     source_type = found[0].tensor_type
     target = target_type(dtype, HF_TYPES[found[0].tensor_type], name)
-    if parts[0].rows is not None:
+    if parts[0].rows is not None or parts[0].block is not None:
         return HfTensor(name, parts[0].shape, Cast(stored_values(parts[0], found[0]), found[0].tensor_type, target))
     width, nbytes = plain[0].width, sum(values.nbytes for values in plain)
     runs = tuple(run for values in plain for run in values.runs)
@@ -214,7 +217,7 @@ def _merge(
     adapted = next((part for part in parts if part.name in adapters), None)
     if adapted is None:
         return tensor
-    if len(parts) > 1 or adapted.transposed:
+    if len(parts) > 1 or adapted.transposed or adapted.block is not None:
         raise InvalidInputError(
             f"{ckpt}: adapters of {adapted.name} are not merged: {tensor.name} is put together otherwise.", ""
         )

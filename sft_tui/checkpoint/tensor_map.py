@@ -21,10 +21,20 @@ class RowGroups:
 
 
 @dataclass(frozen=True)
+class Block:
+    """Where a tensor of Hugging Face stands, turned, in a parameter of the shape `whole`."""
+
+    first_row: int
+    first_column: int
+    whole: Tuple[int, int]
+
+
+@dataclass(frozen=True)
 class Parameter:
     """One parameter that a config calls for: name and shape in MindFormers, source and layout (see `Rule`).
 
-    Several share a name where MindFormers keeps several tensors in one parameter: `rows` says which are this one's.
+    Several share a name where MindFormers keeps several tensors in one parameter: `rows` or `block` says which part is
+    this one's, and `shape` is that of the source.
     """
 
     name: str
@@ -33,10 +43,13 @@ class Parameter:
     transposed: bool = False
     part: Tuple[int, int] = (0, 1)
     rows: Optional[RowGroups] = None
+    block: Optional[Block] = None
 
     @property
     def stored_shape(self) -> Tuple[int, ...]:
         """The shape in MindFormers of the whole parameter that this one is, or is a part of."""
+        if self.block is not None:
+            return self.block.whole
         if self.rows is None:
             return self.shape
         return (self.shape[0] // self.rows.count * self.rows.period, *self.shape[1:])
@@ -106,7 +119,12 @@ def _place(
         together = bool(contiguous) and name.endswith(contiguous)
         sizes = [dimensions[size] for size in (rule.fused.contiguous if together else rule.fused.of)]
         rows = RowGroups(sum(sizes[: rule.fused.which]), sizes[rule.fused.which], sum(sizes))
-    return Parameter(name, source.format(layer=layer, expert=expert), shape, rule.transposed, rule.part, rows)
+    block: Optional[Block] = None
+    if rule.stacked is not None:
+        columns, height = shape
+        whole = (height * dimensions["experts"], columns * rule.stacked.parts)
+        block = Block(expert * height, rule.stacked.which * columns, whole)
+    return Parameter(name, source.format(layer=layer, expert=expert), shape, rule.transposed, rule.part, rows, block)
 
 
 def map_tensors(family: Family, parameters: Sequence[Parameter], entries: Sequence[TensorEntry]) -> TensorMap:

@@ -36,7 +36,10 @@ class Run:
 
 @dataclass(frozen=True)
 class Matrix:
-    """Columns of a matrix that is kept row by row in a run: sizes in numbers, `pitch` the length of a whole row."""
+    """Columns of a matrix that is kept row by row in a run: sizes in numbers, `pitch` the length of a whole row.
+
+    `first_column` counts from the start of the run: with whole rows more it is a block further down.
+    """
 
     run: Run
     rows: int

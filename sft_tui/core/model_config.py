@@ -35,4 +35,5 @@ class ModelConfig:
     attention_bias: bool = False
     num_experts: int = 0
     moe_intermediate_size: int = 0
+    experts_per_token: int = 0
     qk_norms: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
+import runpy
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ CASES = {
 }
 WORDS = {"BF16": "<u2", "F16": "<f2", "F32": "<f4", "I64": "<i8"}
 Tensors = dict[str, np.ndarray]
+write_toy_qwen3_moe = runpy.run_path(str(Path(__file__).parents[1] / "toy_qwen3_moe.py"))["write_toy_qwen3_moe"]
 
 
 def read(folder: Path) -> Tensors:
@@ -78,6 +79,29 @@ def test_from_hugging_face_to_mindformers_and_back_gives_the_very_bytes(tmp_path
         maps = [json.loads((folder / "model.safetensors.index.json").read_text()) for folder in (base, back)]
         assert maps[0]["weight_map"] == maps[1]["weight_map"]
     assert verify_reversed(converted, back, family="qwen3", config_dir=base).ok
+
+
+def test_experts_come_apart_and_counters_of_the_router_are_left_out(tmp_path):
+    write_toy_qwen3_moe(tmp_path / "base", dtype="float16", **SIZES)
+    saved = read(GOLDEN / "expected_qwen3_moe_fp16.safetensors")
+    assert saved["decoder.layers.0.mlp.experts.weight1"].shape == (4 * 32, 2 * 24)
+    counter = "decoder.layers.0.mlp.router.fi_accu"
+    converted = write(tmp_path / "m.safetensors", {**saved, counter: np.zeros(4, "<f4")}, "F16")
+    result = convert_reversed(converted, tmp_path / "back", family="qwen3_moe", config_dir=tmp_path / "base")
+    assert (result.left_out, result.warnings) == ((counter,), ())
+    expected, found = read(tmp_path / "base"), read(tmp_path / "back")
+    assert set(found) == set(expected)
+    assert all(np.array_equal(found[name], values) for name, values in expected.items())
+    assert verify_reversed(converted, tmp_path / "back", family="qwen3_moe", config_dir=tmp_path / "base").ok
+
+
+def test_experts_of_one_rank_of_several_are_refused(tmp_path):
+    write_toy_qwen3_moe(tmp_path / "base", dtype="float16", **SIZES)
+    saved = read(GOLDEN / "expected_qwen3_moe_fp16.safetensors")
+    half = {name: v[: len(v) // 2] if ".experts." in name else v for name, v in saved.items()}
+    converted = write(tmp_path / "m.safetensors", half, "F16")
+    with pytest.raises(InvalidInputError, match=r"the part of one rank of a parallel training: .*experts.weight1"):
+        convert_reversed(converted, tmp_path / "back", family="qwen3_moe", config_dir=tmp_path / "base")
 
 
 def test_a_changed_value_is_found(tmp_path, base, saved):
@@ -240,12 +264,16 @@ def test_what_cannot_be_meant_is_refused(tmp_path, base, saved):
     converted = write(tmp_path / "m.safetensors", saved)
     with pytest.raises(InvalidInputError, match="Nothing tells which model"):
         convert_reversed(converted, tmp_path / "b", family="qwen3")
-    config = json.loads((base / "config.json").read_text())
-    shutil.copytree(base, tmp_path / "moe")
-    more = {"model_type": "qwen3_moe", "num_experts": 2, "moe_intermediate_size": 4}
-    (tmp_path / "moe" / "config.json").write_text(json.dumps({**config, **more}))
-    with pytest.raises(InvalidInputError, match="keeps the experts of a layer in one parameter"):
-        convert_reversed(converted, tmp_path / "b", family="qwen3_moe", config_dir=tmp_path / "moe")
+    with pytest.raises(InvalidInputError, match="glm4 are not brought back: MindFormers has this model for inference"):
+        convert_reversed(converted, tmp_path / "b", family="glm4", config_dir=glm4_of(base, tmp_path / "glm4"))
+
+
+def glm4_of(base: Path, folder: Path) -> Path:
+    """A config alone: no more is looked at."""
+    folder.mkdir()
+    config = {**json.loads((base / "config.json").read_text()), "model_type": "glm4"}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
 
 
 def test_an_output_layer_that_is_equal_stays_tied_and_another_does_not(tmp_path, base, saved):
