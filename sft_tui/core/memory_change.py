@@ -57,7 +57,12 @@ def _smaller(work: Workload) -> Iterator[tuple[str, str, Workload]]:
 
 
 def _other_layouts(work: Workload) -> Iterator[tuple[str, str, Workload]]:
-    """More slices from the devices there are: the ranks of data_parallel become fewer."""
+    """More slices from the devices there are: first of the experts, then with fewer ranks of data_parallel."""
+    for factor in _divisors(work.num_experts):
+        parallel = work.expert_parallel * factor
+        if not (work.num_experts % parallel or work.data_parallel * work.model_parallel % parallel):
+            changed = replace(work, expert_parallel=parallel)
+            yield "training.expert_parallel", f"expert_parallel {parallel}", changed
     for factor in _divisors(work.data_parallel):
         parallel = work.model_parallel * factor
         if not any(size % parallel for size in (work.num_heads, work.num_kv_heads, work.vocab_size)):

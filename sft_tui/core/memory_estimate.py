@@ -15,6 +15,8 @@ pipeline_stage, matrices by model_parallel), T those of them that are trained (L
   `_layer_bytes`), in the manner of Korthikanti et al., "Reducing Activation Recomputation in Large Transformer Models".
   The first stage of a pipeline holds min(pipeline_stage, micro_batch_num) micro batches at a time (1F1B). With
   recomputation only the input of a layer is kept.
+- experts: a device has num_experts / expert_parallel of each layer; the parallel optimizer shards them over the ranks
+  that have the same ones. A token is kept once for each expert that it goes to.
 - loss: logits in compute_dtype, in float32, and their gradient. A recomputed layer takes its place afterwards.
 - buffers: attention mask, workspaces of operators and what the memory pool loses to fragments.
 
@@ -65,12 +67,26 @@ class Workload:
     flash_attention: bool = True
     lora_rank: int = 0  # 0: all parameters are trained
     lora_targets: tuple[str, ...] = ("wq", "wk", "wv", "wo")
+    num_experts: int = 0  # of a layer; 0: one feed-forward for all tokens
+    expert_intermediate: int = 0
+    experts_per_token: int = 0
+    expert_parallel: int = 1
 
     @property
     def head_sizes(self) -> tuple[int, int]:
         """What the queries of all heads make for a token, and what the keys do."""
         head = self.head_dim or self.hidden_size // self.num_heads
         return head * self.num_heads, head * self.num_kv_heads
+
+    @property
+    def feed_forward(self) -> int:
+        """Inner numbers of the feed-forward for a token, of all experts that it goes to."""
+        return self.experts_per_token * self.expert_intermediate if self.num_experts else self.intermediate_size
+
+    @property
+    def expert_parameters(self) -> int:
+        """Of all experts of a layer."""
+        return self.num_experts * 3 * self.hidden_size * self.expert_intermediate
 
     @property
     def tokens_per_step(self) -> int:
@@ -114,18 +130,19 @@ def pool_bytes(device_memory_gb: float) -> int:
 
 
 def matrix_shapes(work: Workload) -> dict[str, tuple[int, int]]:
-    """Inputs and outputs of each matrix of a layer, under MindFormers' names."""
+    """Inputs and outputs of each matrix of a layer, under MindFormers' names; without those of experts."""
     hidden, inner = work.hidden_size, work.intermediate_size
     query, kv = work.head_sizes
-    return {
-        "wq": (hidden, query), "wk": (hidden, kv), "wv": (hidden, kv), "wo": (query, hidden),
-        "w1": (hidden, inner), "w2": (inner, hidden), "w3": (hidden, inner),
-    }  # fmt: skip
+    attention = {"wq": (hidden, query), "wk": (hidden, kv), "wv": (hidden, kv), "wo": (query, hidden)}
+    if work.num_experts:
+        return {**attention, "router": (hidden, work.num_experts)}
+    return {**attention, "w1": (hidden, inner), "w2": (inner, hidden), "w3": (hidden, inner)}
 
 
 def count_parameters(work: Workload) -> int:
     """Parameters of the whole model, without adapters."""
     layer = sum(inputs * outputs for inputs, outputs in matrix_shapes(work).values()) + 2 * work.hidden_size
+    layer += work.expert_parameters
     tables = work.vocab_size * work.hidden_size * (1 if work.tied else 2)
     return work.num_layers * layer + tables + work.hidden_size
 
@@ -143,9 +160,9 @@ def estimate_memory(work: Workload) -> MemoryEstimate:
 
 def _estimate_stage(work: Workload, *, first: bool, last: bool) -> MemoryEstimate:
     layers = -(-work.num_layers // work.pipeline_stage)
-    frozen, trained = _stage_parameters(work, layers, first=first, last=last)
-    one_layer = sum(_stage_parameters(work, 1, first=first, last=last))
-    shards = work.data_parallel if work.parallel_optimizer else 1
+    held = _stage_parameters(work, layers, first=first, last=last)
+    one_layer = sum(group.count for group in _stage_parameters(work, 1, first=first, last=last))
+    trained = [group for group in held if group.trained]
     summed_up = work.pipeline_stage > 1 or work.accumulation > 1
     whole_gradients = summed_up and not work.gradient_accumulation_shard
     loss = _loss_bytes(work) if last else 0
@@ -154,19 +171,27 @@ def _estimate_stage(work: Workload, *, first: bool, last: bool) -> MemoryEstimat
         loss = max(loss, _layer_bytes(work))
     mask = work.batch_size * work.seq_length**2 * (1 if work.flash_attention else work.compute_bytes)
     return MemoryEstimate(
-        weights=frozen * work.param_bytes + trained * work.param_bytes // shards,
-        working_weights=_working_weights(work, (frozen, trained), one_layer, shards),
-        gradients=trained * work.param_bytes // (1 if whole_gradients else shards),
-        optimizer=trained * 8 // shards,
+        weights=sum(group.count * work.param_bytes // group.shards for group in held),
+        working_weights=_working_weights(work, held, one_layer),
+        gradients=sum(g.count * work.param_bytes // (1 if whole_gradients else g.shards) for g in trained),
+        optimizer=sum(group.count * 8 // group.shards for group in trained),
         activations=activations,
         loss=loss,
         buffers=WORKSPACE + mask,
     )
 
 
-def _stage_parameters(work: Workload, layers: int, *, first: bool, last: bool) -> tuple[int, int]:
-    """Frozen and trained parameters of a stage on one device."""
-    parallel = work.model_parallel
+@dataclass(frozen=True)
+class _Group:
+    """Parameters of a stage on one device, of which the optimizer shards what is trained."""
+
+    count: int
+    trained: bool
+    shards: int = 1
+
+
+def _stage_parameters(work: Workload, layers: int, *, first: bool, last: bool) -> list[_Group]:
+    parallel, ranks = work.model_parallel, work.data_parallel if work.parallel_optimizer else 1
     shapes = matrix_shapes(work)
     layer = sum(inputs * outputs for inputs, outputs in shapes.values()) // parallel + 2 * work.hidden_size
     table = work.vocab_size * work.hidden_size
@@ -176,19 +201,21 @@ def _stage_parameters(work: Workload, layers: int, *, first: bool, last: bool) -
     if last:
         # a tied table is there already where one stage is first and last
         base += work.hidden_size + (0 if work.tied and first else table // parallel)
+    experts = layers * work.expert_parameters // work.expert_parallel
     if not work.lora_rank:
-        return 0, base
+        same_experts = max(1, work.data_parallel * parallel // work.expert_parallel) if work.parallel_optimizer else 1
+        return [_Group(base, True, ranks), _Group(experts, True, same_experts)]
     # of the two matrices of an adapter one is sharded over model_parallel, the other whole on every rank
     adapters = sum(sum(shapes[name]) * work.lora_rank for name in work.lora_targets if name in shapes)
-    return base, layers * adapters
+    return [_Group(base + experts, False), _Group(layers * adapters, True, ranks)]
 
 
-def _working_weights(work: Workload, parameters: tuple[int, int], one_layer: int, shards: int) -> int:
+def _working_weights(work: Workload, held: list[_Group], one_layer: int) -> int:
     """The matrices as they are multiplied: gathered, or cast, or (same type and not sharded) the weights themselves."""
     cast = 0
     if work.compute_bytes != work.param_bytes:
-        cast = one_layer if work.recompute else sum(parameters)
-    return max(cast, parameters[1] if shards > 1 else 0) * work.compute_bytes
+        cast = one_layer if work.recompute else sum(group.count for group in held)
+    return max(cast, sum(group.count for group in held if group.shards > 1)) * work.compute_bytes
 
 
 def _activation_bytes(work: Workload, layers: int, *, first: bool) -> int:
@@ -200,7 +227,7 @@ def _activation_bytes(work: Workload, layers: int, *, first: bool) -> int:
         return under_way * layers * kept
     selected = min(layers, work.select_recompute) if first else 0
     whole = _layer_bytes(work)
-    spared = 2 * work.compute_bytes * work.batch_size * work.seq_length * work.intermediate_size // work.model_parallel
+    spared = 2 * work.compute_bytes * work.batch_size * work.seq_length * work.feed_forward // work.model_parallel
     return under_way * (layers * whole - selected * spared)
 
 
@@ -213,12 +240,14 @@ def _layer_bytes(work: Workload) -> int:
     no input for their backward pass; an adapter keeps its own after dropout, with a mask of one bit a number.
     """
     tokens = work.batch_size * work.seq_length
-    size, hidden, inner = work.compute_bytes, work.hidden_size, work.intermediate_size
+    size, hidden, inner = work.compute_bytes, work.hidden_size, work.feed_forward
     query, kv = work.head_sizes
     whole = 2 * 4 * hidden  # inputs of both norms
     split = (query + 2 * kv) * size + query * size + 3 * inner * size
     if work.qk_norms:
         split += 4 * (query + kv)
+    if work.num_experts:  # what is sent to the experts and what comes back, and two tables of the router
+        split += 2 * work.experts_per_token * hidden * size + 8 * work.num_experts
     if work.lora_rank:
         for name in work.lora_targets:
             inputs = matrix_shapes(work)[name][0] if name in matrix_shapes(work) else 0

@@ -42,6 +42,8 @@ def layout_line(work: Workload) -> str:
     """How the workers share the training, under MindFormers' names."""
     line = f"data_parallel {work.data_parallel} x model_parallel {work.model_parallel}"
     line += f" x pipeline_stage {work.pipeline_stage}"
+    if work.num_experts:
+        line += f", expert_parallel {work.expert_parallel}"
     if work.pipeline_stage > 1:
         line += f", {work.micro_batch_num} micro batches"
     if work.lora_rank:

@@ -72,6 +72,17 @@ QWEN3_0_6B = {
     "intermediate_size": 3072,
     "tied": True,
 }
+QWEN3_30B_A3B = {
+    **QWEN3_32B,
+    "hidden_size": 2048,
+    "num_layers": 48,
+    "num_heads": 32,
+    "num_kv_heads": 4,
+    "intermediate_size": 6144,
+    "num_experts": 128,
+    "expert_intermediate": 768,
+    "experts_per_token": 8,
+}
 QWEN1_5_7B = dict(LLAMA2_7B, vocab_size=151936)
 QWEN1_5_14B = dict(LLAMA2_13B, vocab_size=152064, intermediate_size=13696)
 DEEPSEEK_33B = {
@@ -157,6 +168,19 @@ PUBLISHED: dict[str, tuple[Workload, float]] = {
     ),
     "1.7 configs/qwen3/pretrain_qwen3_32b_4k.yaml": (
         Workload(**QWEN3_32B, model_parallel=4, pipeline_stage=4, micro_batch_num=4, recompute=True),
+        58,
+    ),
+    "1.7 configs/qwen3_moe/pretrain_qwen3_30b_a3b_4k.yaml": (
+        Workload(
+            **QWEN3_30B_A3B,
+            model_parallel=4,
+            pipeline_stage=4,
+            micro_batch_num=16,
+            expert_parallel=4,
+            sequence_parallel=True,
+            recompute=True,
+            vocab_emb_dp=True,
+        ),
         58,
     ),
     "1.3 research/deepseek/finetune_deepseek_33b.yaml": (

@@ -46,7 +46,8 @@ def test_what_is_known_not_to_fit_does_not(name):
 @pytest.mark.parametrize(
     ("sizes", "billions"),
     [(published.LLAMA2_7B, 6.738), (published.LLAMA2_13B, 13.016), (published.LLAMA2_70B, 68.977),
-     (published.LLAMA3_8B, 8.030), (published.QWEN3_32B, 32.762), (published.QWEN3_0_6B, 0.596)],
+     (published.LLAMA3_8B, 8.030), (published.QWEN3_32B, 32.762), (published.QWEN3_0_6B, 0.596),
+     (published.QWEN3_30B_A3B, 30.532)],
 )  # fmt: skip
 def test_parameters_are_those_of_the_model_cards(sizes, billions):
     assert count_parameters(Workload(**sizes)) / 1e9 == pytest.approx(billions, abs=0.001)
@@ -121,6 +122,24 @@ def test_more_slices_where_nothing_else_helps():
     assert change is not None and change.field == "training.pipeline_stage"
 
 
+def test_experts_are_shared_out_over_the_ranks_and_sharded_over_those_that_have_the_same():
+    work = Workload(**published.QWEN3_30B_A3B, data_parallel=16, parallel_optimizer=True, recompute=True)
+    experts = 48 * work.expert_parameters
+    other = count_parameters(work) - experts
+    for sharing in (1, 4, 16):
+        parts = dict(estimate_memory(replace(work, expert_parallel=sharing)).parts)
+        assert parts["optimizer"] == pytest.approx(8 * (other / 16 + experts / 16), rel=1e-6)
+        assert parts["working weights"] >= 2 * other
+    spread = estimate_memory(replace(work, expert_parallel=8)).total
+    assert spread < estimate_memory(replace(work, expert_parallel=2)).total
+
+
+def test_sharing_out_experts_is_a_change_of_its_own():
+    work = Workload(**published.QWEN3_30B_A3B, data_parallel=16, parallel_optimizer=True, recompute=True, lora_rank=8)
+    change = find_change(work, pool_bytes(64))
+    assert change is not None and (change.field, change.text) == ("training.expert_parallel", "expert_parallel 4")
+
+
 def test_no_single_change_is_enough():
     assert find_change(Workload(**published.LLAMA2_70B), pool_bytes(32)) is None
 
@@ -148,6 +167,9 @@ sizes = st.builds(
     flash_attention=st.booleans(),
     lora_rank=st.sampled_from([0, 8]),
     tied=st.booleans(),
+    num_experts=st.sampled_from([0, 8]),
+    expert_intermediate=st.just(512),
+    experts_per_token=st.just(2),
 )
 
 
