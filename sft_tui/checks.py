@@ -96,7 +96,19 @@ def check_environment(profile: Profile, environment: EnvironmentFacts) -> list[P
     if missing:
         hint = f"{environment.python} -m pip install {' '.join(missing)}"
         problems.append(Problem(python, f"{environment.python} lacks {', '.join(missing)}.", hint, exit_code=4))
-    return problems + _check_versions(profile, environment)
+    return problems + _check_versions(profile, environment) + (_check_transformers(environment) if direct else [])
+
+
+def _check_transformers(environment: EnvironmentFacts) -> list[Problem]:
+    """On the direct route MindFormers reads config and tokenizer by its means, and names one version of it."""
+    wanted = environment.traits.transformers if environment.traits else ""
+    found = environment.packages.get("transformers", "")
+    if not wanted or found == wanted:
+        return []
+    message = f"MindFormers {environment.mindformers_version} wants transformers {wanted}; "
+    message += f"{environment.python} has {found}." if found else f"{environment.python} has none."
+    hint = f"{environment.python} -m pip install transformers=={wanted}"
+    return [Problem("environment.python", message, hint, exit_code=4)]
 
 
 def _check_versions(profile: Profile, environment: EnvironmentFacts) -> list[Problem]:

@@ -21,6 +21,7 @@ class StackTraits:
     cpu: bool  # trains on CPU
     cpu_workers: bool = True  # and there with several workers
     graceful_exit: bool = False  # saves a checkpoint and ends when it is asked to (`use_graceful_exit`)
+    transformers: str = ""  # the one version that its requirements.txt names
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,13 @@ from sft_tui.core.facts import StackTraits
 TRAITS: tuple[StackTraits, ...] = (
     StackTraits("1.2", ("2.3",), "FP32StateAdamWeightDecay", betas_as_list=False, cpu=False),
     StackTraits("1.3", ("2.4",), "FP32StateAdamWeightDecay", betas_as_list=False, cpu=False),
-    StackTraits("1.6", ("2.7",), "AdamW", betas_as_list=True, cpu=True, graceful_exit=True),
-    StackTraits("1.7", ("2.7.1", "2.7.2"), "AdamW", betas_as_list=True, cpu=True, graceful_exit=True),
+    StackTraits("1.6", ("2.7",), "AdamW", betas_as_list=True, cpu=True, graceful_exit=True, transformers="4.51.3"),
+    StackTraits(
+        "1.7", ("2.7.1", "2.7.2"), "AdamW", betas_as_list=True, cpu=True, graceful_exit=True, transformers="4.51.3"
+    ),
     # on CPU they lack the operator Barrier, which loading a checkpoint with several workers wants
-    StackTraits("1.8", ("2.7.2",), "AdamW", betas_as_list=True, cpu=True, cpu_workers=False),
-    StackTraits("1.9", ("2.9",), "AdamW", betas_as_list=True, cpu=True, cpu_workers=False),
+    StackTraits("1.8", ("2.7.2",), "AdamW", betas_as_list=True, cpu=True, cpu_workers=False, transformers="4.57.1"),
+    StackTraits("1.9", ("2.9",), "AdamW", betas_as_list=True, cpu=True, cpu_workers=False, transformers="4.57.1"),
 )
 KNOWN = ", ".join(f"{t.mindformers} (with MindSpore {' or '.join(t.mindspore)})" for t in TRAITS)
 

@@ -66,6 +66,9 @@ def judge(facts: EnvironmentFacts) -> tuple[Verdict, ...]:
     verdicts = [Verdict("MindFormers", version, "fits")]
     if facts.mindspore and facts.traits is not None:
         verdicts.append(_judge_mindspore(facts.traits, facts.mindspore))
+    transformers = facts.packages.get("transformers", "")
+    if transformers and facts.traits is not None and facts.traits.transformers:
+        verdicts.append(_judge_transformers(facts.traits, transformers))
     for thing, found, wanted in (
         ("CANN", facts.cann, release.cann),
         ("Ascend driver", facts.driver, release.driver),
@@ -83,6 +86,13 @@ def _judge_mindspore(traits: StackTraits, found: str) -> Verdict:
     wanted = " or ".join(traits.mindspore)
     reason = f"MindFormers {traits.mindformers} runs with MindSpore {wanted}"
     return Verdict("MindSpore", found, "does not fit", reason)
+
+
+def _judge_transformers(traits: StackTraits, found: str) -> Verdict:
+    if found == traits.transformers:
+        return Verdict("transformers", found, "fits")
+    reason = f"MindFormers {traits.mindformers} is made for transformers {traits.transformers} alone"
+    return Verdict("transformers", found, "does not fit", reason)
 
 
 def _judge_stack(thing: str, found: str, wanted: str, release: Release) -> Verdict:
