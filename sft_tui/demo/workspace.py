@@ -102,8 +102,12 @@ def _write_qwen3(folder: Path, train: list[Record]) -> None:
 
 @dataclass(frozen=True)
 class Toy:
-    """A rehearsal: its profile, the working folder, and what writes the model; `last_file` is written last."""
+    """A rehearsal: its profile, the working folder, and what writes the model; `last_file` is written last.
 
+    `about` says what is rehearsed.
+    """
+
+    about: str
     profile: str
     work: str
     last_file: str
@@ -112,6 +116,12 @@ class Toy:
 
 # family of the toy model -> its rehearsal
 TOYS = {
-    "llama": Toy("demo", "work", "tokenizer.model", _write_llama),
-    "qwen3": Toy("demo-qwen3", "work-qwen3", "generation_config.json", _write_qwen3),
+    "llama": Toy("Llama, by way of a .ckpt", "demo", "work", "tokenizer.model", _write_llama),
+    "qwen3": Toy(
+        "Qwen3, from its Hugging Face folder and back",
+        "demo-qwen3",
+        "work-qwen3",
+        "generation_config.json",
+        _write_qwen3,
+    ),
 }

@@ -1,8 +1,10 @@
-"""Choose a profile, or name a new one."""
+"""Choose a profile, name a new one, or rehearse."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from textual import on
@@ -10,12 +12,31 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
+from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Input, Label, OptionList
 from textual.widgets.option_list import Option
 
 from sft_tui.core.profile import NAME_PATTERN
 from sft_tui.core.terminal_text import neutralise
+from sft_tui.demo.workspace import TOYS
+from sft_tui.tui.background import Background
+from sft_tui.tui.bridge import BackgroundFailed
+
+_REHEARSE = "rehearse "  # no name of a profile has a blank
+
+
+@dataclass
+class RehearsalWritten(Message):
+    """The toy model, its data and the profile of that name were written."""
+
+    profile: str
+
+
+def _write_rehearsal(family: str) -> RehearsalWritten:
+    from sft_tui.demo.rehearsal import FOLDER, prepare_rehearsal
+
+    return RehearsalWritten(prepare_rehearsal(Path(FOLDER), family))
 
 
 class ProfileChooser(ModalScreen[str]):
@@ -27,12 +48,14 @@ class ProfileChooser(ModalScreen[str]):
         super().__init__(classes="dialog")
         self._names = names
         self._current = current
+        self._background = Background(self.post_message)
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog-box"):
             yield Label("Profiles: enter opens one")
             options = [Option(self._line(name), id=name) for name in self._names]
-            yield OptionList(*options, compact=True)
+            toys = [Option(f"rehearse {toy.about}", id=_REHEARSE + family) for family, toy in TOYS.items()]
+            yield OptionList(*options, None, *toys, compact=True)
             yield Label("or name a new one:")
             yield Input(placeholder="letters, digits, dot, dash, underscore", compact=True, id="new-profile")
             yield Label("tab moves between them, escape closes", classes="dialog-keys", id="profile-note")
@@ -46,7 +69,23 @@ class ProfileChooser(ModalScreen[str]):
 
     @on(OptionList.OptionSelected)
     def _chosen(self, event: OptionList.OptionSelected) -> None:
-        self.dismiss(event.option.id or "")
+        chosen = event.option.id or ""
+        if not chosen.startswith(_REHEARSE):
+            self.dismiss(chosen)
+            return
+        self.query_one(OptionList).disabled = True
+        self._note("writing a toy model and its data ...")
+        self._background.run(lambda: _write_rehearsal(chosen[len(_REHEARSE) :]))
+
+    @on(RehearsalWritten)
+    def _written(self, message: RehearsalWritten) -> None:
+        self.dismiss(message.profile)
+
+    @on(BackgroundFailed)
+    def _failed(self, message: BackgroundFailed) -> None:
+        message.stop()
+        self.query_one(OptionList).disabled = False
+        self._note(f"! {message.message}")
 
     @on(Input.Submitted, "#new-profile")
     def _named(self, event: Input.Submitted) -> None:
@@ -54,9 +93,10 @@ class ProfileChooser(ModalScreen[str]):
         if re.match(NAME_PATTERN, name):
             self.dismiss(name)
         else:
-            self.query_one("#profile-note", Label).update(
-                "! Not a valid name: letters, digits, dot, dash, underscore; no spaces."
-            )
+            self._note("! Not a valid name: letters, digits, dot, dash, underscore; no spaces.")
+
+    def _note(self, text: str) -> None:
+        self.query_one("#profile-note", Label).update(Content(neutralise(text)))
 
     def action_cancel(self) -> None:
         """Keep the profile."""

@@ -1,0 +1,39 @@
+"""A rehearsal that is ready to be run: its folder, and the profile that leads through it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sft_tui.demo.workspace import TOYS, write_workspace
+from sft_tui.errors import InvalidInputError
+from sft_tui.jobs import client
+from sft_tui.paths import jobs_dir, profiles_dir
+from sft_tui.store.profile_store import list_profiles, load_profile_data, profile_path, save_profile_data
+
+FOLDER = "sft-tui-demo"  # in the folder that one stands in
+
+
+def prepare_rehearsal(folder: Path, family: str, *, workers: int = 1) -> str:
+    """Write what is not there yet, and the profile, whose name is returned.
+
+    Raises InvalidInputError for a folder or a profile that is not ours, and while a job of the rehearsal runs.
+    """
+    name = TOYS[family].profile
+    _check_profile(name)
+    save_profile_data(profiles_dir(), name, write_workspace(folder, workers=workers, family=family))
+    return name
+
+
+def _check_profile(name: str) -> None:
+    if name in list_profiles(profiles_dir()):
+        if not load_profile_data(profiles_dir(), name).get("rehearsal"):
+            raise InvalidInputError(
+                f"Your own profile {name!r} has the name that the rehearsal needs.",
+                f"Move {profile_path(profiles_dir(), name)} to another name first.",
+            )
+        running = client.running_job(jobs_dir(), name)
+        if running is not None:
+            raise InvalidInputError(
+                f"A rehearsal runs already as job {running.id}.",
+                f"sft-tui jobs attach {running.id} shows it; sft-tui jobs stop {running.id} ends it.",
+            )
