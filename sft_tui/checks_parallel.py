@@ -16,7 +16,7 @@ from sft_tui.core.problem import Problem
 from sft_tui.core.profile import Profile
 from sft_tui.dataset.manifest import load_manifest as load_data_manifest
 from sft_tui.errors import InvalidInputError
-from sft_tui.launch.adapters import adaptable_cells, adapted_matrices
+from sft_tui.launch.adapters import ATTENTION, adaptable_cells, adapted_matrices
 from sft_tui.launch.base_yaml import list_base_configs, parse_base
 from sft_tui.launch.direct_config import CONFIGS
 from sft_tui.launch.steps import work_paths
@@ -138,6 +138,14 @@ def _layout(profile: Profile, facts: Facts, layout: Layout) -> list[Problem]:
         message = f"The model's {model.num_layers} layers are no multiple of pipeline_stage {layout.pipeline_stage}."
         hint = f"Use {_largest_divisor(layout.pipeline_stage, model.num_layers)}, for example."
         problems.append(Problem("training.pipeline_stage", message, hint))
+    experts, sharing = layout.expert_parallel, layout.data_parallel * layout.model_parallel
+    if model.num_experts and (sharing % experts or model.num_experts % experts):
+        message = (
+            f"The model's {model.num_experts} experts cannot be shared out over expert_parallel {experts}: it has to"
+            f" divide them, and data_parallel x model_parallel = {sharing}."
+        )
+        hint = f"Use {_largest_divisor(experts, model.num_experts, sharing)}, for example."
+        problems.append(Problem("training.expert_parallel", message, hint))
     if layout.pipeline_stage > 1 and layout.micro_batch_num < layout.pipeline_stage:
         message = f"{layout.micro_batch_num} micro batches do not fill {layout.pipeline_stage} stages."
         hint = f"Use at least {layout.pipeline_stage}; with four times that few stages wait."
@@ -208,6 +216,8 @@ def _adapters(profile: Profile, facts: Facts) -> list[Problem]:
     hint = f"Leave it empty for {cells.attention}, as MindFormers' own files have it."
     try:
         matched = adapted_matrices(pattern, new_kind=new_kind)
+        if facts.model.num_experts:  # they are parameters of one cell, which has no adapters
+            matched = tuple(matrix for matrix in matched if matrix in ATTENTION)
         blocks = [name for name in cells.blocks if re.match(pattern, name)]
     except re.error as error:
         return [Problem(field, f"{pattern!r} is no pattern: {error}.", hint)]

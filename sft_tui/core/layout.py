@@ -20,6 +20,7 @@ class Layout:
     model_parallel: int
     pipeline_stage: int
     micro_batch_num: int
+    expert_parallel: int
     accumulation: int
     interleave: int
     parallel_optimizer: bool
@@ -39,7 +40,7 @@ def build_layout(profile: Profile, base: Mapping[str, Any]) -> Layout:
     """
     training, workers = profile.training, profile.nodes.worker_num
     if profile.environment.device_target == "CPU":
-        return Layout(workers, 1, 1, 1, 1, 1, parallel_optimizer=False, recompute=False)
+        return Layout(workers, 1, 1, 1, 1, 1, 1, parallel_optimizer=False, recompute=False)
     given = _section(base, "parallel_config")
     model = training.model_parallel or _size(given, "model_parallel")
     stages = training.pipeline_stage or _size(given, "pipeline_stage")
@@ -52,6 +53,7 @@ def build_layout(profile: Profile, base: Mapping[str, Any]) -> Layout:
         model_parallel=model,
         pipeline_stage=stages,
         micro_batch_num=micro,
+        expert_parallel=training.expert_parallel or _size(given, "expert_parallel"),
         accumulation=micro if stages > 1 else accumulated if workers > 1 else 1,
         interleave=_size(base, "micro_batch_interleave_num"),
         parallel_optimizer=_switched(

@@ -70,8 +70,8 @@ class Model(_Section):
     tokenizer_model: Text = Field(
         "", title="Tokenizer", description="SentencePiece tokenizer.model. Empty: the one in the model folder."
     )
-    family: Literal["llama", "qwen3"] = Field(
-        "llama", title="Family", description="llama: Llama 1 and 2, Code Llama, Vicuna. qwen3: Qwen3, dense."
+    family: Literal["llama", "qwen3", "qwen3_moe"] = Field(
+        "llama", title="Family", description="llama: Llama 1, 2, Code Llama. qwen3: dense; qwen3_moe: experts."
     )
 
 
@@ -187,6 +187,9 @@ class Training(_Section):
     )
     pipeline_stage: int = Field(
         0, ge=0, le=1024, title="Pipeline stages", description="Groups of layers. 0: as the base YAML, or 1."
+    )
+    expert_parallel: int = Field(
+        0, ge=0, le=1024, title="Expert parallel", description="Workers that share out experts. 0: as the base, or 1."
     )
     micro_batch_num: int = Field(
         0, ge=0, le=65_536, title="Micro batches", description="Of a pipeline. 0: as the base YAML, or one a stage."

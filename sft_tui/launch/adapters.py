@@ -9,6 +9,8 @@ from typing import Any
 
 from sft_tui.core.profile import Profile
 
+ATTENTION = ("wq", "wk", "wv", "wo")
+
 
 @dataclass(frozen=True)
 class AdaptableCells:

@@ -16,8 +16,18 @@ from sft_tui.launch.adapters import build_adapters
 from sft_tui.launch.base_yaml import ABSENT, Whole, parse_base
 from sft_tui.launch.overlay import choose_memory
 
-# model_type of config.json -> its training configuration below configs/ of MindFormers
-CONFIGS = {"qwen3": "qwen3/finetune_qwen3.yaml"}
+# model_type of config.json -> its training configuration below configs/ of MindFormers; of Qwen3-MoE it has one for
+# pretraining alone
+CONFIGS = {"qwen3": "qwen3/finetune_qwen3.yaml", "qwen3_moe": "qwen3_moe/pretrain_qwen3_30b_a3b_4k.yaml"}
+# what the folder's config.json says of a model: in model_config it would take its place
+_OF_THE_FOLDER = (
+    "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
+    "head_dim", "hidden_act", "max_position_embeddings", "rms_norm_eps", "rope_theta", "tie_word_embeddings",
+    "attention_bias", "initializer_range", "num_experts", "num_experts_per_tok", "moe_intermediate_size",
+    "norm_topk_prob", "router_aux_loss_coef",
+)  # fmt: skip
+# the router's weights count as they are in Hugging Face's model: MindFormers' own file scales them for its pretraining
+_EXPERTS = {"routed_scaling_factor": 1.0}
 COLUMNS = ("input_ids", "labels")
 # a key of model_config that a version calls unknown, which is an error there -> what has taken its place
 _RENAMED = {"1.9": {"residual_dtype": "fp32_residual_connection"}}
@@ -57,7 +67,7 @@ def build_direct_changes(
         "runner_config": _runner(profile, layout, trains=trains),
         "model": {"model_config": _model(profile, facts, base, cpu=cpu, trains=trains, adapters=adapters)},
         "context": _context(profile, base, cpu=cpu, memory_gb=memory_gb),
-        **_parallel(layout, base, cpu=cpu),
+        **_parallel(layout, facts, cpu=cpu),
         **_datasets(profile, base, mindrecord, trains=trains, cpu=cpu),
         **_optimization(profile, cpu=cpu),
     }
@@ -67,6 +77,8 @@ def build_direct_changes(
         changes["callbacks"] = [_as_safetensors(callback) for callback in callbacks]
     else:
         changes["calculate_per_token_loss"] = True
+        if base.get("print_separate_loss"):  # parts of a loss that a training step would register
+            changes["print_separate_loss"] = False
         changes["callbacks"] = Whole([{"type": "MFLossMonitor", "per_print_times": _NEVER}, {"type": "HeldOutLoss"}])
         changes["runner_wrapper"] = Whole({"type": "HeldOutCell"})
     return changes
@@ -87,6 +99,8 @@ def _model(
         # without it MindFormers 1.7 cannot load a Hugging Face folder
         "qkv_concat": True,
     }
+    model.update({key: ABSENT for key in _OF_THE_FOLDER if key in theirs})
+    model.update(_EXPERTS if facts.model.num_experts else {})
     if cpu:
         model["compute_dtype"] = "float32"
     dropout = profile.training.lora_dropout if trains else 0.0
@@ -113,8 +127,10 @@ def _context(profile: Profile, base: Mapping[str, Any], *, cpu: bool, memory_gb:
     return context
 
 
-def _parallel(layout: Layout, base: Mapping[str, Any], *, cpu: bool) -> dict[str, Any]:
+def _parallel(layout: Layout, facts: Facts, *, cpu: bool) -> dict[str, Any]:
     sizes = {**sections.layout_sizes(layout), "use_seq_parallel": layout.model_parallel > 1}
+    if facts.model.num_experts:
+        sizes["expert_parallel"] = layout.expert_parallel
     parallel: dict[str, Any] = {
         "full_batch": not cpu,
         # it has a row for each column of another dataset

@@ -51,7 +51,10 @@ ROUTES: dict[str, FamilyRoutes] = {
         rehearsed=True,
     ),
     "qwen3_moe": FamilyRoutes(
-        "Qwen3-MoE", direct=_LAST, refused=((_FIRST, "it is older than the model"), (_SECOND, _INFERS))
+        "Qwen3-MoE",
+        direct=_LAST,
+        refused=((_FIRST, "it is older than the model"), (_SECOND, _INFERS)),
+        rehearsed=True,
     ),
     # finetune_glm4_9b.yaml is for the GLM-4 before it, whose model_type is chatglm
     "glm4": FamilyRoutes(

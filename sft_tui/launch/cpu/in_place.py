@@ -14,6 +14,10 @@ class InPlaceOfPrimitive(nn.Cell):  # type: ignore[misc]
         """What `Primitive.shard` returns: itself."""
         return self
 
+    def recompute(self, _mode: bool = True) -> InPlaceOfPrimitive:
+        """What `Primitive.recompute` returns: itself; on CPU all that the backward pass needs is kept."""
+        return self
+
     def add_prim_attr(self, _name: str, _value: Any) -> InPlaceOfPrimitive:  # noqa: ANN401 - a primitive's own
         """What `Primitive.add_prim_attr` returns: itself."""
         return self

@@ -8,9 +8,9 @@ from __future__ import annotations
 import importlib
 
 # taken by name when MindFormers is imported
-BEFORE_MINDFORMERS = ("split_with_size", "outer", "attention_score", "embedding", "dropout", "barrier")
+BEFORE_MINDFORMERS = ("split_with_size", "outer", "attention_score", "embedding", "dropout", "topk", "barrier")
 # parts of MindFormers itself
-OF_MINDFORMERS = ("fused_norm", "parallel_groups", "whole_weights")
+OF_MINDFORMERS = ("fused_norm", "parallel_groups", "whole_weights", "grouped_experts")
 
 
 def install(device_target: str) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import mindspore
 
-# counters of random numbers, which are in no checkpoint
-_NO_WEIGHT = re.compile(r"dropout\.(?:seed|offset)$")
+# counters, of random numbers and of the tokens that went to each expert, which are in no checkpoint
+_NO_WEIGHT = re.compile(r"dropout\.(?:seed|offset)$|router\.(?:fi_accu|expert_load)$")
 
 
 def report_loading() -> None:

@@ -54,9 +54,11 @@ class TrainingScreen(FormScreen):
         self.query_one("#memory", TextBlock).show(Content(neutralise(memory_line(*workload)) if workload else ""))
 
     def pointless_fields(self, session: Session) -> frozenset[str]:
-        """Those of adapters, where all parameters are trained."""
+        """Those of adapters, where all parameters are trained, and of experts, where there are none."""
         method = session.data.get("training", {}).get("method", "full")
-        return frozenset() if method == "lora" else LORA_FIELDS
+        model = session.findings.checkpoint.config if session.findings else None
+        of_experts = frozenset() if model is not None and model.num_experts else frozenset({"expert_parallel"})
+        return of_experts | (frozenset() if method == "lora" else LORA_FIELDS)
 
     def found_lines(self, session: Session) -> list[str]:
         """Steps, checkpoints, disk, memory, and the base of the YAML."""
@@ -88,8 +90,7 @@ def _base_line(session: Session) -> str:
     assert session.findings is not None and session.findings.facts is not None
     known = session.findings.base_configs
     if session.findings.facts.base_yaml:
-        assert session.readable is not None
-        return f"the YAML starts from {session.readable.training.base_yaml}; Review (F7) shows the changes"
+        return f"the YAML starts from {session.findings.facts.base_yaml_path}; Review (F7) shows the changes"
     if known:
         return f"the YAML is built; MindFormers has {len(known)} to start from: {known[0]}"
     return "the YAML is built from config.json"

@@ -1,4 +1,4 @@
-"""Qwen3 in plain arithmetic, double precision: the loss of each token, from the weights of a Hugging Face folder."""
+"""Qwen3, dense or with experts, in plain arithmetic (double precision): the loss of each token of a folder's model."""
 
 from __future__ import annotations
 
@@ -32,14 +32,31 @@ def token_losses(folder, input_ids, labels):
         part = {name.split(".", 3)[3]: w for name, w in weights.items() if name.startswith(f"model.layers.{layer}.")}
         hidden = hidden + _attend(config, part, _norm(config, hidden, part["input_layernorm.weight"]))
         normed = _norm(config, hidden, part["post_attention_layernorm.weight"])
-        gate, up = (normed @ part[f"mlp.{name}_proj.weight"].T for name in ("gate", "up"))
-        hidden = hidden + (gate / (1 + np.exp(-gate)) * up) @ part["mlp.down_proj.weight"].T
+        hidden = hidden + (_experts(config, part, normed) if "mlp.gate.weight" in part else _feed(part, "mlp", normed))
     head = weights["model.embed_tokens.weight" if config["tie_word_embeddings"] else "lm_head.weight"]
     logits = _norm(config, hidden, weights["model.norm.weight"]) @ head.T
     logits = logits - logits.max(-1, keepdims=True)
     logits = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     places = np.flatnonzero(labels != -100)
     return -logits[places, labels[places]]
+
+
+def _feed(part, name, x):
+    gate, up = (x @ part[f"{name}.{which}_proj.weight"].T for which in ("gate", "up"))
+    return (gate / (1 + np.exp(-gate)) * up) @ part[f"{name}.down_proj.weight"].T
+
+
+def _experts(config, part, x):
+    """Each token by the experts that its router likes most, weighed by their share (of all, or of these)."""
+    score = x @ part["mlp.gate.weight"].T
+    share = np.exp(score - score.max(-1, keepdims=True))
+    share = share / share.sum(-1, keepdims=True)
+    best = np.argsort(-share, -1)[:, : config["num_experts_per_tok"]]
+    kept = np.zeros_like(share)
+    np.put_along_axis(kept, best, np.take_along_axis(share, best, -1), -1)
+    if config["norm_topk_prob"]:
+        kept = kept / kept.sum(-1, keepdims=True)
+    return sum(kept[:, [e]] * _feed(part, f"mlp.experts.{e}", x) for e in range(config["num_experts"]))
 
 
 def _norm(config, x, weight):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import yaml
 
@@ -111,3 +113,30 @@ def test_adapters_are_trained_alone_and_measured_without_dropout(texts):
     assert after == {**adapters, "lora_dropout": 0.0}
     assert "pet_config" not in made["evaluate-before"]["model"]["model_config"]
     assert "pet_config" not in texts()["train"]["model"]["model_config"]
+
+
+def test_what_the_folder_says_of_the_model_is_not_said_again(make_profile, make_direct_facts):
+    """A file for another size of the model: its numbers would take the place of those of config.json."""
+    facts = make_direct_facts()
+    other = "    hidden_size: 5120\n    num_hidden_layers: 64\n    params_dtype: float32\n"
+    facts = dataclasses.replace(facts, base_yaml=facts.base_yaml.replace("    qkv_concat", other + "    qkv_concat"))
+    plan = build_plan(make_profile(model__family="qwen3"), facts)
+    train = next(file for file in plan.files if file.path.endswith("/train.yaml"))
+    config = yaml.safe_load(train.text)["model"]["model_config"]
+    assert "hidden_size" not in config and "num_hidden_layers" not in config and config["params_dtype"] == "float32"
+    assert "-    hidden_size: 5120" in train.changes
+
+
+def test_experts_are_shared_out_and_weigh_as_in_the_folder(make_profile, make_direct_facts):
+    facts = make_direct_facts()
+    model = dataclasses.replace(facts.model, family="qwen3_moe", num_experts=8, moe_intermediate_size=16)
+    theirs = "    num_experts: 128\n    norm_topk_prob: False\n    routed_scaling_factor: 1.5\n    qkv_concat"
+    facts = dataclasses.replace(facts, model=model, base_yaml=facts.base_yaml.replace("    qkv_concat", theirs))
+    changes = {"environment__device_target": "Ascend", "nodes__worker_num": 8, "training__expert_parallel": 4}
+    plan = build_plan(make_profile(model__family="qwen3_moe", **changes), facts)
+    train = yaml.safe_load(next(file.text for file in plan.files if file.path.endswith("/train.yaml")))
+    config = train["model"]["model_config"]
+    assert "num_experts" not in config and "norm_topk_prob" not in config
+    assert config["routed_scaling_factor"] == 1.0
+    assert (train["parallel_config"]["data_parallel"], train["parallel_config"]["expert_parallel"]) == (8, 4)
+    assert "qwen3_moe" in plan.step("export").argv

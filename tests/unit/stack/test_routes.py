@@ -79,10 +79,11 @@ def test_labels_go_by_the_family():
 
 
 def test_what_was_not_rehearsed_is_marked():
-    assert choose_route("qwen3", "1.7.0").rehearsed and not choose_route("qwen3_moe", "1.7.0").rehearsed
-    assert trained_families("1.7.0") == {
+    assert choose_route("qwen3", "1.7.0").rehearsed and choose_route("qwen3_moe", "1.7.0").rehearsed
+    assert not choose_route("deepseek_v3", "1.9.0").rehearsed
+    assert trained_families("1.9.0") == {
         "checkpoint": ["Llama", "Qwen2"],
-        "direct": ["Qwen3", "Qwen3-MoE (not rehearsed on CPU)"],
+        "direct": ["Qwen3", "Qwen3-MoE", "DeepSeek-V3 (not rehearsed on CPU)"],
     }
 
 
@@ -107,5 +108,5 @@ def test_what_training_starts_from_is_told_in_words():
         "MindFormers 1.2, 1.3 does not train it: it is older than the model",
         "MindFormers 1.6 does not train it: it has this model for inference only",
     ]
-    assert "not rehearsed on CPU" in describe_weight_needs("qwen3_moe", weight_needs("qwen3_moe", "1.7.0"))[0]
+    assert "not rehearsed on CPU" in describe_weight_needs("deepseek_v3", weight_needs("deepseek_v3", "1.9.0"))[0]
     assert describe_weight_needs("mamba", {}) == []

@@ -91,6 +91,41 @@ def test_outer():
     check(stand_in, lambda a, b: (np.outer(a, b),), [values(4), values(3)])
 
 
+def test_the_largest_of_a_row_and_their_places():
+    from sft_tui.launch.cpu.topk import TopkExt
+
+    top, array = TopkExt(), values(1, 6, 5)
+    wanted = np.argsort(-array, -1)[..., :2]
+    np.testing.assert_array_equal(top(tensor(array), 2)[1].asnumpy(), wanted)
+
+    def stand_in(x):
+        return (top(x, 2)[0],)
+
+    check(stand_in, lambda x: (-np.sort(-x, -1)[..., :2],), [array])
+    with pytest.raises(NotImplementedError):
+        top(tensor(array), 2, 0)
+
+
+def test_each_token_goes_to_its_experts_by_their_shares():
+    from sft_tui.launch.cpu.grouped_experts import mix_experts
+
+    chosen = np.array([[[0, 2], [1, 0], [2, 1], [0, 1], [0, 2]]], np.int32)
+    places = tensor(chosen)
+
+    def reference(tokens, probs, into, out):
+        result = np.zeros_like(tokens)
+        for token, (shares, experts) in enumerate(zip(probs[0], chosen[0])):
+            for share, expert in zip(shares, experts):
+                gate, up = np.split(tokens[0, token] @ into[expert], 2)
+                result[0, token] += share * (gate / (1 + np.exp(-gate)) * up) @ out[expert]
+        return (result,)
+
+    def stand_in(tokens, probs, into, out):
+        return (mix_experts(tokens, probs, places, into, out),)
+
+    check(stand_in, reference, [values(1, 5, 4), values(1, 5, 2), values(3, 4, 6), values(3, 3, 4)])
+
+
 def attention(mask, scale):
     def reference(query, key, value):
         group = query.shape[1] // key.shape[1]
