@@ -159,3 +159,30 @@ async def test_a_folder_of_another_family_is_told(open_wizard, sound, tmp_path):
         await wizard.press("f7")
         await wizard.until(lambda: "holds a model of type qwen3, not llama" in wizard.words, "the other family")
         assert "Choose the family qwen3" in wizard.words
+
+
+async def test_both_rehearsals_are_offered_and_open_as_profiles(open_wizard, home, monkeypatch):
+    monkeypatch.chdir(home)
+    async with open_wizard() as wizard:
+        for family, name in (("Llama", "demo"), ("Qwen3", "demo-qwen3")):
+            await wizard.press("f10")
+            await wizard.until(lambda word=family: f"rehearse {word}" in wizard.text, "the rehearsals")
+            options = wizard.app.screen.query_one("OptionList")
+            options.highlighted = options.get_option_index(f"rehearse {family.lower()}")
+            await wizard.press("enter")
+            await wizard.until(lambda name=name: wizard.app.session.name == name, "its profile")
+        assert wizard.app.session.rehearsal
+        assert (home / "sft-tui-demo" / "toy-qwen3" / "tokenizer.json").is_file()
+    assert {"demo", "demo-qwen3"} <= set(list_profiles(profiles_dir()))
+
+
+async def test_a_rehearsal_that_cannot_be_written_says_why_and_the_others_can_be_chosen(open_wizard, home, monkeypatch):
+    monkeypatch.chdir(home)
+    (home / "sft-tui-demo").mkdir()
+    (home / "sft-tui-demo" / "mine").write_text("")
+    async with open_wizard() as wizard:
+        await wizard.press("f10", "end", "enter")
+        await wizard.until(lambda: "is there already and is no rehearsal" in wizard.dialog, "why not")
+        assert not wizard.app.screen.query_one("OptionList").disabled
+        await wizard.press("escape")
+        assert wizard.app.session.name == "first"

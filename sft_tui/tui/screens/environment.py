@@ -12,7 +12,7 @@ class EnvironmentScreen(FormScreen):
     """Which software trains, on what, and where its files go."""
 
     STEP = "environment"
-    ABOUT = "Which Python trains, on which device, and where the files go. sft-tui never imports MindSpore itself."
+    ABOUT = "Which Python trains, on which device, and where the files go. New here? F10 has rehearsals on CPU as well."
 
     def found_lines(self, session: Session) -> list[str]:
         """Versions, and what fits together."""

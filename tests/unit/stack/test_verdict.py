@@ -8,7 +8,7 @@ from sft_tui.stack.verdict import RELEASES, find_release, judge, version_key
 
 
 def facts(mindformers, **found):
-    packages = {"mindspore": found.pop("mindspore")} if "mindspore" in found else {}
+    packages = {name: found.pop(name) for name in ("mindspore", "transformers") if name in found}
     traits = find_traits(mindformers)
     return EnvironmentFacts("/p", mindformers_version=mindformers, packages=packages, traits=traits, **found)
 
@@ -44,6 +44,9 @@ def test_every_release_fits_what_it_came_out_with(release):
         ("1.2.0", {"python_version": "3.11.4"}, {"Python": "does not fit"}),
         ("1.7.0", {"python_version": "3.12.1"}, {"Python": "does not fit"}),
         ("1.7.0", {"cann": "unknown version"}, {"CANN": "untested"}),
+        ("1.7.0", {"transformers": "4.51.3"}, {"transformers": "fits"}),
+        ("1.7.0", {"transformers": "4.57.1"}, {"transformers": "does not fit"}),
+        ("1.9.0", {"transformers": "4.51.3"}, {"transformers": "does not fit"}),
     ],
 )
 def test_verdicts(mindformers, found, expected):
