@@ -1,6 +1,6 @@
 """Looks through a checkpoint folder: what is there, what is missing, and whether it can be converted.
 
-Reads headers only, and never raises for what it finds: everything that is wrong becomes a `Problem`.
+Reads headers alone (but for an output layer that should not be there), and never raises for what it finds: everything that is wrong becomes a `Problem`.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from typing import Dict, List, Optional, Tuple
 from sft_tui.checkpoint.folder_files import FolderFile, find_unfinished, list_files
 from sft_tui.checkpoint.key_map import FAMILIES
 from sft_tui.checkpoint.model_config import CONFIG_NAME, UnknownFamilyError, parse_model_config
-from sft_tui.checkpoint.precision import DTYPES
+from sft_tui.checkpoint.precision import DTYPES, SOURCE_TYPES
 from sft_tui.checkpoint.source_file import LFS_HINT, check_folder, is_lfs_pointer, load_json_object
 from sft_tui.checkpoint.source_model import count_parameters, describe_complaints, map_model, plan_output
 from sft_tui.checkpoint.tensor_entry import TensorEntry
 from sft_tui.checkpoint.tensor_map import TensorMap
+from sft_tui.checkpoint.tensor_values import whole_values
 from sft_tui.checkpoint.tokenizer_files import BESIDE, TokenizerFacts, inspect_tokenizer
+from sft_tui.checkpoint.value_work import Cast, compare_values
 from sft_tui.checkpoint.weight_files import TORCH_BIN, load_tensor_entries
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.problem import Problem
@@ -97,8 +99,10 @@ def inspect_checkpoint(folder: Path) -> CheckpointReport:
         check_folder(folder)
         found = _config(folder, problems)
         config = found.config
-        tokenizer = FAMILIES[config.family].tokenizer if config else "tokenizer.model"
-        direct = config is not None and FAMILIES[config.family].direct
+        # also of a config that cannot be used: what else the folder needs depends on the family alone
+        family = FAMILIES.get(config.family if config else found.model_type)
+        tokenizer = family.tokenizer if family else "tokenizer.model"
+        direct = family is not None and family.direct
         files, unfinished = list_files(folder, tokenizer, BESIDE if direct else None), find_unfinished(folder)
     except InvalidInputError as error:
         return CheckpointReport(folder, problems=(_problem(error),))
@@ -173,11 +177,32 @@ def _direct_problems(folder: Path, config: ModelConfig, entries: List[TensorEntr
         hint = "Download the model as safetensors, or save it so: save_pretrained(..., safe_serialization=True)."
         problems.append(Problem(FIELD, f"{folder} has .bin files only; MindFormers loads safetensors.", hint))
     output_layer = next(rule.source for rule in FAMILIES[config.family].last if rule.source.startswith("lm_head"))
-    if config.tied and any(entry.name == output_layer for entry in entries):
-        message = f"{folder} ties its embeddings, and has {output_layer} all the same: it is not used."
-        hint = "Right if both are equal. If they are not, config.json should say tie_word_embeddings: false."
-        problems.append(Problem(FIELD, message, hint, "warning"))
+    head = next((entry for entry in entries if entry.name == output_layer), None)
+    if config.tied and head is not None:
+        problems.append(_tied_problem(folder, head, entries, FAMILIES[config.family].tied_source))
     return problems
+
+
+def _tied_problem(folder: Path, head: TensorEntry, entries: List[TensorEntry], source: str) -> Problem:
+    """An output layer beside the embeddings that it should be tied to: a copy of them, or another layer."""
+    embeddings = next((entry for entry in entries if entry.name == source), None)
+    message = f"{folder} ties its embeddings, and has {head.name} all the same"
+    try:
+        equal = embeddings is not None and _are_equal(embeddings, head)
+    except InvalidInputError as error:
+        return _problem(error)
+    if equal:
+        return Problem(FIELD, f"{message}: it is equal to them, and not used.", "Nothing is to be done.", "warning")
+    hint = "If the model has this output layer, config.json has to say tie_word_embeddings: false; else remove it."
+    return Problem(FIELD, f"{message}, with other values: MindFormers would not use them.", hint)
+
+
+def _are_equal(one: TensorEntry, other: TensorEntry) -> bool:
+    if (one.shape, one.dtype) != (other.shape, other.dtype) or one.dtype not in SOURCE_TYPES:
+        return False
+    kind = SOURCE_TYPES[one.dtype]
+    [(wrong, _)] = compare_values([Cast(whole_values(one), kind, kind)], [whole_values(other)])
+    return wrong == 0
 
 
 def _output_sizes(tensors: TensorMap, problems: List[Problem]) -> Dict[str, int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Optional, Tuple
 
 from sft_tui.core.sample_limits import MAX_REJECTED
+from sft_tui.dataset.chat_template import CHAT
 from sft_tui.dataset.encode import check_seq_length
 from sft_tui.dataset.limits import Limits
 from sft_tui.dataset.rejects import OnError
@@ -143,9 +144,20 @@ def _check_split(request: Request) -> None:
 
 
 def check_tokenizer(request: Request, tokenizer: Tokenizer) -> None:
-    """Raise InvalidInputError unless the template can be written with this tokenizer."""
-    if request.dataset_type == "qa":
-        check_template(request.template, tokenizer)
+    """Raise InvalidInputError unless the template can be written with this tokenizer, and the model has its ids.
+
+    Only with a folder's own template all ids must be known, since both are of one model: Llama's sentencepiece models
+    often have a piece more than the model has embeddings, which never occurs.
+    """
+    if request.dataset_type != "qa":
+        return
+    check_template(request.template, tokenizer)
+    known = request.limits.vocab_size
+    if request.template == CHAT and known and tokenizer.vocab_size > known:
+        raise InvalidInputError(
+            f"{tokenizer.path} gives ids up to {tokenizer.vocab_size - 1}; the model has only {known} embeddings.",
+            "Take tokenizer.json and config.json from the same model.",
+        )
 
 
 def count_row_bytes(row_length: int, vocab_size: int) -> int:

@@ -10,6 +10,7 @@ import pytest
 
 from sft_tui.checkpoint.inspect import CheckpointReport, inspect_checkpoint
 from sft_tui.checkpoint.model_config import parse_model_config
+from sft_tui.checkpoint.safetensors_header import load_header
 from sft_tui.demo.toy_qwen3 import write_toy_qwen3
 from sft_tui.errors import InvalidInputError
 
@@ -70,12 +71,26 @@ def test_a_config_that_does_not_fit_is_told(folder, values, message):
     assert re.search(message, text), text
 
 
-def test_tied_weights_that_bring_an_output_layer_are_worth_a_warning(tmp_path):
+def test_tied_weights_that_bring_an_output_layer_are_compared(tmp_path):
     write_toy_qwen3(tmp_path, tied=False)
     change(tmp_path / "config.json", tie_word_embeddings=True)
+    text = said(inspect_checkpoint(tmp_path))
+    assert "has lm_head.weight all the same, with other values" in text and "tie_word_embeddings: false" in text
+    file = tmp_path / "model.safetensors"
+    data = bytearray(file.read_bytes())
+    entries = {entry.name: entry for entry in load_header(file)}
+    head, embeddings = entries["lm_head.weight"], entries["model.embed_tokens.weight"]
+    copy = data[embeddings.offset : embeddings.offset + embeddings.nbytes]
+    data[head.offset : head.offset + head.nbytes] = copy
+    file.write_bytes(data)
     report = inspect_checkpoint(tmp_path)
-    assert said(report) == ""
-    assert "has lm_head.weight all the same: it is not used" in said(report, "warning")
+    assert said(report) == "" and "it is equal to them, and not used" in said(report, "warning")
+
+
+def test_a_config_that_cannot_be_used_does_not_hide_what_the_family_needs(folder):
+    change(folder / "config.json", use_sliding_window=True)
+    report = inspect_checkpoint(folder)
+    assert report.direct and "tokenizer.model" not in said(report) + said(report, "warning")
 
 
 def test_a_folder_without_a_chat_template_is_worth_a_warning(folder):

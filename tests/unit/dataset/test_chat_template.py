@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+from dataclasses import replace
 from pathlib import Path
 from typing import Callable
 
@@ -15,6 +16,8 @@ from sft_tui.dataset.bad_record import BadRecord
 from sft_tui.dataset.conversation import Conversation, Turn
 from sft_tui.dataset.encode import Encoder
 from sft_tui.dataset.encoded_row import IGNORE_TOKEN_ID, EncodedRow
+from sft_tui.dataset.limits import Limits
+from sft_tui.dataset.request import Request, check_tokenizer
 from sft_tui.dataset.templates import check_template
 from sft_tui.dataset.tokenizer import load_tokenizer
 from sft_tui.demo.toy_qwen3 import write_toy_tokenizer
@@ -255,3 +258,13 @@ def test_a_template_without_a_place_for_a_system_turn_refuses_such_records(folde
     good, bad = Encoder(tokenizer, "chat", 100).encode([talk("q", "a"), talk("q", "a", system="s")])
     assert isinstance(good, EncodedRow)
     assert isinstance(bad, BadRecord) and "it drops a system turn" in bad.reason
+
+
+def test_a_folder_whose_tokenizer_has_more_ids_than_the_model_is_refused_before_any_work(folder_of, tmp_path):
+    tokenizer = load_tokenizer(folder_of("qwen", QWEN3) / "tokenizer.json", threads=1)
+    last = tokenizer.vocab_size - 1
+    limits = Limits(vocab_size=last)
+    request = Request("in.json", tokenizer.path, tmp_path / "o.mindrecord", template="chat", limits=limits)
+    with pytest.raises(InvalidInputError, match=f"gives ids up to {last}; the model has only {last} embeddings"):
+        check_tokenizer(request, tokenizer)
+    check_tokenizer(replace(request, limits=Limits(vocab_size=last + 1)), tokenizer)
