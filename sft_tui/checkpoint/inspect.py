@@ -1,6 +1,7 @@
 """Looks through a checkpoint folder: what is there, what is missing, and whether it can be converted.
 
-Reads headers alone (but for an output layer that should not be there), and never raises for what it finds: everything that is wrong becomes a `Problem`.
+Reads headers alone, but for an output layer that should not be there. Never raises for what it finds: everything that
+is wrong becomes a `Problem`.
 """
 
 from __future__ import annotations
