@@ -10,6 +10,7 @@ import yaml
 
 from sft_tui.checkpoint.precision import SOURCE_TYPES, cast_values
 from sft_tui.checkpoint.safetensors_header import load_header
+from sft_tui.demo.toy_qwen3 import write_toy_qwen3
 from sft_tui.demo.workspace import write_workspace
 from sft_tui.paths import profiles_dir
 from sft_tui.store.profile_store import save_profile_data
@@ -74,14 +75,18 @@ def test_a_base_yaml_trains_with_the_changes_of_the_profile(sft, lora, tmp_path)
 
 
 def test_adapters_of_todays_models_come_back_merged_into_the_folder(sft, lora, tmp_path):
-    """The plain forward pass of the folder that comes out has learned, and so has no weight that was frozen."""
+    """The plain forward pass of the folder that comes out has learned, and so has no weight that was frozen.
+
+    The model has an output layer of its own, as the larger ones have.
+    """
     work_dir = lora(
         "qwen3", training__epochs=1, training__evaluate=False, training__lora_targets=".*linear_.*",
         training__learning_rate=5e-2,
     )  # fmt: skip
+    run, base = work_dir / "runs/lora", tmp_path / "demo/toy-qwen3"
+    write_toy_qwen3(base, tied=False)
     result = sft("run", "lora", timeout=400)
     assert result.returncode == 0, result.stdout + result.stderr
-    run, base = work_dir / "runs/lora", tmp_path / "demo/toy-qwen3"
     [file] = (run / "checkpoint_network/rank_0").glob("*-1_69.safetensors")
     saved = numbers(file)
     converted = numbers(next((run / "qwen3_ms_converted_weight").glob("*.safetensors")))
