@@ -26,12 +26,17 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("any machine")
 
 
+# trainings that have their own folders and ports: they begin the other half of the work
+BESIDE_PROCESSES = ("test_direct_route.py", "test_experts.py", "test_lora.py")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """With `-n 2` real processes and trainings go one after the other, and all else beside them."""
+    """With `-n 2` real processes go one after the other, and beside them some trainings and then all else."""
     for item in items:
         if "process" in item.path.relative_to(ROOT / "tests").parts:
-            item.add_marker(pytest.mark.xdist_group("process"))
+            group = "trainings" if item.path.name in BESIDE_PROCESSES else "process"
+            item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_terminal_summary(terminalreporter):

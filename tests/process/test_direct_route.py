@@ -9,6 +9,7 @@ import importlib.util
 import json
 import math
 import re
+import socket
 import time
 from pathlib import Path
 
@@ -63,6 +64,8 @@ def test_two_workers_learn_and_go_on_and_the_folder_that_comes_out_is_what_was_m
     """A training as a whole, then one that is stopped and goes on: both end with the very same weights."""
     data = write_workspace(home / "demo", workers=2, family="qwen3")
     data["training"]["epochs"] = 2
+    with socket.create_server(("127.0.0.1", 0)) as free:  # another training may be about to take the usual one
+        data["nodes"]["master_port"] = free.getsockname()[1]
     save_profile_data(profiles_dir(), "demo-qwen3", data)
     work = home / "demo/work-qwen3"
     saved = work / "runs/rehearsal-2/checkpoint_network"
