@@ -38,7 +38,7 @@ def audit(
     check_template(template, tokenizer)
     tally = Tally(seq_length + 1)
     first_bad = None
-    task = Encoding((str(path),), str(model_file), template, tally.row_length, columns)
+    task = Encoding((str(path),), str(model_file), template, tally.row_length, columns, counts_alone=True)
     with Pipeline(task, count_encoders(writing=False), tokenizer) as pipeline:
         for batch in pipeline:
             tally.add_batch(batch, ~batch.held_out)

@@ -139,8 +139,7 @@ class Tally:
         self.trained += int(batch.trained[chosen].sum())
         self.cut += int(batch.cut[chosen].sum())
         self.left_out += int(batch.left_out[chosen].sum())
-        if len(batch.input_ids):
-            self.largest_id = max(self.largest_id, int(batch.input_ids.max()))
+        self.largest_id = max(self.largest_id, batch.largest_id)
         for place in np.flatnonzero(chosen & (batch.cut | (batch.reasons > 0))).tolist():
             tokens, name = int(batch.tokens[place]), REASON_NAMES[batch.reasons[place]]
             if batch.cut[place] and len(self.cut_examples) < MAX_EXAMPLES:

@@ -53,6 +53,7 @@ class Encoding:
     """What is read, and how it becomes rows of `length` tokens.
 
     With `eval_share` that share of the records, chosen by `seed` and by what they say, becomes rows of `eval_length`.
+    `counts_alone`: nobody wants the rows, but what is known of them.
     """
 
     inputs: Tuple[str, ...]
@@ -63,6 +64,7 @@ class Encoding:
     eval_length: int = 0
     eval_share: float = 0.0
     seed: int = 0
+    counts_alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,8 @@ class EncodedBatch:
     The arrays have an entry a row: `numbers` of the records, `lengths` in tokens as kept and `tokens` before cutting,
     `trained` labels, `reasons` (index into REASON_NAMES), `fingerprints` of what the records say (uint64),
     `left_out` (a first turn that the template has no place for), `held_out`. `input_ids` and `labels` are the rows
-    without padding, one after the other. `ids` are the names of rows that are cut or masked, by their place.
-    `bytes_read` counts all files up to here, of `bytes_total`.
+    without padding, one after the other, unless counts alone were asked for; `largest_id` is known in any case. `ids` are
+    the names of rows that are cut or masked, by their place. `bytes_read` counts all files up to here, of `bytes_total`.
     """
 
     source: str
@@ -87,6 +89,7 @@ class EncodedBatch:
     held_out: npt.NDArray[np.bool_]
     input_ids: Ints
     labels: Ints
+    largest_id: int
     ids: Dict[int, str]
     bad: Tuple[BadRecord, ...]
     bytes_read: int
@@ -299,7 +302,7 @@ def _encode_read(task: Encoding, read: _Read, train: Encoder, held_out: Encoder)
     bad = [record for record in read.records if isinstance(record, BadRecord)]
     bad += [row for row in encoded if isinstance(row, BadRecord)]
     kept = [(row, says, out) for row, (says, _), out in zip(encoded, prints, chosen) if isinstance(row, EncodedRow)]
-    return _pack(read, kept, tuple(sorted(bad, key=lambda record: record.number)))
+    return _pack(task, read, kept, tuple(sorted(bad, key=lambda record: record.number)))
 
 
 def _fingerprints(conversation: Conversation, seed: int) -> Tuple[int, int]:
@@ -311,11 +314,14 @@ def _fingerprints(conversation: Conversation, seed: int) -> Tuple[int, int]:
     return int.from_bytes(says, "big"), int.from_bytes(choice, "big")
 
 
-def _pack(read: _Read, kept: List[Tuple[EncodedRow, int, bool]], bad: Tuple[BadRecord, ...]) -> EncodedBatch:
+def _pack(
+    task: Encoding, read: _Read, kept: List[Tuple[EncodedRow, int, bool]], bad: Tuple[BadRecord, ...]
+) -> EncodedBatch:
     import numpy as np
 
     rows = [row for row, _, _ in kept]
     none = np.zeros(0, dtype=np.int32)
+    sent = [] if task.counts_alone else rows
     return EncodedBatch(
         source=read.source,
         numbers=np.array([row.number for row in rows], dtype=np.int32),
@@ -326,8 +332,9 @@ def _pack(read: _Read, kept: List[Tuple[EncodedRow, int, bool]], bad: Tuple[BadR
         fingerprints=np.array([says for _, says, _ in kept], dtype=np.uint64),
         left_out=np.array([row.left_out for row in rows], dtype=np.bool_),
         held_out=np.array([out for _, _, out in kept], dtype=np.bool_),
-        input_ids=np.concatenate([none, *(row.input_ids for row in rows)]),
-        labels=np.concatenate([none, *(row.labels for row in rows)]),
+        input_ids=np.concatenate([none, *(row.input_ids for row in sent)]),
+        labels=np.concatenate([none, *(row.labels for row in sent)]),
+        largest_id=max((int(row.input_ids.max()) for row in rows if len(row.input_ids)), default=-1),
         ids={place: row.id for place, row in enumerate(rows) if row.cut or row.masked_reason},
         bad=bad,
         bytes_read=read.bytes_read,

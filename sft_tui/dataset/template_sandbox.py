@@ -219,6 +219,8 @@ class SandboxedTemplate:
             tree = self._environment.parse(source)
             _check(tree)
             self._template = self._environment.from_string(_count(tree))
+            # jinja2 copies them for each text, and its chain of two tables takes several times as long as one
+            self._template.globals = dict(self._template.globals)
         except TemplateSyntaxError as error:
             raise TemplateRefusedError(f"line {error.lineno}: {error.message}") from error
         except (TemplateError, RecursionError, SyntaxError) as error:
