@@ -74,8 +74,8 @@ class EncodedBatch:
     The arrays have an entry a row: `numbers` of the records, `lengths` in tokens as kept and `tokens` before cutting,
     `trained` labels, `reasons` (index into REASON_NAMES), `fingerprints` of what the records say (uint64),
     `left_out` (a first turn that the template has no place for), `held_out`. `input_ids` and `labels` are the rows
-    without padding, one after the other, unless counts alone were asked for; `largest_id` is known in any case. `ids` are the
-    names of rows that are cut or masked, by their place. `bytes_read` counts all files up to here, of `bytes_total`.
+    without padding, one after the other, unless counts alone were asked for; `largest_id` is known anyway. `ids` are
+    the names of rows that are cut or masked, by their place. `bytes_read` is that of all files, of `bytes_total`.
     """
 
     source: str
