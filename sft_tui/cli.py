@@ -102,7 +102,7 @@ def _add_converters(commands: _Commands) -> None:
     weight = group.add(
         "convert-weight", "weights:convert_weight", "convert a Hugging Face checkpoint to .ckpt, or back", json=True
     )
-    _flag(weight, "model", default="llama", help="llama, qwen2 (qwen2_5), gpt2 (gpt); --reversed: qwen3 too")
+    _flag(weight, "model", default="llama", help="llama, qwen2 (qwen2_5), gpt2 (gpt); --reversed: qwen3, qwen3_moe too")
     _flag(
         weight,
         "input_path",
