@@ -27,6 +27,7 @@ from sft_tui.store.metrics_store import read_metrics
 
 WATCH_SECONDS = 0.25
 DYING_SECONDS = 2.0
+DEAF_SECONDS = 0.2  # until a process that was killed is gone, on a busy host
 
 
 @dataclass(frozen=True)
@@ -241,8 +242,9 @@ def stop(folder: JobFolder, *, at_once: bool = False) -> bool:
         supervisor = _supervisor(folder)
         if process.signal_process(supervisor, KILL_NOW if at_once else STOP):
             process.signal_process(supervisor, signal.SIGCONT)  # one that somebody halted would never hear it
-            return True
-        if not _is_dying(folder):
+            if not _died_deaf(folder, supervisor):
+                return True
+        elif not _is_dying(folder):
             raise SftError(
                 f"The supervisor of job {folder.id} cannot be reached from here.",
                 "It may run on another host or in another container that shares this folder: stop the job there.",
@@ -250,6 +252,16 @@ def stop(folder: JobFolder, *, at_once: bool = False) -> bool:
     state = folder.load_state()
     grace = 0.0 if at_once else folder.load_spec().stop_grace_seconds
     return not state.finished and end_left_running(folder, state, grace)
+
+
+def _died_deaf(folder: JobFolder, supervisor: ProcessIdentity | None) -> bool:
+    """It was killed a moment before it was asked to stop: then it is gone a moment later, and its job has no end."""
+    deadline = time.monotonic() + DEAF_SECONDS
+    while process.is_alive(supervisor):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return not folder.load_state().finished
 
 
 def _is_dying(folder: JobFolder) -> bool:

@@ -242,3 +242,19 @@ def test_dropout_leaves_out_its_share_and_the_gradient_goes_where_the_numbers_we
     assert 0.72 < kept.mean() < 0.78
     np.testing.assert_allclose(output.asnumpy(), np.where(kept, inputs / 0.75, 0), rtol=1e-5)
     np.testing.assert_allclose(gradient.asnumpy(), np.where(kept, weights / 0.75, 0), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "overflow"), [(0.0, False), (-3e38, False), (np.nan, True), (np.inf, True), (-np.inf, True)]
+)
+def test_a_gradient_that_is_not_finite_is_an_overflow(spoilt, overflow):
+    from sft_tui.launch.cpu.train_one_step import CpuTrainOneStepCell
+
+    gradients = [values(3, 2), values(4), values(2, 2)]
+    gradients[1][2] = spoilt
+
+    class Look(ms.nn.Cell):
+        def construct(self, *given):
+            return CpuTrainOneStepCell.get_overflow_status(None, None, given)
+
+    assert bool(Look()(*map(tensor, gradients)).asnumpy()) is overflow
