@@ -59,8 +59,9 @@ async def test_stopping_asks_first(open_wizard, profile, submit):
 @pytest.mark.parametrize("size", [(80, 24), (120, 50)])
 async def test_a_finished_job_looks_as_it_did_when_watched(open_wizard, profile, submit, loss_script, size):
     profile()
-    submit(("inspect", loss_script("inspect", 0, rest="echo found")), ("train", loss_script("train", 12, pause=0.05)))
+    submit(("inspect", loss_script("inspect", 0, rest="echo found")), ("train", loss_script("train", 12, pause=0.2)))
     async with open_wizard(size=size) as wizard:
+        await wizard.press("f8")  # on a slow machine the job may have ended before the wizard is there
         await _on_monitor(wizard)
         await wizard.until(lambda: "succeeded" in wizard.text and "step 12/12" in wizard.text, "its end")
         await wizard.looked()
