@@ -36,9 +36,10 @@ def check_direct(profile: Profile, facts: Facts) -> list[Problem]:
     problems = []
     if not facts.base_yaml and not profile.training.base_yaml:
         message = f"MindFormers' own configs/{CONFIGS.get(facts.model.family, '')} was not found."
-        problems.append(Problem("training.base_yaml", message, "Name a finetune_*.yaml of MindFormers.", exit_code=4))
+        problems.append(Problem("training.base_yaml", message, "Name a YAML of MindFormers for it.", exit_code=4))
     layout = training_layout(profile, facts)
-    if layout.model_parallel * layout.pipeline_stage > 1 or (layout.parallel_optimizer and layout.data_parallel > 1):
+    sizes = layout.model_parallel * layout.pipeline_stage * (layout.expert_parallel if facts.model.num_experts else 1)
+    if sizes > 1 or (layout.parallel_optimizer and layout.data_parallel > 1):
         message = "The workers save slices of the model: MindFormers has to merge them before the step export."
         hint = "Use data parallel workers alone (optimizer shards off), or stop before export; it says how to merge."
         problems.append(Problem("training.model_parallel", message, hint, "warning"))
@@ -103,7 +104,7 @@ def _cpu_limits(profile: Profile, facts: Facts) -> list[Problem]:
             f"MindFormers {traits.mindformers} trains with one worker on CPU: the operator Barrier is missing there."
         )
         problems.append(Problem("nodes.worker_num", message, "Use 1 worker, or MindFormers 1.7.", exit_code=4))
-    for name in ("model_parallel", "pipeline_stage", "gradient_accumulation_steps"):
+    for name in ("model_parallel", "pipeline_stage", "expert_parallel", "gradient_accumulation_steps"):
         if (size := getattr(training, name)) > 1:
             message = f"{name} {size} needs NPUs: on CPU MindFormers trains data parallel alone."
             problems.append(Problem(f"training.{name}", message, "Use 1 for a rehearsal on CPU."))

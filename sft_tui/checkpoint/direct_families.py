@@ -32,11 +32,16 @@ def _query_key_value() -> Tuple[Rule, ...]:
     )
 
 
-def _gate_up(source: str, target: str, rows: str) -> Tuple[Rule, ...]:
+def _gate_up() -> Tuple[Rule, ...]:
     """MindFormers keeps a row of the gate and a row of what it gates in turn."""
     return tuple(
-        Rule(source + name, target, (rows, "hidden"), fused=Fused(which, ("one", "one"), (rows, rows)))
-        for which, name in enumerate(("gate_proj.weight", "up_proj.weight"))
+        Rule(
+            f"model.layers.{{layer}}.mlp.{name}.weight",
+            "decoder.layers.{layer}" + _FC1,
+            ("intermediate", "hidden"),
+            fused=Fused(which, ("one", "one"), ("intermediate", "intermediate")),
+        )
+        for which, name in enumerate(("gate_proj", "up_proj"))
     )
 
 
@@ -66,7 +71,7 @@ QWEN3 = Family(
     first=_FIRST,
     layer=(
         *_ATTENTION,
-        *_gate_up("model.layers.{layer}.mlp.", "decoder.layers.{layer}" + _FC1, "intermediate"),
+        *_gate_up(),
         _layer("mlp.down_proj.weight", "mlp.linear_fc2.weight", "hidden", "intermediate"),
     ),
     last=_LAST,

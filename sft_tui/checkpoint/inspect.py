@@ -6,6 +6,7 @@ is wrong becomes a `Problem`.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
@@ -188,19 +189,26 @@ def _tied_problem(folder: Path, head: TensorEntry, entries: List[TensorEntry], s
     """An output layer beside the embeddings that it should be tied to: a copy of them, or another layer."""
     embeddings = next((entry for entry in entries if entry.name == source), None)
     message = f"{folder} ties its embeddings, and has {head.name} all the same"
+    if embeddings is None or (embeddings.shape, embeddings.dtype) != (head.shape, head.dtype):
+        hint = "Take config.json and all weights from the same model."
+        return Problem(FIELD, f"{message}, of another shape or type than {source}.", hint)
+    if head.dtype not in SOURCE_TYPES:
+        return Problem(FIELD, f"{message}, stored as {head.dtype}.", "Take the model that is not quantized.")
     try:
-        equal = embeddings is not None and _are_equal(embeddings, head)
+        equal = _are_equal(embeddings, head, head.file.stat().st_mtime_ns)
     except InvalidInputError as error:
         return _problem(error)
+    except OSError as error:
+        return Problem(FIELD, f"{head.file} could not be read: {error.strerror or error}.", "Check your rights.")
     if equal:
         return Problem(FIELD, f"{message}: it is equal to them, and not used.", "Nothing is to be done.", "warning")
     hint = "If the model has this output layer, config.json has to say tie_word_embeddings: false; else remove it."
     return Problem(FIELD, f"{message}, with other values: MindFormers would not use them.", hint)
 
 
-def _are_equal(one: TensorEntry, other: TensorEntry) -> bool:
-    if (one.shape, one.dtype) != (other.shape, other.dtype) or one.dtype not in SOURCE_TYPES:
-        return False
+@functools.lru_cache(maxsize=8)
+def _are_equal(one: TensorEntry, other: TensorEntry, _mtime_ns: int) -> bool:
+    """Reading both anew at every look would take a disk's whole attention. Raises InvalidInputError."""
     kind = SOURCE_TYPES[one.dtype]
     [(wrong, _)] = compare_values([Cast(whole_values(one), kind, kind)], [whole_values(other)])
     return wrong == 0

@@ -126,12 +126,13 @@ def _check_whole(
         )
     if shapes:
         told = [f"{p.name} has the shape {list(dims)} instead of {list(p.stored_shape)}" for p, dims in shapes]
-        raise InvalidInputError(f"{ckpt} does not fit config.json: {_cut(told)}.", _CONFIG_HINT)
+        raise InvalidInputError(f"{ckpt} does not fit config.json: {_cut(list(dict.fromkeys(told)))}.", _CONFIG_HINT)
     if missing:
         partly = len(missing) < len(wanted) - len(optional)
         what = "holds only a part of the model" if partly else "holds no parameter of this family"
         hint = f"{_CONFIG_HINT} If it is one stage of a pipeline: {merge_hint}" if partly else _CONFIG_HINT
-        raise InvalidInputError(f"{ckpt} {what}: {_cut([f'{name} is missing' for name in missing])}.", hint)
+        names = list(dict.fromkeys(missing))  # several tensors may lie in one parameter
+        raise InvalidInputError(f"{ckpt} {what}: {_cut([f'{name} is missing' for name in names])}.", hint)
 
 
 def _is_slice(dims: Tuple[int, ...], whole: Tuple[int, ...]) -> bool:

@@ -70,7 +70,8 @@ def _other_layouts(work: Workload) -> Iterator[tuple[str, str, Workload]]:
             yield "training.model_parallel", f"model_parallel {parallel}", changed
     for factor in _divisors(work.data_parallel):
         stages = work.pipeline_stage * factor
-        if work.num_layers % stages == 0:
+        left = work.data_parallel // factor * work.model_parallel
+        if work.num_layers % stages == 0 and left % work.expert_parallel == 0:
             changed = replace(
                 work,
                 pipeline_stage=stages,

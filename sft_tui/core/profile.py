@@ -106,7 +106,7 @@ class Dataset(_Section):
         description="Used when no held-out file is given. 0: no evaluation.",
     )
     template: Text = Field(
-        "vicuna_v1.1", title="Prompt template", description="Of FastChat. A qwen3 folder has its own."
+        "vicuna_v1.1", title="Prompt template", description="Of FastChat. A Qwen3 folder has its own."
     )
     seq_length: int = Field(
         2048, ge=16, le=1_048_576, title="Sequence length", description="Tokens per sample; longer samples are cut."

@@ -1,4 +1,4 @@
-"""The YAML of a run on the direct route: the installed MindFormers' own finetune_*.yaml, changed where it has to be.
+"""The YAML of a run on the direct route: one of the installed MindFormers' own, changed where it has to be.
 
 These networks (`use_legacy: False`) read their sizes from the Hugging Face folder that `pretrained_model_dir` names.
 """
@@ -19,12 +19,16 @@ from sft_tui.launch.overlay import choose_memory
 # model_type of config.json -> its training configuration below configs/ of MindFormers; of Qwen3-MoE it has one for
 # pretraining alone
 CONFIGS = {"qwen3": "qwen3/finetune_qwen3.yaml", "qwen3_moe": "qwen3_moe/pretrain_qwen3_30b_a3b_4k.yaml"}
-# what the folder's config.json says of a model: in model_config it would take its place
+# what the folder's config.json says of a model, and MindFormers' other words for it (its transformer_config_utils.py):
+# in model_config they would take its place
 _OF_THE_FOLDER = (
-    "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
-    "head_dim", "hidden_act", "max_position_embeddings", "rms_norm_eps", "rope_theta", "tie_word_embeddings",
-    "attention_bias", "initializer_range", "num_experts", "num_experts_per_tok", "moe_intermediate_size",
-    "norm_topk_prob", "router_aux_loss_coef",
+    "vocab_size", "hidden_size", "hidden_act", "max_position_embeddings", "tie_word_embeddings", "norm_topk_prob",
+    "intermediate_size", "ffn_hidden_size", "num_hidden_layers", "num_layers", "n_layer", "num_attention_heads",
+    "num_heads", "n_head", "num_key_value_heads", "n_kv_heads", "num_query_groups", "head_dim", "kv_channels",
+    "rms_norm_eps", "layernorm_epsilon", "layer_norm_epsilon", "rope_theta", "theta", "rotary_base", "attention_bias",
+    "qkv_has_bias", "add_qkv_bias", "initializer_range", "init_method_std", "num_experts", "expert_num",
+    "n_routed_experts", "num_moe_experts", "num_experts_per_tok", "num_experts_chosen", "moe_router_topk",
+    "moe_intermediate_size", "moe_ffn_hidden_size", "moe_router_topk_scaling_factor",
 )  # fmt: skip
 # the router's weights count as they are in Hugging Face's model: MindFormers' own file scales them for its pretraining
 _EXPERTS = {"routed_scaling_factor": 1.0}

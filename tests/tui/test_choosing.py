@@ -176,13 +176,20 @@ async def test_both_rehearsals_are_offered_and_open_as_profiles(open_wizard, hom
     assert {"demo", "demo-qwen3"} <= set(list_profiles(profiles_dir()))
 
 
-async def test_a_rehearsal_that_cannot_be_written_says_why_and_the_others_can_be_chosen(open_wizard, home, monkeypatch):
+async def test_a_rehearsal_that_cannot_be_written_says_why_and_others_can_be_chosen(
+    open_wizard, profile, home, monkeypatch
+):
+    profile()
     monkeypatch.chdir(home)
     (home / "sft-tui-demo").mkdir()
     (home / "sft-tui-demo" / "mine").write_text("")
     async with open_wizard() as wizard:
         await wizard.press("f10", "end", "enter")
         await wizard.until(lambda: "is there already and is no rehearsal" in wizard.dialog, "why not")
-        assert not wizard.app.screen.query_one("OptionList").disabled
-        await wizard.press("escape")
-        assert wizard.app.session.name == "first"
+        profile("other")
+        await wizard.press("escape", "f10")
+        await wizard.until(lambda: "other" in wizard.dialog, "the profiles anew")
+        await wizard.press("end", "enter")
+        await wizard.until(lambda: "is there already and is no rehearsal" in wizard.dialog, "why not, once more")
+        await wizard.press("home", "down", "enter")
+        await wizard.until(lambda: wizard.app.session.name == "other", "another one, by keys")

@@ -246,7 +246,7 @@ def test_on_the_direct_route_mindformers_own_yaml_is_the_base(tmp_path):
 def test_without_that_yaml_the_direct_route_does_not_start():
     problems = {p.field: p for p in check_direct(profile_of("CPU", 1), direct())}
     assert problems["training.base_yaml"].severity == "error"
-    assert "finetune_*.yaml" in problems["training.base_yaml"].hint
+    assert "a YAML of MindFormers" in problems["training.base_yaml"].hint
 
 
 @pytest.mark.parametrize(
@@ -283,3 +283,40 @@ def test_records_are_packed_on_the_direct_route_alone():
         facts = facts_of(route=route, packed_rows=90, base_yaml="model:\n  model_config: {seq_length: 8}\n")
         problems = check_parallel(profile, facts)
         assert any(p.field == "dataset.pack" for p in problems) is said
+
+
+MOE = dataclasses.replace(
+    LLAMA2_7B, family="qwen3_moe", num_experts=128, moe_intermediate_size=64, experts_per_token=8, intermediate_size=64
+)
+MOE_BASE = "model:\n  model_config: {seq_length: 4096}\n"
+
+
+def of_experts(**training):
+    facts = direct(model=MOE, base_yaml=MOE_BASE)
+    profile = profile_of(parallel_optimizer="off", recompute="on", **training)
+    return [(p.field, p.severity, p.message) for p in check_parallel(profile, facts)]
+
+
+def test_experts_are_shared_out_over_ranks_that_they_divide():
+    assert [p for p in of_experts(expert_parallel=4) if p[1] == "error"] == []
+    for odd in (3, 16):
+        [(field, _, message)] = [p for p in of_experts(expert_parallel=odd) if p[1] == "error"]
+        assert field == "training.expert_parallel" and f"over expert_parallel {odd}" in message
+
+
+@pytest.mark.parametrize(("sharing", "said"), [(1, False), (4, True)])
+def test_shared_out_experts_are_slices_that_have_to_be_merged(sharing, said):
+    assert any("save slices of the model" in message for _, _, message in of_experts(expert_parallel=sharing)) is said
+
+
+def test_experts_are_not_shared_out_on_cpu():
+    problems = check_parallel(profile_of("CPU", 1, expert_parallel=2), direct(model=MOE, base_yaml=MOE_BASE))
+    assert [p.message for p in problems if p.field == "training.expert_parallel"] == [
+        "expert_parallel 2 needs NPUs: on CPU MindFormers trains data parallel alone."
+    ]
+
+
+def test_experts_have_no_adapters():
+    told = [message for field, _, message in of_experts(method="lora", lora_targets=".*linear_fc1") if "lora" in field]
+    assert len(told) == 1 and "means no matrix of the model" in told[0]
+    assert not [field for field, _, _ in of_experts(method="lora") if "lora" in field]

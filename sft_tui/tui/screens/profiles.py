@@ -48,6 +48,7 @@ class ProfileChooser(ModalScreen[str]):
         super().__init__(classes="dialog")
         self._names = names
         self._current = current
+        self._busy = False
         self._background = Background(self.post_message)
 
     def compose(self) -> ComposeResult:
@@ -70,12 +71,21 @@ class ProfileChooser(ModalScreen[str]):
     @on(OptionList.OptionSelected)
     def _chosen(self, event: OptionList.OptionSelected) -> None:
         chosen = event.option.id or ""
-        if not chosen.startswith(_REHEARSE):
-            self.dismiss(chosen)
+        family = chosen[len(_REHEARSE) :] if chosen.startswith(_REHEARSE) else ""
+        if not family or TOYS[family].profile == self._current:  # open already: what was changed in it stays
+            self.dismiss(TOYS[family].profile if family else chosen)
             return
-        self.query_one(OptionList).disabled = True
+        self._set_busy(True)
         self._note("writing a toy model and its data ...")
-        self._background.run(lambda: _write_rehearsal(chosen[len(_REHEARSE) :]))
+        self._background.run(lambda: _write_rehearsal(family))
+
+    def _set_busy(self, busy: bool) -> None:
+        """Nothing else can be chosen while a rehearsal is written; afterwards the list has the keys again."""
+        self._busy = busy
+        for widget in (self.query_one(OptionList), self.query_one(Input)):
+            widget.disabled = busy
+        if not busy:
+            self.query_one(OptionList).focus()
 
     @on(RehearsalWritten)
     def _written(self, message: RehearsalWritten) -> None:
@@ -84,7 +94,7 @@ class ProfileChooser(ModalScreen[str]):
     @on(BackgroundFailed)
     def _failed(self, message: BackgroundFailed) -> None:
         message.stop()
-        self.query_one(OptionList).disabled = False
+        self._set_busy(False)
         self._note(f"! {message.message}")
 
     @on(Input.Submitted, "#new-profile")
@@ -100,4 +110,5 @@ class ProfileChooser(ModalScreen[str]):
 
     def action_cancel(self) -> None:
         """Keep the profile."""
-        self.dismiss("")
+        if not self._busy:
+            self.dismiss("")

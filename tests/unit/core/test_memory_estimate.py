@@ -170,6 +170,7 @@ sizes = st.builds(
     num_experts=st.sampled_from([0, 8]),
     expert_intermediate=st.just(512),
     experts_per_token=st.just(2),
+    expert_parallel=st.sampled_from([1, 2, 8]),
 )
 
 

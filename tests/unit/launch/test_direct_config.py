@@ -130,13 +130,13 @@ def test_what_the_folder_says_of_the_model_is_not_said_again(make_profile, make_
 def test_experts_are_shared_out_and_weigh_as_in_the_folder(make_profile, make_direct_facts):
     facts = make_direct_facts()
     model = dataclasses.replace(facts.model, family="qwen3_moe", num_experts=8, moe_intermediate_size=16)
-    theirs = "    num_experts: 128\n    norm_topk_prob: False\n    routed_scaling_factor: 1.5\n    qkv_concat"
+    theirs = "    expert_num: 128\n    norm_topk_prob: False\n    moe_router_topk_scaling_factor: 1.5\n    qkv_concat"
     facts = dataclasses.replace(facts, model=model, base_yaml=facts.base_yaml.replace("    qkv_concat", theirs))
     changes = {"environment__device_target": "Ascend", "nodes__worker_num": 8, "training__expert_parallel": 4}
     plan = build_plan(make_profile(model__family="qwen3_moe", **changes), facts)
     train = yaml.safe_load(next(file.text for file in plan.files if file.path.endswith("/train.yaml")))
     config = train["model"]["model_config"]
-    assert "num_experts" not in config and "norm_topk_prob" not in config
+    assert not {"expert_num", "norm_topk_prob", "moe_router_topk_scaling_factor"} & set(config)
     assert config["routed_scaling_factor"] == 1.0
     assert (train["parallel_config"]["data_parallel"], train["parallel_config"]["expert_parallel"]) == (8, 4)
     assert "qwen3_moe" in plan.step("export").argv
