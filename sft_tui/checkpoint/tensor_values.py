@@ -22,6 +22,8 @@ BLOCK_BYTES = 1024 * 1024
 TURNED_BLOCK_BYTES = 2 * 1024 * 1024
 # Rows shorter than this are read together with what lies between them.
 SHORT_BYTES = 64 * 1024
+# A row of which at least one part in so many is wanted is wanted for the most part.
+_MOSTLY = 4
 Stretch = Tuple[int, int]  # offset from the start of the file, and length, in bytes
 
 
@@ -210,11 +212,17 @@ class OpenFiles:
         turned = np.frombuffer(target, f"<u{width}").reshape(count, -1)
         place = 0
         for matrix in values.matrices:
-            upright = np.empty((matrix.rows, count), f"<u{width}")
-            for row, line in enumerate(upright):
+            # of rows that are wanted for the most part several are read at a time, with what lies between
+            together = max(1, BLOCK_BYTES // (matrix.pitch * width)) if count * _MOSTLY >= matrix.pitch else 1
+            room = np.empty((together - 1) * matrix.pitch + count, f"<u{width}")
+            for row in range(0, matrix.rows, together):
+                number = min(together, matrix.rows - row)
+                length = (number - 1) * matrix.pitch + count
                 at = (row * matrix.pitch + matrix.first_column + first) * width
-                self._read_run(matrix.run, at, line.data.cast("B"))
-            turned[:, place : place + matrix.rows] = upright.T
+                self._read_run(matrix.run, at, room[:length].data.cast("B"))
+                steps = (matrix.pitch * width, width)
+                lines = np.lib.stride_tricks.as_strided(room, (number, count), steps, writeable=False)
+                turned[:, place + row : place + row + number] = lines.T
             place += matrix.rows
         return target
 
