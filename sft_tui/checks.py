@@ -16,6 +16,7 @@ from sft_tui.core.layout import build_layout
 from sft_tui.core.problem import Problem
 from sft_tui.core.profile import PATH_FIELDS, Model, Profile
 from sft_tui.dataset.audit_report import COVERED, AuditReport
+from sft_tui.dataset.chat_template import CHAT
 from sft_tui.dataset.limits import reason_text
 from sft_tui.dataset.records import DataReport
 from sft_tui.dataset.sources import parse_columns
@@ -242,7 +243,11 @@ def check_samples(
         loaded = load_tokenizer(tokenizer)
         check_template(template, loaded)
     except SftError as error:
-        return None, [Problem("dataset.template", error.message, error.hint)]
+        # a profile of the direct route has no say over its template
+        hint = (
+            "It belongs into the model folder: take it from the model's own page." if template == CHAT else error.hint
+        )
+        return None, [Problem("dataset.template", error.message, hint)]
     path = Path(dataset.train_path)
     try:
         sample = audit_sample(path, loaded, template, dataset.seq_length, tuple(columns.items()))

@@ -74,7 +74,7 @@ def check_request(saved: Path, adapters: Dict[str, Adapter], scaling: Optional[f
             f"Merge them into the model with --lora_scaling: lora_alpha / {rank} (lora_alpha is in the YAML of the "
             "training, and in adapter_config.json beside its checkpoints).",
         )
-    if scaling is not None and not (math.isfinite(scaling) and scaling):
+    if scaling is not None and not (math.isfinite(scaling) and scaling > 0):
         raise InvalidInputError(f"--lora_scaling {scaling} is no scaling.", "It is lora_alpha / lora_rank: 2, say.")
     if scaling is not None and not adapters:
         raise InvalidInputError(f"{saved} holds no LoRA adapters.", "Leave --lora_scaling out.")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sft_tui.commands.report import ProgressReport, print_json, say
+from sft_tui.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from sft_tui.dataset.sample import RecordView
@@ -51,9 +52,13 @@ def print_audit(arguments: argparse.Namespace) -> int:
 def print_record(arguments: argparse.Namespace) -> int:
     """One record as the model sees it."""
     from sft_tui.commands.convert import find_encoder_file
+    from sft_tui.dataset.audit import is_mindrecord
     from sft_tui.dataset.sample import view_record
     from sft_tui.dataset.sources import parse_columns
 
+    if is_mindrecord(Path(arguments.path)):
+        hint = "Name the conversations that it was made of, with the same --template and --seq_length."
+        raise InvalidInputError(f"{arguments.path} is a MindRecord: --record shows a record of a data file.", hint)
     view = view_record(
         Path(arguments.path),
         find_encoder_file(arguments),

@@ -123,3 +123,10 @@ class Plan(_Data):
                 kept.append(step)
                 read.update(step.inputs)
         return self.model_copy(update={"steps": tuple(reversed(kept))})
+
+    def last_stretch(self, wanted: tuple[str, ...]) -> str:
+        """Where to begin to run wanted steps anew and no other: the first behind which none but they follow, or ""."""
+        first = ""
+        for step in self.steps:
+            first = (first or step.id) if step.id in wanted else ""
+        return first

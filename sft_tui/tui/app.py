@@ -255,8 +255,9 @@ class SftApp(App[None], inherit_bindings=False):
         if not mine:
             self.say(f"Not needed: {chosen[0].not_needed}" if chosen else "This profile does without this step.")
             return
-        # asked for by hand, a step that is done runs again
-        part, from_step = plan.only(mine), mine[0] if set(mine) <= self.session.current_steps else ""
+        part = plan.only(mine)
+        # asked for by hand, a step that is done runs again; not a training that lies between two of them
+        from_step = part.last_stretch(mine) if set(mine) <= self.session.current_steps else ""
         self._background.run(lambda: bridge.submit_or_offer(part, from_step))
 
     def _fit_plan(self) -> Plan | None:

@@ -47,7 +47,7 @@ WIZARD_STEPS: tuple[WizardStep, ...] = (
     WizardStep("nodes", "f6", "Nodes", "nodes"),
     WizardStep("review", "f7", "Review & launch"),
     WizardStep("monitor", "f8", "Monitor"),
-    WizardStep("results", "f9", "Results", "", ("evaluate-before", "evaluate-after", "summary")),
+    WizardStep("results", "f9", "Results", "", ("evaluate-before", "evaluate-after", "export", "summary")),
 )  # fmt: skip
 
 

@@ -157,7 +157,7 @@ def test_what_does_not_belong_together_is_named(tmp_path, base, change, message)
         convert_reversed(tmp_path / "m.safetensors", tmp_path / "hf", family="qwen3", config_dir=base, lora_scaling=2.0)
 
 
-@pytest.mark.parametrize("scaling", [0.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("scaling", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_scaling_is_a_number(tmp_path, base, scaling):
     save_file(with_adapters(fused(base), 3, QKV), tmp_path / "m.safetensors")
     with pytest.raises(InvalidInputError, match="is no scaling"):

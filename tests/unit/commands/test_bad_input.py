@@ -205,3 +205,10 @@ def test_a_rehearsal_does_not_take_the_users_own_profile(sft, tmp_path):
     result = sft("demo", tmp_path / "demo", "--headless")
     assert (result.returncode, "Your own profile" in result.stderr) == (2, True)
     assert json.loads(sft("profile", "show", "demo", "--json").stdout)["training"]["epochs"] == 7
+
+
+def test_a_record_of_a_mindrecord_is_not_shown(sft, tmp_path):
+    file = tmp_path / "o.mindrecord"
+    file.write_bytes(b"\0")
+    done = sft("audit", file, "--model_file", tmp_path / "t.model", "--seq_length", 8, "--record", 3)
+    assert done.returncode == 2 and "is a MindRecord: --record shows a record of a data file" in done.stderr
