@@ -22,7 +22,7 @@ from sft_tui.checkpoint.source_model import OutputTensor, load_source_model, pla
 from sft_tui.checkpoint.value_work import ByteCount, Copy, copy_values, write_tensor_bytes
 from sft_tui.checkpoint.whole_output import PartialFile, check_output, open_partial, publish_together, remove_leftovers
 from sft_tui.core.progress import ProgressCallback, no_progress
-from sft_tui.whole_file import not_written
+from sft_tui.files.whole_file import not_written
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from sft_tui.checkpoint.source_file import check_folder, is_lfs_pointer, load_js
 from sft_tui.checkpoint.weight_files import SAFETENSORS
 from sft_tui.checkpoint.whole_output import check_room, lock_partial
 from sft_tui.errors import InvalidInputError
-from sft_tui.whole_file import not_written, partial_name, sync_folder
+from sft_tui.files.whole_file import not_written, partial_name, sync_folder
 
 MANIFEST_NAME = "sft-tui-manifest.json"
 COMPANIONS = (

@@ -1,6 +1,6 @@
 """What training saved as safetensors: which files make up one state of the model, and what is in them.
 
-MindFormers writes each state into a folder rank_N of each rank (see sft_tui/saved_states.py); its conversion of a
+MindFormers writes each state into a folder rank_N of each rank (see sft_tui/files/saved_states.py); its conversion of a
 Hugging Face folder, and its tool that merges ranks, write plain shards.
 """
 
@@ -13,7 +13,7 @@ from typing import Dict, Sequence, Tuple
 from sft_tui.checkpoint.source_file import check_folder, check_regular_file, not_read
 from sft_tui.checkpoint.stored_tensor import StoredTensor, load_safetensors
 from sft_tui.errors import InvalidInputError
-from sft_tui.saved_states import SUFFIX, find_states, rank_folders, rank_of
+from sft_tui.files.saved_states import SUFFIX, find_states, rank_folders, rank_of
 
 MERGE_HINT = (
     "Merge the parts of all ranks first: toolkit/safetensors/unified_safetensors.py --mindspore_ckpt_dir CHECKPOINTS "

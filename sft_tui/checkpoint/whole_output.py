@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Iterator, Optional, Sequence
 
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
-from sft_tui.whole_file import not_written, partial_name, sync_folder
+from sft_tui.files.whole_file import not_written, partial_name, sync_folder
 
 SUFFIX = ".ckpt"
 # So that the disk works while we do: what was written is brought to it every so many bytes, by a thread of its own.

@@ -13,9 +13,9 @@ from sft_tui.core.job import PartOf
 from sft_tui.core.plan import Plan, Step
 from sft_tui.core.terminal_text import neutralise
 from sft_tui.errors import SftError
+from sft_tui.files.atomic import write_atomic
 from sft_tui.jobs import client, completion
 from sft_tui.paths import PACKAGE_DIR, jobs_dir
-from sft_tui.store.atomic import write_atomic
 from sft_tui.store.job_store import JobFolder
 
 LOGS_BEFORE: Final = "worker_logs_before.json"

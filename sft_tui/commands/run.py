@@ -16,6 +16,7 @@ from sft_tui.core.job import EXIT_CODES
 from sft_tui.core.plan import Plan
 from sft_tui.core.problem import Problem
 from sft_tui.errors import EnvironmentNotFitError
+from sft_tui.files.atomic import write_atomic
 from sft_tui.jobs import client
 from sft_tui.jobs.completion import current_steps
 from sft_tui.jobs.true_state import read_state
@@ -24,7 +25,6 @@ from sft_tui.launch.nodes import launches
 from sft_tui.launch.scripts import LAUNCH_FOLDER, build_scripts
 from sft_tui.paths import PACKAGE_DIR, jobs_dir
 from sft_tui.preflight import examine
-from sft_tui.store.atomic import write_atomic
 
 
 def plan_of(name: str) -> tuple[Plan | None, tuple[Problem, ...]]:
@@ -69,7 +69,7 @@ def _write_scripts(plan: Plan, folder: Path) -> int:
     launch = folder / LAUNCH_FOLDER
     launch.mkdir(parents=True, exist_ok=True)
     shutil.copy(PACKAGE_DIR / "launch" / "runner.py", launch / "runner.py")
-    shutil.copy(PACKAGE_DIR / "saved_states.py", folder / "saved_states.py")
+    shutil.copy(PACKAGE_DIR / "files/saved_states.py", folder / "files/saved_states.py")
     for name in ("cpu", "direct"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(PACKAGE_DIR / "launch" / name, launch / name, ignore=ignored, dirs_exist_ok=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Iterator, TextIO
 
 from sft_tui.dataset.conversation import Conversation
-from sft_tui.whole_file import open_whole_file
+from sft_tui.files.whole_file import open_whole_file
 
 
 class ConversationWriter:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
 from sft_tui.dataset.chat_template import CHAT, template_text
 from sft_tui.errors import InvalidInputError
-from sft_tui.whole_file import open_whole_file
+from sft_tui.files.whole_file import open_whole_file
 
 if TYPE_CHECKING:
     from sft_tui.dataset.audit_report import AuditReport

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Sequence
 
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError, StoppedError
-from sft_tui.whole_file import not_written
+from sft_tui.files.whole_file import not_written
 
 if TYPE_CHECKING:
     import numpy as np

@@ -22,7 +22,7 @@ from sft_tui.dataset.rows import packed_rows, padded_rows, shifted_rows, split_r
 from sft_tui.dataset.tokenizer import Tokenizer, load_tokenizer
 from sft_tui.dataset.wiki import encode_wiki
 from sft_tui.errors import InvalidInputError
-from sft_tui.whole_file import check_output_path
+from sft_tui.files.whole_file import check_output_path
 
 if TYPE_CHECKING:
     import numpy as np

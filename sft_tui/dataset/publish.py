@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Iterator, List, Tuple
 
 from sft_tui.dataset.manifest import FileStamp, load_manifest, manifest_path, stamp_file
-from sft_tui.whole_file import not_written, partial_name, sync_folder
+from sft_tui.files.whole_file import not_written, partial_name, sync_folder
 
 
 def output_names(name: str, file_partition: int) -> List[str]:

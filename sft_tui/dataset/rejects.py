@@ -11,7 +11,7 @@ from typing import Dict, List, Literal, Optional, TextIO, Type
 from sft_tui.core.sample_limits import MAX_REJECTED
 from sft_tui.dataset.bad_record import BadRecord
 from sft_tui.errors import InvalidInputError
-from sft_tui.whole_file import open_whole_file
+from sft_tui.files.whole_file import open_whole_file
 
 OnError = Literal["fail", "skip"]
 _SHOWN = 3

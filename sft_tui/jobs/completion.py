@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from sft_tui.core.plan import Output, Plan, Step
 from sft_tui.core.secret_names import looks_secret
 from sft_tui.core.training_log import LoadedWeights, first_error_line, parse_line
-from sft_tui.store.atomic import make_private_dir, write_atomic
+from sft_tui.files.atomic import make_private_dir, write_atomic
 
 RECORD_SCHEMA_VERSION = 1
 _WITH_MANIFEST = ("ckpt", "mindrecord")

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Iterator, Mapping, Sequence
 
 from sft_tui.errors import InvalidInputError, SftError
+from sft_tui.files.whole_file import sync_folder
 from sft_tui.jobs.leftovers import left_running, look_again, marked
 from sft_tui.jobs.queue import gate
 from sft_tui.jobs.true_state import is_supervised, read_state
 from sft_tui.store.job_store import JobFolder, list_jobs
-from sft_tui.whole_file import sync_folder
 
 _REMOVING = ".removing-"
 

@@ -15,8 +15,8 @@ from sft_tui.checkpoint.ckpt_reader import CkptEntry, load_ckpt_entries
 from sft_tui.checkpoint.safetensors_header import load_header
 from sft_tui.core.plan import Plan, Step
 from sft_tui.errors import SftError
+from sft_tui.files.saved_states import STEP_COUNTER, SUFFIX, read_counter
 from sft_tui.jobs import completion
-from sft_tui.saved_states import STEP_COUNTER, SUFFIX, read_counter
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 
 from sft_tui.core.plan import Step
+from sft_tui.files.atomic import write_atomic
 from sft_tui.jobs import process
 from sft_tui.jobs.record import JobRecord, say
 from sft_tui.jobs.requests import KILL_NOW, STOP
-from sft_tui.store.atomic import write_atomic
 
 CLOCK_TOLERANCE = 1.0  # seconds
 ASK_TO_EXIT = '{"GracefulExit": 1}\n'  # what MindSpore's callback OnRequestExit looks for before each step

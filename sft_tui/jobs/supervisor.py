@@ -11,13 +11,13 @@ from typing import Optional
 from sft_tui.core.job import Outcome
 from sft_tui.core.metrics import Mark
 from sft_tui.core.plan import PlannedFile, Step
+from sft_tui.files.atomic import write_atomic
 from sft_tui.jobs import completion, process, queue
 from sft_tui.jobs.attempt import ORPHAN_GRACE_SECONDS, Attempt, JobStoppedError, StepFailedError, describe_os_error
 from sft_tui.jobs.record import JobRecord, say
 from sft_tui.jobs.requests import Requests
 from sft_tui.jobs.resume import newest_of_interrupted
 from sft_tui.jobs.stopping import describe_left
-from sft_tui.store.atomic import write_atomic
 from sft_tui.store.job_store import JobFolder
 
 RETRY_SECONDS = 5.0  # to write on a full disk

@@ -135,7 +135,7 @@ def _last_of_all_ranks(folder: Path, output_dir: Path) -> str:
     Of several states MindFormers 1.7 merges whichever it finds first: names of the weights alone are unknown to it.
     Every worker makes all the links, for nobody tells it when another has.
     """
-    from sft_tui.saved_states import SUFFIX, find_states, rank_folders
+    from sft_tui.files.saved_states import SUFFIX, find_states, rank_folders
 
     ranks = rank_folders(folder)
     states = find_states([sorted(rank.glob(f"*{SUFFIX}")) for rank in ranks]) if ranks else []
@@ -152,7 +152,7 @@ def _weights_of_rank_0(folder: Path, output_dir: Path) -> str:
 
     One worker that is given a folder of ranks is refused by MindFormers, and one with several checkpoints loads all.
     """
-    from sft_tui.saved_states import last_of_rank_0
+    from sft_tui.files.saved_states import last_of_rank_0
 
     last = last_of_rank_0(folder)
     return _link_alone(last, output_dir / "weights") if last else str(folder)

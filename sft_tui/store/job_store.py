@@ -13,8 +13,8 @@ from pydantic import BaseModel, ValidationError
 from sft_tui.core.job import Event, JobSpec, JobState, PartOf, StepExit, initial_state
 from sft_tui.core.plan import Plan
 from sft_tui.errors import InvalidInputError, SftError
-from sft_tui.store.atomic import append_line, make_private_dir, write_atomic
-from sft_tui.whole_file import sync_folder
+from sft_tui.files.atomic import append_line, make_private_dir, write_atomic
+from sft_tui.files.whole_file import sync_folder
 
 _Stored = TypeVar("_Stored", bound=BaseModel)
 

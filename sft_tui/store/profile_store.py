@@ -19,8 +19,8 @@ from sft_tui.core.profile import (
     parse_field,
 )
 from sft_tui.errors import InvalidInputError
+from sft_tui.files.atomic import make_private_dir, write_atomic
 from sft_tui.paths import find_executable, program_path, whole_path
-from sft_tui.store.atomic import make_private_dir, write_atomic
 
 
 def profile_path(profiles_dir: Path, name: str) -> Path:

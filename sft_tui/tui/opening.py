@@ -8,8 +8,8 @@ from typing import Any
 
 from sft_tui.core.profile import SECTIONS, section_model
 from sft_tui.errors import SftError
+from sft_tui.files.atomic import make_private_dir, write_atomic
 from sft_tui.paths import jobs_dir, profiles_dir, state_dir
-from sft_tui.store.atomic import make_private_dir, write_atomic
 from sft_tui.store.job_store import list_jobs
 from sft_tui.store.profile_store import list_profiles, load_profile_data, new_profile_data, save_profile_data
 from sft_tui.tui.bridge import JobFound

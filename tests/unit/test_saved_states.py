@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sft_tui.saved_states import find_states, last_of_rank_0, read_counter, read_steps_done
+from sft_tui.files.saved_states import find_states, last_of_rank_0, read_counter, read_steps_done
 from tests.unit.saved_training import SavingTraining, write_state
 
 

@@ -233,8 +233,8 @@ def test_a_plan_as_a_script_is_what_the_plan_says(sft, make_llama, alpaca, fake_
     assert (tmp_path / "scripts" / "launch" / "runner.py").is_file()
     assert (tmp_path / "scripts" / "train.yaml").is_file()
     # what the launcher takes from us lies beside it
-    look = "import runner; runner._make_importable(); import sft_tui.saved_states as found; print(found.__file__)"
+    look = "import runner; runner._make_importable(); import sft_tui.files.saved_states as found; print(found.__file__)"
     done = subprocess.run(
         [sys.executable, "-c", look], cwd=tmp_path / "scripts" / "launch", env={}, capture_output=True, text=True
     )
-    assert done.stdout.strip() == str(tmp_path / "scripts" / "saved_states.py"), done.stderr
+    assert done.stdout.strip() == str(tmp_path / "scripts" / "files/saved_states.py"), done.stderr

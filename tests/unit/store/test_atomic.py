@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sft_tui.store.atomic import append_line, make_private_dir, write_atomic
+from sft_tui.files.atomic import append_line, make_private_dir, write_atomic
 
 
 def mode(path):
@@ -111,7 +111,7 @@ def test_a_writer_killed_at_any_moment_leaves_whole_content(tmp_path):
     path = tmp_path / "state.json"
     write_atomic(path, "0" * 50_000)
     script = (
-        "import sys; from pathlib import Path; from sft_tui.store.atomic import write_atomic\n"
+        "import sys; from pathlib import Path; from sft_tui.files.atomic import write_atomic\n"
         "print('ready', flush=True)\n"
         "n = 0\n"
         "while True:\n"

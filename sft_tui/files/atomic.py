@@ -7,7 +7,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from sft_tui.whole_file import sync_folder
+from sft_tui.files.whole_file import sync_folder
 
 
 def make_private_dir(folder: Path) -> None:
