@@ -30,12 +30,12 @@ from sft_tui.core.profile_problems import missing_fields
 from sft_tui.dataset.audit_report import AuditReport
 from sft_tui.dataset.manifest import load_audit
 from sft_tui.dataset.records import DataReport, inspect_data
+from sft_tui.families.routes import check_route, find_route
 from sft_tui.launch.base_yaml import list_base_configs
 from sft_tui.launch.steps import build_plan, prompt_template, work_paths
 from sft_tui.monitor.turn import look_at_npus
 from sft_tui.paths import PACKAGE_DIR, command_under, own_command, visible_npus
 from sft_tui.stack.probe import probe_environment
-from sft_tui.stack.routes import check_route, find_route
 
 NPU_SMI_SECONDS = 5.0
 

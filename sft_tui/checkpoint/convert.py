@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
 from sft_tui.checkpoint.ckpt_format import plan_tensor
-from sft_tui.checkpoint.key_map import find_family_name
 from sft_tui.checkpoint.manifest import (
     Manifest,
     TensorRecord,
@@ -22,6 +21,7 @@ from sft_tui.checkpoint.source_model import OutputTensor, load_source_model, pla
 from sft_tui.checkpoint.value_work import ByteCount, Copy, copy_values, write_tensor_bytes
 from sft_tui.checkpoint.whole_output import PartialFile, check_output, open_partial, publish_together, remove_leftovers
 from sft_tui.core.progress import ProgressCallback, no_progress
+from sft_tui.families.key_maps import find_family_name
 from sft_tui.files.whole_file import not_written
 
 

@@ -16,7 +16,6 @@ from sft_tui.checkpoint.hf_folder import (
     write_config,
     write_text,
 )
-from sft_tui.checkpoint.key_map import find_family
 from sft_tui.checkpoint.manifest import Manifest, TensorRecord, check_unchanged, load_manifest, stamp_files
 from sft_tui.checkpoint.model_config import CONFIG_NAME, load_config_of_family
 from sft_tui.checkpoint.reversed_model import ReversedModel, load_reversed_model, main_dtype
@@ -30,6 +29,7 @@ from sft_tui.checkpoint.whole_output import open_partial, remove_leftovers
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.progress import ProgressCallback, no_progress
 from sft_tui.errors import InvalidInputError
+from sft_tui.families.key_maps import find_family
 
 
 @dataclass(frozen=True)

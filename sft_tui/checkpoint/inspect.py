@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
 from sft_tui.checkpoint.folder_files import FolderFile, find_unfinished, list_files
-from sft_tui.checkpoint.key_map import FAMILIES
 from sft_tui.checkpoint.model_config import CONFIG_NAME, UnknownFamilyError, parse_model_config
 from sft_tui.checkpoint.precision import DTYPES, SOURCE_TYPES
 from sft_tui.checkpoint.source_file import LFS_HINT, check_folder, is_lfs_pointer, load_json_object
@@ -26,6 +25,7 @@ from sft_tui.checkpoint.weight_files import TORCH_BIN, load_tensor_entries
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.problem import Problem
 from sft_tui.errors import InvalidInputError, SftError
+from sft_tui.families.key_maps import FAMILIES
 
 FIELD = "model.hf_dir"
 TOKENIZER_FIELD = "model.tokenizer_model"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional
 
-from sft_tui.checkpoint.family import Family
-from sft_tui.checkpoint.key_map import FAMILIES, family_of, find_family_name
 from sft_tui.checkpoint.source_file import load_json_object
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.errors import InvalidInputError
+from sft_tui.families.family import Family
+from sft_tui.families.key_maps import FAMILIES, family_of, find_family_name
 
 CONFIG_NAME = "config.json"
 MAX_DIMENSION = 2**31 - 1

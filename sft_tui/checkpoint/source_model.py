@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import List, Sequence, Tuple
 
 from sft_tui.checkpoint.ckpt_format import encoded_size
-from sft_tui.checkpoint.key_map import find_family, find_family_name
 from sft_tui.checkpoint.model_config import CONFIG_NAME, dimensions_of, load_config_of_family
 from sft_tui.checkpoint.precision import ITEM_BYTES, SOURCE_TYPES, target_type
 from sft_tui.checkpoint.source_file import check_folder
@@ -19,6 +18,7 @@ from sft_tui.checkpoint.value_work import Cast
 from sft_tui.checkpoint.weight_files import find_weight_files, load_tensor_entries
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.errors import InvalidInputError
+from sft_tui.families.key_maps import find_family, find_family_name
 
 COMPLAINTS_SHOWN = 5
 

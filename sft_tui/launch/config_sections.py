@@ -13,7 +13,7 @@ from sft_tui.core.layout import Layout
 from sft_tui.core.memory_estimate import GIB, pool_bytes
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.profile import Profile
-from sft_tui.launch.adapters import build_adapters
+from sft_tui.families.lora_cells import build_adapters
 
 CHECKPOINT_PREFIX = "sft"
 CPU_TRAIN_CELL = "train_one_step.CpuTrainOneStepCell"

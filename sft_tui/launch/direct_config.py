@@ -11,8 +11,8 @@ from typing import Any
 from sft_tui.core.facts import Facts
 from sft_tui.core.layout import Layout
 from sft_tui.core.profile import Profile
+from sft_tui.families.lora_cells import build_adapters
 from sft_tui.launch import config_sections as sections
-from sft_tui.launch.adapters import build_adapters
 from sft_tui.launch.base_yaml import ABSENT, Whole, parse_base
 from sft_tui.launch.overlay import choose_memory
 

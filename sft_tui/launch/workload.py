@@ -12,7 +12,7 @@ from sft_tui.core.facts import Facts
 from sft_tui.core.memory_estimate import Workload, known_limit, pool_bytes
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.profile import Profile
-from sft_tui.launch.adapters import adapted_matrices
+from sft_tui.families.lora_cells import adapted_matrices
 from sft_tui.launch.training_config import build_training_yaml, device_memory_gb
 
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}

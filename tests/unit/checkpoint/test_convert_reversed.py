@@ -19,9 +19,9 @@ from sft_tui.checkpoint.convert import convert_weight
 from sft_tui.checkpoint.convert_reversed import convert_reversed, verify_reversed
 from sft_tui.checkpoint.hf_folder import COMPANIONS, MANIFEST_NAME
 from sft_tui.checkpoint.inspect import inspect_checkpoint
-from sft_tui.checkpoint.key_map import FAMILIES
 from sft_tui.checkpoint.weight_files import load_tensor_entries
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError, StoppedError
+from sft_tui.families.key_maps import FAMILIES
 
 Parameters = Dict[str, Tuple[str, Sequence[int], bytes]]
 

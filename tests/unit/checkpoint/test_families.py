@@ -8,9 +8,9 @@ import pytest
 
 from sft_tui.checkpoint.convert import convert_weight, same_work
 from sft_tui.checkpoint.inspect import inspect_checkpoint
-from sft_tui.checkpoint.key_map import FAMILIES, find_family_name
 from sft_tui.checkpoint.verify import verify_weight
 from sft_tui.errors import InvalidInputError
+from sft_tui.families.key_maps import FAMILIES, find_family_name
 
 CASES = ["qwen2_gqa_fp16", "qwen2_tied_bf16", "gpt2_fp32", "gpt2_fp16"]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sft_tui.checkpoint.key_map import FAMILIES
-from sft_tui.stack.routes import (
+from sft_tui.families.key_maps import FAMILIES
+from sft_tui.families.routes import (
     ROUTES,
     VERSIONS,
     check_route,

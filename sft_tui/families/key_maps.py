@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Dict, Mapping, Optional, Tuple
 
-from sft_tui.checkpoint.direct_families import GLM4, QWEN3, QWEN3_MOE
-from sft_tui.checkpoint.family import Family, Rule
 from sft_tui.errors import InvalidInputError
+from sft_tui.families.direct import GLM4, QWEN3, QWEN3_MOE
+from sft_tui.families.family import Family, Rule
 
 _HF_LAYER = "model.layers.{layer}."
 

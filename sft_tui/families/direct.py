@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Tuple
 
-from sft_tui.checkpoint.family import Family, Fused, Rule, Stacked
+from sft_tui.families.family import Family, Fused, Rule, Stacked
 
 _QKV = ".self_attention.linear_qkv.weight"
 _FC1 = ".mlp.linear_fc1.weight"
