@@ -12,7 +12,7 @@ from typing import Optional, get_args
 
 from sft_tui.checkpoint.inspect import CheckpointReport
 from sft_tui.core.facts import EnvironmentFacts, Facts
-from sft_tui.core.layout import build_layout
+from sft_tui.core.parallel_layout import build_layout
 from sft_tui.core.problem import Problem
 from sft_tui.core.profile import PATH_FIELDS, Model, Profile
 from sft_tui.dataset.audit_report import COVERED, AuditReport

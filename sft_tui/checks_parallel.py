@@ -9,9 +9,9 @@ from typing import Optional
 
 from sft_tui.checkpoint.manifest import load_manifest as load_weights_manifest
 from sft_tui.core.facts import EnvironmentFacts, Facts
-from sft_tui.core.layout import Layout
-from sft_tui.core.memory_change import find_change
-from sft_tui.core.memory_estimate import GIB, Workload, estimate_memory
+from sft_tui.core.memory.estimate import GIB, Workload, estimate_memory
+from sft_tui.core.memory.nearest_change import find_change
+from sft_tui.core.parallel_layout import Layout
 from sft_tui.core.problem import Problem
 from sft_tui.core.profile import Profile
 from sft_tui.dataset.manifest import load_manifest as load_data_manifest

@@ -21,7 +21,7 @@ from sft_tui.checks import (
 )
 from sft_tui.checks_parallel import check_made, check_parallel, find_workload, installed_base, read_base
 from sft_tui.core.facts import EnvironmentFacts, Facts, Route
-from sft_tui.core.memory_estimate import Workload
+from sft_tui.core.memory.estimate import Workload
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.plan import Plan
 from sft_tui.core.problem import Problem

@@ -9,9 +9,9 @@ from copy import deepcopy
 from typing import Any
 
 from sft_tui.core.facts import StackTraits
-from sft_tui.core.layout import Layout
-from sft_tui.core.memory_estimate import GIB, pool_bytes
+from sft_tui.core.memory.estimate import GIB, pool_bytes
 from sft_tui.core.model_config import ModelConfig
+from sft_tui.core.parallel_layout import Layout
 from sft_tui.core.profile import Profile
 from sft_tui.families.lora_cells import build_adapters
 

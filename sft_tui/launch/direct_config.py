@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sft_tui.core.facts import Facts
-from sft_tui.core.layout import Layout
+from sft_tui.core.parallel_layout import Layout
 from sft_tui.core.profile import Profile
 from sft_tui.families.lora_cells import build_adapters
 from sft_tui.launch import config_sections as sections

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sft_tui.core.memory_estimate import GIB, known_limit
+from sft_tui.core.memory.estimate import GIB, known_limit
 from sft_tui.launch.base_yaml import ABSENT
 
 _WHOLE = (

@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 import yaml
 
-from sft_tui.core.estimate import Schedule, build_schedule
 from sft_tui.core.facts import Facts
-from sft_tui.core.layout import Layout, build_layout
+from sft_tui.core.parallel_layout import Layout, build_layout
 from sft_tui.core.profile import Profile
+from sft_tui.core.schedule import Schedule, build_schedule
 from sft_tui.launch import config_sections as sections
 from sft_tui.launch.base_yaml import merge_into_base, parse_base
 from sft_tui.launch.direct_config import build_direct_changes

@@ -9,7 +9,7 @@ from typing import Any, Optional
 import yaml
 
 from sft_tui.core.facts import Facts
-from sft_tui.core.memory_estimate import Workload, known_limit, pool_bytes
+from sft_tui.core.memory.estimate import Workload, known_limit, pool_bytes
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.profile import Profile
 from sft_tui.families.lora_cells import adapted_matrices

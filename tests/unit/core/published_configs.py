@@ -5,7 +5,7 @@ From the YAML files named; those of Llama 2 have their speed in MindFormers' doc
 
 from __future__ import annotations
 
-from sft_tui.core.memory_estimate import Workload
+from sft_tui.core.memory.estimate import Workload
 
 LLAMA2_7B = {
     "hidden_size": 4096,

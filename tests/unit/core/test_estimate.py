@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sft_tui.core.estimate import build_schedule
+from sft_tui.core.schedule import build_schedule
 
 
 @pytest.mark.parametrize(

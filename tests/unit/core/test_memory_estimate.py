@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sft_tui.core.memory_change import find_change
-from sft_tui.core.memory_estimate import (
+from sft_tui.core.memory.estimate import (
     GIB,
     TIGHT_FROM,
     Workload,
@@ -20,6 +19,7 @@ from sft_tui.core.memory_estimate import (
     known_limit,
     pool_bytes,
 )
+from sft_tui.core.memory.nearest_change import find_change
 
 _spec = importlib.util.spec_from_file_location("published_configs", Path(__file__).with_name("published_configs.py"))
 published = importlib.util.module_from_spec(_spec)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sft_tui.core.memory_estimate import GIB, Workload, pool_bytes
-from sft_tui.core.memory_text import layout_line, memory_line, memory_lines
+from sft_tui.core.memory.estimate import GIB, Workload, pool_bytes
+from sft_tui.core.memory.text import layout_line, memory_line, memory_lines
 
 WORK = Workload(
     hidden_size=4096, num_layers=32, num_heads=32, num_kv_heads=32, intermediate_size=11008, vocab_size=32000,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sft_tui.core.facts import EnvironmentFacts, Facts
-from sft_tui.core.memory_estimate import GIB, estimate_memory
+from sft_tui.core.memory.estimate import GIB, estimate_memory
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.profile import default_data
 from sft_tui.core.profile_problems import validate_profile

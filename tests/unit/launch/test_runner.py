@@ -80,7 +80,7 @@ def test_our_package_is_found_from_the_runner_and_nothing_beside_it(tmp_path, co
         launch.mkdir()
         for name in ("runner.py", "overlay.py", "base_yaml.py"):
             (launch / name).write_text((PACKAGE_DIR / "launch" / name).read_text())
-        for name in ("core/memory_estimate.py", "core/layout.py", "core/__init__.py", "errors.py"):
+        for name in ("core/memory/estimate.py", "core/parallel_layout.py", "core/__init__.py", "errors.py"):
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).write_text((PACKAGE_DIR / name).read_text())
     (launch.parent.parent / "pip_of_the_neighbour.py").write_text("") if copied else None

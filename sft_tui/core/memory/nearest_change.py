@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Optional
 
-from sft_tui.core.memory_estimate import Workload, estimate_memory
+from sft_tui.core.memory.estimate import Workload, estimate_memory
 
 LORA_RANK = 8  # MindFormers' lora_llama2_13b.yaml
 

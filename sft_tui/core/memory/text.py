@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Optional
 
-from sft_tui.core.memory_change import find_change
-from sft_tui.core.memory_estimate import GIB, Workload, estimate_memory
+from sft_tui.core.memory.estimate import GIB, Workload, estimate_memory
+from sft_tui.core.memory.nearest_change import find_change
 
 
 def memory_line(work: Workload, limit: Optional[int]) -> str:
