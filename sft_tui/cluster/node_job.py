@@ -17,8 +17,8 @@ from sft_tui.cluster.standing import Failure, Standing, first_failure
 from sft_tui.core.job import PartOf
 from sft_tui.core.nodes import Launch, NodePart
 from sft_tui.core.terminal_text import neutralise
-from sft_tui.core.training_log import NODE_NEWS
 from sft_tui.errors import EnvironmentNotFitError, SftError, StoppedError
+from sft_tui.logs.training_log import NODE_NEWS
 from sft_tui.paths import job_of_this_step
 from sft_tui.store.job_store import JobFolder
 

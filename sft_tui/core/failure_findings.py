@@ -10,9 +10,9 @@ from typing import Callable, Optional
 from sft_tui.core.failure_rules.exceptions import find_exception
 from sft_tui.core.failure_rules.rule import Force, Rule
 from sft_tui.core.failure_rules.tables import find_rule
-from sft_tui.core.log_stamp import LogStamp, host_of_path, rank_of_path, read_stamp
 from sft_tui.core.terminal_text import neutralise
-from sft_tui.core.training_log import LoadedWeights, parse_line
+from sft_tui.logs.stamp import LogStamp, host_of_path, rank_of_path, read_stamp
+from sft_tui.logs.training_log import LoadedWeights, parse_line
 
 MAX_TEXT = 4000  # characters of a line that are looked at
 MAX_QUOTE = 400

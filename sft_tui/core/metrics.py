@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Callable, Deque, Iterable, Iterator, NamedTuple, Optional, Sequence, Union
 
-from sft_tui.core.training_log import TrainingStep
+from sft_tui.logs.training_log import TrainingStep
 
 METRICS_SCHEMA_VERSION = 1
 SMOOTHING = 0.9  # weight of what went before: about ten steps

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict
 
 from sft_tui.core.plan import Output, Plan, Step
 from sft_tui.core.secret_names import looks_secret
-from sft_tui.core.training_log import LoadedWeights, first_error_line, parse_line
 from sft_tui.files.atomic import make_private_dir, write_atomic
+from sft_tui.logs.training_log import LoadedWeights, first_error_line, parse_line
 
 RECORD_SCHEMA_VERSION = 1
 _WITH_MANIFEST = ("ckpt", "mindrecord")

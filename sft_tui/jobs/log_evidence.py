@@ -13,8 +13,8 @@ from typing import Iterator, Optional, Sequence
 
 from sft_tui.core.failure_findings import MAX_TEXT, LogScan
 from sft_tui.core.failure_rules.tables import Sieve
-from sft_tui.core.log_stamp import LogStamp, read_stamp
 from sft_tui.errors import InvalidInputError
+from sft_tui.logs.stamp import LogStamp, read_stamp
 
 BLOCK = 1 << 20
 MAX_FILES = 20_000

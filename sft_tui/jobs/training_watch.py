@@ -7,10 +7,10 @@ from typing import Optional
 
 from sft_tui.core.metrics import Mark, MetricPoint, MetricRow, point_of
 from sft_tui.core.plan import Step
-from sft_tui.core.training_log import TrainingStep
 from sft_tui.core.watch_outs import WatchOut, WatchOuts
 from sft_tui.jobs.checkpoint_space import look_at_space
 from sft_tui.jobs.rank_watch import RankWatch, rank_of
+from sft_tui.logs.training_log import TrainingStep
 
 SPACE_SECONDS = 60.0
 

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Optional, TypeVar
 
-from sft_tui.core.training_log import Perplexity, TrainingStep, parse_line
 from sft_tui.errors import InvalidInputError
 from sft_tui.files.saved_states import last_of_rank_0
+from sft_tui.logs.training_log import Perplexity, TrainingStep, parse_line
 
 SUMMARY_SCHEMA_VERSION = 1
 SAME_RUN_SECONDS = 60

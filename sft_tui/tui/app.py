@@ -335,7 +335,7 @@ class SftApp(App[None], inherit_bindings=False):
 
     def action_show_logs(self) -> None:
         """Show all logs of the job."""
-        from sft_tui.jobs.log_files import find_logs
+        from sft_tui.logs.files import find_logs
         from sft_tui.tui.screens.logs import LogsScreen
 
         if self.session.job is not None:

@@ -17,9 +17,9 @@ from sft_tui.paths import jobs_dir
 from sft_tui.store.job_store import JobFolder
 
 if TYPE_CHECKING:  # what looks at the machine is imported by the thread that does: the first paint does not wait
-    from sft_tui.jobs.log_tail import LogTail
     from sft_tui.jobs.resume import ResumePoint
     from sft_tui.launch.summary import RunSummary
+    from sft_tui.logs.tail import LogTail
     from sft_tui.monitor.host import HostLoad
     from sft_tui.preflight import Findings
 
@@ -173,7 +173,7 @@ class JobFollower:
         return JobUpdated(self.folder, update.state, update.events, self._step, self._path, tuple(lines), update.rows)
 
     def _turn_to(self, step_id: str) -> None:
-        from sft_tui.jobs.log_tail import LogTail
+        from sft_tui.logs.tail import LogTail
 
         planned = self.folder.load_spec().plan.step(step_id)
         path = Path(planned.training_log) if planned.training_log else self.folder.step_log(step_id)

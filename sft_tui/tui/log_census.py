@@ -9,8 +9,8 @@ from typing import Callable, Sequence
 
 from textual.message import Message
 
-from sft_tui.jobs.log_errors import ErrorCount
-from sft_tui.jobs.log_files import LogFile
+from sft_tui.logs.error_count import ErrorCount
+from sft_tui.logs.files import LogFile
 
 BYTES_A_LOOK = 32 << 20
 LOOKS_A_LISTING = 5

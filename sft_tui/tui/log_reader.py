@@ -10,7 +10,7 @@ from typing import Callable, Optional, Pattern
 
 from textual.message import Message
 
-from sft_tui.jobs.log_merge import Cursor, MergedLine, MergedPage, MergedPages
+from sft_tui.logs.merge import Cursor, MergedLine, MergedPage, MergedPages
 from sft_tui.tui.background import Post, run_guarded
 
 IsStale = Callable[[], bool]

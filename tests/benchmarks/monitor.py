@@ -79,7 +79,7 @@ class Wizard:
 
 def bench_log() -> None:
     """Open the end of a log of 10 GB that is mostly a hole."""
-    from sft_tui.jobs.log_pages import LogPages
+    from sft_tui.logs.pages import LogPages
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "big.log"

@@ -13,11 +13,11 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Footer, Input, Tree
 
-from sft_tui.core.log_filter import EVERYTHING, LogFilter, compile_search, parse_filter
 from sft_tui.core.terminal_text import neutralise, short_size
-from sft_tui.jobs.log_errors import ERROR_LINE
-from sft_tui.jobs.log_files import LogFile
-from sft_tui.jobs.log_merge import MERGED_AT_MOST, Cursor, MergedPage, MergedPages
+from sft_tui.logs.error_count import ERROR_LINE
+from sft_tui.logs.files import LogFile
+from sft_tui.logs.filter import EVERYTHING, LogFilter, compile_search, parse_filter
+from sft_tui.logs.merge import MERGED_AT_MOST, Cursor, MergedPage, MergedPages
 from sft_tui.tui import log_reader
 from sft_tui.tui.background import Background
 from sft_tui.tui.bridge import BackgroundFailed

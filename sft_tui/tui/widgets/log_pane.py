@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from sft_tui.core.terminal_text import neutralise
-from sft_tui.jobs.log_merge import MergedLine
+from sft_tui.logs.merge import MergedLine
 from sft_tui.tui.job_text import short_log_line
 
 _STYLES = {"error": "bold $error", "warning": "$warning", "debug": "dim"}

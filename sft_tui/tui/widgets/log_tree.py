@@ -12,7 +12,7 @@ from textual.widgets import Tree
 from textual.widgets.tree import TreeNode
 
 from sft_tui.core.terminal_text import neutralise
-from sft_tui.jobs.log_files import LogFile
+from sft_tui.logs.files import LogFile
 
 OPEN_UP_TO = 12  # files of a writer that are listed without being asked for
 

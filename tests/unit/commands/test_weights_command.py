@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from sft_tui.core.progress import Progress
-from sft_tui.core.training_log import parse_line
 from sft_tui.demo.toy_qwen3 import write_toy_qwen3
+from sft_tui.logs.training_log import parse_line
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 

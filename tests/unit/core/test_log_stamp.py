@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sft_tui.core.log_stamp import host_of_path, rank_of_path, read_stamp
+from sft_tui.logs.stamp import host_of_path, rank_of_path, read_stamp
 
 
 def seconds(*parts, fraction=0.0):

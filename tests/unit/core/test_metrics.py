@@ -26,7 +26,7 @@ from sft_tui.core.metrics import (
     smooth,
     table_rows,
 )
-from sft_tui.core.training_log import TrainingStep
+from sft_tui.logs.training_log import TrainingStep
 
 numbers = st.floats(allow_nan=False)
 maybe = st.none() | numbers

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sft_tui.core.progress import Progress
-from sft_tui.core.training_log import (
+from sft_tui.logs.training_log import (
     CheckpointSaved,
     EvaluatedMeanwhile,
     LoadedWeights,

@@ -7,8 +7,8 @@ import os
 import pytest
 
 from sft_tui.core.plan import Plan, Step
-from sft_tui.jobs.log_errors import ErrorCount
-from sft_tui.jobs.log_files import find_logs
+from sft_tui.logs.error_count import ErrorCount
+from sft_tui.logs.files import find_logs
 from sft_tui.store.job_store import create_job
 
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sft_tui.core.log_filter import EVERYTHING, LogFilter, compile_search
-from sft_tui.jobs import log_scan
-from sft_tui.jobs.log_merge import MergedPages
-from sft_tui.jobs.log_pages import LogPages
-from sft_tui.jobs.log_scan import LogScan
+from sft_tui.logs import scan as log_scan
+from sft_tui.logs.filter import EVERYTHING, LogFilter, compile_search
+from sft_tui.logs.merge import MergedPages
+from sft_tui.logs.pages import LogPages
+from sft_tui.logs.scan import LogScan
 
 LINES = st.lists(st.binary(max_size=12).map(lambda line: line.replace(b"\n", b"")), max_size=20)
 

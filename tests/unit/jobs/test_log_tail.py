@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sft_tui.jobs import log_tail
-from sft_tui.jobs.log_tail import CUT_MARK, MAX_LINE, LogTail
+from sft_tui.logs import tail as log_tail
+from sft_tui.logs.tail import CUT_MARK, MAX_LINE, LogTail
 
 
 @pytest.fixture

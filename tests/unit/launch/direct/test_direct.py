@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from sft_tui.core.training_log import LoadedWeights, Perplexity, parse_line
+from sft_tui.logs.training_log import LoadedWeights, Perplexity, parse_line
 
 pytestmark = pytest.mark.real
 ms = pytest.importorskip("mindspore")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterator
 
-from sft_tui.core.log_stamp import rank_of_path
 from sft_tui.core.plan import Step
+from sft_tui.logs.stamp import rank_of_path
 from sft_tui.store.job_store import JobFolder
 
 LOGS_AT_MOST = 10_000

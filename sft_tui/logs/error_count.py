@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Final, Optional, Pattern, Tuple
 
-from sft_tui.jobs.log_scan import BLOCK, open_log
+from sft_tui.logs.scan import BLOCK, open_log
 
 # a line that says of itself that it is one, in the forms of MindSpore, CANN, MindFormers and Python
 ERROR_LINE: Final[Pattern[bytes]] = re.compile(

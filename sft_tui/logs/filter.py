@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final, FrozenSet, Pattern, Set, Tuple
 
-from sft_tui.core.log_stamp import Level, read_level
+from sft_tui.logs.stamp import Level, read_level
 
 LEVELS: Final[Tuple[Level, ...]] = ("debug", "info", "warning", "error")
 _LEVEL_IN = 120  # bytes of a line in which it says its level

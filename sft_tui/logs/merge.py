@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, List, Optional, Pattern, Sequence, Tuple
 
-from sft_tui.core.log_filter import EVERYTHING, LogFilter
-from sft_tui.jobs.log_pages import LogLine, LogPage, LogPages
+from sft_tui.logs.filter import EVERYTHING, LogFilter
+from sft_tui.logs.pages import LogLine, LogPage, LogPages
 
 MERGED_AT_MOST: Final = 256  # files
 _NEAR: Final = 1 << 16  # bytes between which a time is looked for line by line

@@ -7,9 +7,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, Iterator, List, Optional, Tuple
 
-from sft_tui.core.log_filter import EVERYTHING, LogFilter, level_of
-from sft_tui.core.log_stamp import Level, read_time
-from sft_tui.jobs.log_scan import LogScan, RawLine, open_log
+from sft_tui.logs.filter import EVERYTHING, LogFilter, level_of
+from sft_tui.logs.scan import LogScan, RawLine, open_log
+from sft_tui.logs.stamp import Level, read_time
 
 SHOWN_AT_MOST: Final = 4096  # bytes of a line that anybody sees
 SCAN_AT_MOST: Final = 64 << 20  # bytes of a call
