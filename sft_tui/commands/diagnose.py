@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Optional
 
 from sft_tui.commands.report import print_json, say, warn
-from sft_tui.core.diagnosis import Mention, Verdict, diagnose, verdict_to_json
-from sft_tui.core.failure_remedies import title
 from sft_tui.core.terminal_text import neutralise, short_size
+from sft_tui.diagnosis.read_logs import Evidence, read_logs
+from sft_tui.diagnosis.remedies import title
+from sft_tui.diagnosis.verdict import Mention, Verdict, diagnose, verdict_to_json
 from sft_tui.errors import InvalidInputError
-from sft_tui.jobs.log_evidence import Evidence, read_logs
 from sft_tui.jobs.step_diagnosis import read_logs_of_job
 from sft_tui.paths import jobs_dir, prefers_chinese
 from sft_tui.store.job_store import find_job

@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 from typing import NoReturn, Optional
 
-from sft_tui.core.diagnosis import verdict_to_json
 from sft_tui.core.job import StepExit, StepStatus
 from sft_tui.core.plan import Step
 from sft_tui.core.watch_outs import memory_not_released
+from sft_tui.diagnosis.verdict import verdict_to_json
 from sft_tui.jobs import completion, process
 from sft_tui.jobs.causes import MEMORY_HINT, MemoryKills, full_disk
 from sft_tui.jobs.device_memory import DeviceMemory

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sft_tui.core.diagnosis import Verdict, diagnose, verdict_to_json
-from sft_tui.core.failure_findings import LogScan
-from sft_tui.core.failure_remedies import remedy, title
-from sft_tui.core.failure_rules.rule import CATEGORIES
-from sft_tui.core.failure_rules.tables import ALL_RULES
-from sft_tui.jobs.log_evidence import read_logs
+from sft_tui.diagnosis.findings import LogScan
+from sft_tui.diagnosis.read_logs import read_logs
+from sft_tui.diagnosis.remedies import remedy, title
+from sft_tui.diagnosis.rules.rule import CATEGORIES
+from sft_tui.diagnosis.rules.tables import ALL_RULES
+from sft_tui.diagnosis.verdict import Verdict, diagnose, verdict_to_json
 
 DATA = Path(__file__).parents[2] / "data" / "failure_cases"
 

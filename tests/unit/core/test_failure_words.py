@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sft_tui.core.diagnosis import Verdict, diagnose
-from sft_tui.jobs.log_evidence import read_logs
+from sft_tui.diagnosis.read_logs import read_logs
+from sft_tui.diagnosis.verdict import Verdict, diagnose
 
 ROWS = (Path(__file__).parents[2] / "data" / "failure_words" / "words.tsv").read_text(encoding="utf-8").splitlines()
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sft_tui.core.diagnosis import Verdict, diagnose
+from sft_tui.diagnosis.read_logs import BLOCK, read_files, read_logs
+from sft_tui.diagnosis.verdict import Verdict, diagnose
 from sft_tui.errors import InvalidInputError
-from sft_tui.jobs.log_evidence import BLOCK, read_files, read_logs
 
 OOM = b"RuntimeError: NPU out of memory. Tried to allocate 2.00 GiB\n"
 

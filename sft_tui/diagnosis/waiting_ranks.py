@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import Optional, Sequence
 
-from sft_tui.core.failure_findings import Finding
-from sft_tui.core.failure_rules.rule import Force
+from sft_tui.diagnosis.findings import Finding
+from sft_tui.diagnosis.rules.rule import Force
 
 LATE_SECONDS = 30.0  # a rank that gave up this much later than another had come that much later
 

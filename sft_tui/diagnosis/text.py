@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping
 
-from sft_tui.core.failure_remedies import title
+from sft_tui.diagnosis.remedies import title
 
 
 def describe_first_cause(data: Mapping[str, Any]) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Optional
 
-from sft_tui.core.failure_rules import hccl, mindspore, runtime, system, training
-from sft_tui.core.failure_rules.rule import Rule
+from sft_tui.diagnosis.rules import hccl, mindspore, runtime, system, training
+from sft_tui.diagnosis.rules.rule import Rule
 
 # within one force the special stands before the general: codes, the machine, the framework, the script
 ALL_RULES: tuple[Rule, ...] = tuple(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sft_tui.core.failure_rules.rule import Force
+from sft_tui.diagnosis.rules.rule import Force
 
 _BY_CATEGORY: dict[str, tuple[str, str]] = {
     "oom_device": (

@@ -7,10 +7,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Callable, Optional
 
-from sft_tui.core.failure_rules.exceptions import find_exception
-from sft_tui.core.failure_rules.rule import Force, Rule
-from sft_tui.core.failure_rules.tables import find_rule
 from sft_tui.core.terminal_text import neutralise
+from sft_tui.diagnosis.rules.exceptions import find_exception
+from sft_tui.diagnosis.rules.rule import Force, Rule
+from sft_tui.diagnosis.rules.tables import find_rule
 from sft_tui.logs.stamp import LogStamp, host_of_path, rank_of_path, read_stamp
 from sft_tui.logs.training_log import LoadedWeights, parse_line
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sft_tui.core.failure_rules.rule import Force, Rule, cause, seen
+from sft_tui.diagnosis.rules.rule import Force, Rule, cause, seen
 
 SYMPTOM, WRAPPER, WAIT = Force.SYMPTOM, Force.WRAPPER, Force.WAIT
 

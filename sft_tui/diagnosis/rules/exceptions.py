@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Optional
 
-from sft_tui.core.failure_rules.rule import Force, Rule
+from sft_tui.diagnosis.rules.rule import Force, Rule
 
 _EXCEPTION = re.compile(r"^(?:\w+\.)*([A-Z]\w*(?:Error|Exception|Interrupt|Timeout))(?::|$)")
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Iterator, Optional, Sequence
 
-from sft_tui.core.failure_findings import MAX_TEXT, LogScan
-from sft_tui.core.failure_rules.tables import Sieve
+from sft_tui.diagnosis.findings import MAX_TEXT, LogScan
+from sft_tui.diagnosis.rules.tables import Sieve
 from sft_tui.errors import InvalidInputError
 from sft_tui.logs.stamp import LogStamp, read_stamp
 

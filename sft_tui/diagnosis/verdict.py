@@ -11,10 +11,10 @@ from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from typing import Iterable, Optional, Sequence
 
-from sft_tui.core.diagnosis_peers import Suspect, find_suspect
-from sft_tui.core.failure_findings import Finding, LogScan
-from sft_tui.core.failure_remedies import remedy, why_not
-from sft_tui.core.failure_rules.rule import Force
+from sft_tui.diagnosis.findings import Finding, LogScan
+from sft_tui.diagnosis.remedies import remedy, why_not
+from sft_tui.diagnosis.rules.rule import Force
+from sft_tui.diagnosis.waiting_ranks import Suspect, find_suspect
 
 SCHEMA_VERSION = 1
 CLOCK_SECONDS = 5.0  # clocks of hosts differ by this much; less tells nothing
