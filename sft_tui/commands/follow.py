@@ -8,14 +8,14 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Sequence
 
 from sft_tui.commands.report import PLAIN_LINE_SECONDS, say, warn
-from sft_tui.core.events import RECENT_STEPS, remaining_seconds
 from sft_tui.core.job import EXIT_CODES, Event, JobState
-from sft_tui.core.metrics import MetricPoint
 from sft_tui.core.terminal_text import neutralise, short_duration, short_size
-from sft_tui.core.watch_outs import WatchOut, read_watch_out
 from sft_tui.diagnosis.text import describe_first_cause
 from sft_tui.errors import StoppedError
 from sft_tui.jobs import client
+from sft_tui.metrics.alerts import WatchOut, read_watch_out
+from sft_tui.metrics.points import MetricPoint
+from sft_tui.metrics.time_left import RECENT_STEPS, remaining_seconds
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

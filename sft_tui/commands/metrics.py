@@ -11,12 +11,12 @@ from typing import Iterator, Optional
 from sft_tui.commands.follow import describe_watch_out
 from sft_tui.commands.jobs import find_shown, find_watch_outs
 from sft_tui.commands.report import print_json, say, warn
-from sft_tui.core.events import RECENT_STEPS, point_of_event, remaining_seconds
-from sft_tui.core.metrics import COLUMNS, METRICS, Curve, Mark, MetricPoint, MetricRow, smooth, table_rows
 from sft_tui.core.terminal_text import short_duration
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
+from sft_tui.metrics.points import COLUMNS, METRICS, Curve, Mark, MetricPoint, MetricRow, smooth, table_rows
+from sft_tui.metrics.store import iterate_metrics
+from sft_tui.metrics.time_left import RECENT_STEPS, point_of_event, remaining_seconds
 from sft_tui.store.job_store import JobFolder
-from sft_tui.store.metrics_store import iterate_metrics
 
 UNITS = {"step_time_ms": "ms", "tokens_per_s": "tokens/s", "time_unix_s": "s"}
 

@@ -11,7 +11,6 @@ from typing import NoReturn, Optional
 
 from sft_tui.core.job import StepExit, StepStatus
 from sft_tui.core.plan import Step
-from sft_tui.core.watch_outs import memory_not_released
 from sft_tui.diagnosis.verdict import verdict_to_json
 from sft_tui.jobs import completion, process
 from sft_tui.jobs.causes import MEMORY_HINT, MemoryKills, full_disk
@@ -22,6 +21,7 @@ from sft_tui.jobs.resume import newest_of_interrupted
 from sft_tui.jobs.step_diagnosis import diagnose_step
 from sft_tui.jobs.step_watch import StepWatch
 from sft_tui.jobs.stopping import Stopping, describe_left, forget_request
+from sft_tui.metrics.alerts import memory_not_released
 from sft_tui.paths import prefers_chinese
 
 POLL_SECONDS = 0.5

@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterator, Optional, Union
 
-from sft_tui.core.events import point_of_event
 from sft_tui.core.job import Event, JobState, PartOf, ProcessIdentity
-from sft_tui.core.metrics import MetricPoint, MetricRow
 from sft_tui.core.plan import Plan
 from sft_tui.errors import InvalidInputError, SftError
 from sft_tui.jobs import process
@@ -22,8 +20,10 @@ from sft_tui.jobs.queue import gate, open_private
 from sft_tui.jobs.requests import KILL_NOW, STOP
 from sft_tui.jobs.resume import ResumePoint, find_resume_point
 from sft_tui.jobs.true_state import is_supervised, read_state
+from sft_tui.metrics.points import MetricPoint, MetricRow
+from sft_tui.metrics.store import read_metrics
+from sft_tui.metrics.time_left import point_of_event
 from sft_tui.store.job_store import JobFolder, create_job, find_job, find_parts, list_jobs
-from sft_tui.store.metrics_store import read_metrics
 
 WATCH_SECONDS = 0.25
 DYING_SECONDS = 2.0

@@ -9,10 +9,10 @@ from collections import deque
 from typing import Any, Optional, Sequence
 
 from sft_tui.core.job import Event, EventKind, StepExit
-from sft_tui.core.metrics import Mark, MetricRow
 from sft_tui.core.plan import Step
+from sft_tui.metrics.points import Mark, MetricRow
+from sft_tui.metrics.store import append_metrics
 from sft_tui.store.job_store import JobFolder
-from sft_tui.store.metrics_store import append_metrics
 
 MAX_UNWRITTEN_EVENTS = 10_000
 MAX_UNWRITTEN_ROWS = 100_000  # of metrics; some 20 MB

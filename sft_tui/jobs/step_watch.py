@@ -8,12 +8,9 @@ from pathlib import Path
 from typing import Any, Callable, NamedTuple, Optional
 
 from sft_tui.core.job import EventKind
-from sft_tui.core.metrics import MetricRow
 from sft_tui.core.plan import Step
 from sft_tui.core.progress import Progress
-from sft_tui.jobs.rank_watch import sign_log
 from sft_tui.jobs.record import say
-from sft_tui.jobs.training_watch import TrainingWatch
 from sft_tui.logs.tail import LogTail
 from sft_tui.logs.training_log import (
     CheckpointSaved,
@@ -25,6 +22,9 @@ from sft_tui.logs.training_log import (
     TrainingStep,
     parse_line,
 )
+from sft_tui.metrics.points import MetricRow
+from sft_tui.metrics.rank_watch import sign_log
+from sft_tui.metrics.training_watch import TrainingWatch
 
 READS_A_CALL = 8  # of 1 MB each at most
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Optional
 
 from sft_tui.core.job import Outcome
-from sft_tui.core.metrics import Mark
 from sft_tui.core.plan import PlannedFile, Step
 from sft_tui.files.atomic import write_atomic
 from sft_tui.jobs import completion, process, queue
@@ -18,6 +17,7 @@ from sft_tui.jobs.record import JobRecord, say
 from sft_tui.jobs.requests import Requests
 from sft_tui.jobs.resume import newest_of_interrupted
 from sft_tui.jobs.stopping import describe_left
+from sft_tui.metrics.points import Mark
 from sft_tui.store.job_store import JobFolder
 
 RETRY_SECONDS = 5.0  # to write on a full disk

@@ -47,7 +47,7 @@ class JobFolder:
 
     @property
     def metrics(self) -> Path:
-        """What trainings measured; one JSON object a line (`store/metrics_store.py`)."""
+        """What trainings measured; one JSON object a line (`metrics/store.py`)."""
         return self.path / "metrics.jsonl"
 
     def step_log(self, step_id: str) -> Path:

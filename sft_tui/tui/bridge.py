@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 
 from sft_tui.core.job import Event, JobState, StepState
-from sft_tui.core.metrics import Curve, MetricRow
 from sft_tui.core.plan import Plan
 from sft_tui.core.profile import Profile
+from sft_tui.metrics.points import Curve, MetricRow
 from sft_tui.paths import jobs_dir
 from sft_tui.store.job_store import JobFolder
 

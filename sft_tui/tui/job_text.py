@@ -9,10 +9,10 @@ from typing import Optional
 
 from textual.content import Content
 
-from sft_tui.core.events import RECENT_STEPS, remaining_seconds
 from sft_tui.core.job import JobState, StepState
-from sft_tui.core.metrics import smooth
 from sft_tui.core.terminal_text import neutralise, short_duration, short_size
+from sft_tui.metrics.points import smooth
+from sft_tui.metrics.time_left import RECENT_STEPS, remaining_seconds
 from sft_tui.tui.job_view import JobView
 from sft_tui.tui.session import Session
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Deque, Optional
 
 from sft_tui.core.job import Event, JobState
-from sft_tui.core.metrics import Curve, MetricPoint, MetricRow
-from sft_tui.core.watch_outs import WatchOut, read_watch_out, severity
 from sft_tui.diagnosis.text import describe_first_cause
+from sft_tui.metrics.alerts import WatchOut, read_watch_out, severity
+from sft_tui.metrics.points import Curve, MetricPoint, MetricRow
 from sft_tui.store.job_store import JobFolder
 
 LOG_LINES_KEPT = 1000

@@ -9,7 +9,7 @@ from typing import Optional, Sequence
 
 from textual.content import Content
 
-from sft_tui.core.metrics import METRICS, Curve, Mark, Metric, reduce_columns, series, smooth
+from sft_tui.metrics.points import METRICS, Curve, Mark, Metric, reduce_columns, series, smooth
 
 LAST_STEPS = (0, 200, 50)  # zoom; 0: all
 LEAST_WIDTH, LEAST_HEIGHT = 24, 4

@@ -6,12 +6,12 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Optional
 
-from sft_tui.core.metrics import Curve
 from sft_tui.core.nodes import keep_details
 from sft_tui.core.plan import Plan
 from sft_tui.core.problem import Problem
 from sft_tui.core.profile import SECTIONS, Profile
 from sft_tui.core.profile_problems import validate_profile
+from sft_tui.metrics.points import Curve
 from sft_tui.tui.job_view import JobView
 from sft_tui.tui.plot_text import PlotChoice
 

@@ -19,9 +19,9 @@ from safetensors.numpy import load_file
 
 from sft_tui.demo.workspace import write_workspace
 from sft_tui.files.saved_states import find_states, last_of_rank_0, rank_folders
+from sft_tui.metrics.store import iterate_metrics
 from sft_tui.paths import profiles_dir
 from sft_tui.store.job_store import JobFolder
-from sft_tui.store.metrics_store import iterate_metrics
 from sft_tui.store.profile_store import save_profile_data
 
 pytestmark = pytest.mark.real

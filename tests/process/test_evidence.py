@@ -15,7 +15,7 @@ import pytest
 from sft_tui.core.plan import Output
 from sft_tui.jobs import client
 from sft_tui.jobs.causes import MEMORY_HINT
-from sft_tui.store.metrics_store import iterate_metrics
+from sft_tui.metrics.store import iterate_metrics
 
 # --- exits
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from sft_tui.core.metrics import MetricPoint
-from sft_tui.store.metrics_store import iterate_metrics
+from sft_tui.metrics.points import MetricPoint
+from sft_tui.metrics.store import iterate_metrics
 from tests.process.two_hosts import HEAD, OTHER, PORT, Hosts, Work, run
 
 

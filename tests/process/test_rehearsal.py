@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from sft_tui.metrics.store import iterate_metrics
 from sft_tui.paths import PACKAGE_DIR
 from sft_tui.store.job_store import JobFolder
-from sft_tui.store.metrics_store import iterate_metrics
 
 pytestmark = pytest.mark.real
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sft_tui.core.metrics import MetricPoint
 from sft_tui.jobs import client, process
+from sft_tui.metrics.points import MetricPoint
 
 
 def kinds(folder):

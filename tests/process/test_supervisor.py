@@ -16,7 +16,7 @@ import pytest
 from sft_tui.core.plan import PlannedFile
 from sft_tui.errors import InvalidInputError, SftError
 from sft_tui.jobs import client, process
-from sft_tui.store.metrics_store import iterate_metrics
+from sft_tui.metrics.store import iterate_metrics
 
 
 def kinds(folder):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sft_tui.core.metrics import MetricPoint
-from sft_tui.jobs.foreign_run import ForeignRun
+from sft_tui.metrics.external_run import ForeignRun
+from sft_tui.metrics.points import MetricPoint
 from sft_tui.tui.app import SftApp
 from sft_tui.tui.screens import foreign
 from tests.tui.conftest import LOSS_LINE, Driver

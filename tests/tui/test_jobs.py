@@ -5,9 +5,9 @@ import re
 import pytest
 
 from sft_tui.core.job import initial_state
-from sft_tui.core.metrics import MetricPoint
 from sft_tui.jobs import client
 from sft_tui.jobs.resume import ResumePoint
+from sft_tui.metrics.points import MetricPoint
 from sft_tui.paths import jobs_dir
 from sft_tui.store.job_store import list_jobs
 from sft_tui.tui import bridge

@@ -8,15 +8,15 @@ import pytest
 from sft_tui.checkpoint.inspect import CheckpointReport
 from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.job import Event, JobState, StepState
-from sft_tui.core.metrics import Mark, MetricPoint
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.problem import Problem
-from sft_tui.core.watch_outs import WatchOut
 from sft_tui.dataset.audit_report import Finding, Tally
 from sft_tui.dataset.records import DataReport
 from sft_tui.launch.steps import build_plan
 from sft_tui.launch.summary import RunSummary
 from sft_tui.launch.workload import plan_workload
+from sft_tui.metrics.alerts import WatchOut
+from sft_tui.metrics.points import Mark, MetricPoint
 from sft_tui.monitor.host import HostLoad
 from sft_tui.preflight import Findings
 from sft_tui.stack.compatibility import find_traits

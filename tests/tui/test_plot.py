@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from sft_tui.core.metrics import METRICS, Curve, Mark, MetricPoint
 from sft_tui.core.plan import Plan, Step
-from sft_tui.core.watch_outs import WatchOut
 from sft_tui.jobs import client
+from sft_tui.metrics.alerts import WatchOut
+from sft_tui.metrics.points import METRICS, Curve, Mark, MetricPoint
+from sft_tui.metrics.store import append_metrics
 from sft_tui.paths import jobs_dir, terminal_is_utf8
 from sft_tui.store.job_store import JobFolder, create_job
-from sft_tui.store.metrics_store import append_metrics
 from sft_tui.tui.bridge import JobUpdated
 from sft_tui.tui.job_text import describe_measures
 from sft_tui.tui.job_view import JobView

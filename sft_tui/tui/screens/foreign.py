@@ -16,13 +16,13 @@ from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Footer
 
-from sft_tui.core.metrics import METRICS, series
 from sft_tui.core.terminal_text import neutralise, short_duration
 from sft_tui.diagnosis.read_logs import read_logs
 from sft_tui.diagnosis.remedies import title
 from sft_tui.diagnosis.verdict import Verdict, diagnose
 from sft_tui.errors import SftError
-from sft_tui.jobs.foreign_run import ForeignLook, ForeignRun
+from sft_tui.metrics.external_run import ForeignLook, ForeignRun
+from sft_tui.metrics.points import METRICS, series
 from sft_tui.paths import terminal_is_utf8
 from sft_tui.store.job_store import JobFolder
 from sft_tui.tui.background import Background

@@ -11,9 +11,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 
-from sft_tui.core.metrics import METRICS, series
 from sft_tui.core.terminal_text import neutralise
 from sft_tui.errors import SftError
+from sft_tui.metrics.points import METRICS, series
 from sft_tui.paths import terminal_is_utf8
 from sft_tui.tui import bridge
 from sft_tui.tui.job_text import (

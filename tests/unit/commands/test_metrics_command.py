@@ -10,12 +10,12 @@ import math
 import pytest
 
 from sft_tui.core.job import Event
-from sft_tui.core.metrics import COLUMNS, Mark, MetricPoint
 from sft_tui.core.plan import Plan, Step
-from sft_tui.core.watch_outs import WatchOut
+from sft_tui.metrics.alerts import WatchOut
+from sft_tui.metrics.points import COLUMNS, Mark, MetricPoint
+from sft_tui.metrics.store import append_metrics
 from sft_tui.paths import jobs_dir
 from sft_tui.store.job_store import create_job
-from sft_tui.store.metrics_store import append_metrics
 
 POINTS = [
     MetricPoint(n, 9, 3.0 - n / 10, 400, 1e-4, 1.5, 65536.0, tokens_per_s=2560.0, at=1000.0 + n, compiled=n == 1)

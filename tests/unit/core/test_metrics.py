@@ -8,8 +8,8 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sft_tui.core.events import point_of_event, remaining_seconds
-from sft_tui.core.metrics import (
+from sft_tui.logs.training_log import TrainingStep
+from sft_tui.metrics.points import (
     COLUMNS,
     KEPT_POINTS,
     METRICS,
@@ -26,7 +26,7 @@ from sft_tui.core.metrics import (
     smooth,
     table_rows,
 )
-from sft_tui.logs.training_log import TrainingStep
+from sft_tui.metrics.time_left import point_of_event, remaining_seconds
 
 numbers = st.floats(allow_nan=False)
 maybe = st.none() | numbers

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sft_tui.core.metrics import MetricPoint, point_of
-from sft_tui.core.watch_outs import KINDS, WatchOut, WatchOuts, memory_not_released, read_watch_out, severity
 from sft_tui.logs.training_log import CheckpointSaved, TrainingStep, parse_line
+from sft_tui.metrics.alerts import KINDS, WatchOut, WatchOuts, memory_not_released, read_watch_out, severity
+from sft_tui.metrics.points import MetricPoint, point_of
 
 LOGS = Path(__file__).parents[2] / "data" / "training_logs"
 GOOD = sorted(path.name for path in LOGS.glob("steps_*.log"))

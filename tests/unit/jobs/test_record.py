@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from sft_tui.core.metrics import Mark, MetricPoint
 from sft_tui.core.plan import Plan, Step
 from sft_tui.jobs import record as job_record
 from sft_tui.jobs.record import JobRecord
+from sft_tui.metrics.points import Mark, MetricPoint
+from sft_tui.metrics.store import iterate_metrics
 from sft_tui.store.job_store import create_job
-from sft_tui.store.metrics_store import iterate_metrics
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from sft_tui.core.metrics import Mark
 from sft_tui.core.plan import Step
 from sft_tui.jobs.step_watch import StepWatch
-from sft_tui.jobs.training_watch import TrainingWatch
+from sft_tui.metrics.points import Mark
+from sft_tui.metrics.training_watch import TrainingWatch
 
 LINE = "Epoch:[  1/  1], step:[    {}/   32], loss:[{}/1.0], per_step_time: 5ms, lr: 0.001\n"
 

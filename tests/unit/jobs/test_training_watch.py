@@ -7,12 +7,12 @@ import shutil
 
 import pytest
 
-from sft_tui.core.metrics import MetricPoint
 from sft_tui.core.plan import Step
-from sft_tui.jobs.checkpoint_space import checkpoint_size, look_at_space
-from sft_tui.jobs.rank_watch import rank_of
-from sft_tui.jobs.training_watch import TrainingWatch
 from sft_tui.logs.training_log import TrainingStep
+from sft_tui.metrics.checkpoint_space import checkpoint_size, look_at_space
+from sft_tui.metrics.points import MetricPoint
+from sft_tui.metrics.rank_watch import rank_of
+from sft_tui.metrics.training_watch import TrainingWatch
 
 LINE = "Epoch:[  1/  1], step:[{:5d}/ 1000], loss:[{}/1.0], per_step_time: {}ms, lr: 0.001\n"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import stat
 
-from sft_tui.core.metrics import Mark, MetricPoint
-from sft_tui.store.metrics_store import append_metrics, iterate_metrics, read_metrics
+from sft_tui.metrics.points import Mark, MetricPoint
+from sft_tui.metrics.store import append_metrics, iterate_metrics, read_metrics
 
 ROWS = [MetricPoint(n, 9, 3.0 - n / 10, 400, at=float(n)) for n in range(1, 6)] + [Mark("checkpoint", 5)]
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from sft_tui.core.metrics import MetricRow
 from sft_tui.core.plan import Step
-from sft_tui.core.watch_outs import WatchOut
-from sft_tui.jobs.training_watch import TrainingWatch
 from sft_tui.logs.files import LogFile, find_logs_below
 from sft_tui.logs.pages import LogPages
 from sft_tui.logs.tail import LogTail
 from sft_tui.logs.training_log import CheckpointSaved, EvaluatedMeanwhile, Perplexity, TrainingStep, parse_line
+from sft_tui.metrics.alerts import WatchOut
+from sft_tui.metrics.points import MetricRow
+from sft_tui.metrics.training_watch import TrainingWatch
 
 QUIET_SECONDS = 600.0  # a log that nobody has written for so long is of a run that has ended
 READS_A_LOOK = 8  # of 1 MB each

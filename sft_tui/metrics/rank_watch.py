@@ -8,9 +8,9 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Optional
 
-from sft_tui.core.metrics import MetricPoint, point_of
 from sft_tui.logs.tail import LogTail
 from sft_tui.logs.training_log import TrainingStep, parse_line
+from sft_tui.metrics.points import MetricPoint, point_of
 
 LOOK_SECONDS = 2.0
 READS_A_LOOK = 2  # of 1 MB each at most, of every rank

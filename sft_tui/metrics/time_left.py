@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import median
 from typing import Any, Optional, Sequence
 
-from sft_tui.core.metrics import MetricPoint, row_from_data
+from sft_tui.metrics.points import MetricPoint, row_from_data
 
 RECENT_STEPS = 50
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Optional
 
-from sft_tui.core.metrics import Mark, MetricPoint, MetricRow, point_of
 from sft_tui.core.plan import Step
-from sft_tui.core.watch_outs import WatchOut, WatchOuts
-from sft_tui.jobs.checkpoint_space import look_at_space
-from sft_tui.jobs.rank_watch import RankWatch, rank_of
 from sft_tui.logs.training_log import TrainingStep
+from sft_tui.metrics.alerts import WatchOut, WatchOuts
+from sft_tui.metrics.checkpoint_space import look_at_space
+from sft_tui.metrics.points import Mark, MetricPoint, MetricRow, point_of
+from sft_tui.metrics.rank_watch import RankWatch, rank_of
 
 SPACE_SECONDS = 60.0
 

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any, Deque, Final, Optional
 
-from sft_tui.core.metrics import MetricPoint
 from sft_tui.core.terminal_text import short_duration, short_size
+from sft_tui.metrics.points import MetricPoint
 
 # the worst first: where there is one line, it shows this one
 KINDS: Final = (
