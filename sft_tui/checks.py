@@ -15,13 +15,13 @@ from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.parallel_layout import build_layout
 from sft_tui.core.problem import Problem
 from sft_tui.core.profile import PATH_FIELDS, Model, Profile
-from sft_tui.dataset.audit_report import COVERED, AuditReport
-from sft_tui.dataset.chat_template import CHAT
-from sft_tui.dataset.limits import reason_text
-from sft_tui.dataset.records import DataReport
-from sft_tui.dataset.sources import parse_columns
-from sft_tui.dataset.templates import check_template
-from sft_tui.dataset.tokenizer import inspect_tokenizer, load_tokenizer
+from sft_tui.dataset.audit.limits import reason_text
+from sft_tui.dataset.audit.report import COVERED, AuditReport
+from sft_tui.dataset.read.inspect import DataReport
+from sft_tui.dataset.read.sources import parse_columns
+from sft_tui.dataset.template.chat import CHAT
+from sft_tui.dataset.template.fastchat import check_template
+from sft_tui.dataset.tokenizer.load import inspect_tokenizer, load_tokenizer
 from sft_tui.errors import SftError
 from sft_tui.families.routes import find_route
 from sft_tui.jobs.true_state import is_supervised
@@ -236,7 +236,7 @@ def check_samples(
     profile: Profile, tokenizer: Path, template: str, columns: dict[str, str]
 ) -> tuple[Optional[AuditReport], list[Problem]]:
     """The template is known, and answers are not cut away, seen on the first records."""
-    from sft_tui.dataset.sample import audit_sample
+    from sft_tui.dataset.audit.sample import audit_sample
 
     dataset = profile.dataset
     try:

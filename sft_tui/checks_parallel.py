@@ -14,7 +14,7 @@ from sft_tui.core.memory.nearest_change import find_change
 from sft_tui.core.parallel_layout import Layout
 from sft_tui.core.problem import Problem
 from sft_tui.core.profile import Profile
-from sft_tui.dataset.manifest import load_manifest as load_data_manifest
+from sft_tui.dataset.mindrecord.manifest import load_manifest as load_data_manifest
 from sft_tui.errors import InvalidInputError
 from sft_tui.families.lora_cells import ATTENTION, adaptable_cells, adapted_matrices
 from sft_tui.launch.base_yaml import list_base_configs, parse_base

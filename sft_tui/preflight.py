@@ -27,9 +27,9 @@ from sft_tui.core.plan import Plan
 from sft_tui.core.problem import Problem
 from sft_tui.core.profile import Profile
 from sft_tui.core.profile_problems import missing_fields
-from sft_tui.dataset.audit_report import AuditReport
-from sft_tui.dataset.manifest import load_audit
-from sft_tui.dataset.records import DataReport, inspect_data
+from sft_tui.dataset.audit.report import AuditReport
+from sft_tui.dataset.mindrecord.manifest import load_audit
+from sft_tui.dataset.read.inspect import DataReport, inspect_data
 from sft_tui.families.routes import check_route, find_route
 from sft_tui.launch.base_yaml import list_base_configs
 from sft_tui.launch.steps import build_plan, prompt_template, work_paths
@@ -179,7 +179,7 @@ def _data_problems(profile: Profile, report: Optional[DataReport]) -> tuple[Prob
 
 def _records(profile: Profile, train: DataReport, evaluation: Optional[DataReport]) -> tuple[int, int]:
     """Records to train on and to hold out; the share is cut as convert-alpaca cuts it."""
-    from sft_tui.dataset.held_out import count_held_out
+    from sft_tui.dataset.read.held_out import count_held_out
 
     if evaluation is not None:
         return train.count, evaluation.count

@@ -11,7 +11,7 @@ from sft_tui.commands.report import ProgressReport, print_json, say
 from sft_tui.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from sft_tui.dataset.sample import RecordView
+    from sft_tui.dataset.audit.sample import RecordView
 
 # how trained text is shown on a terminal, and elsewhere
 _ON, _OFF = "\x1b[7m", "\x1b[27m"
@@ -21,10 +21,10 @@ _MARKS = ("[[", "]]")
 def print_audit(arguments: argparse.Namespace) -> int:
     """Numbers and bars; with --json the report."""
     from sft_tui.commands.convert import find_encoder_file
-    from sft_tui.dataset.audit import audit
-    from sft_tui.dataset.audit_text import audit_lines
-    from sft_tui.dataset.limits import Limits, check_limits, cut_warning
-    from sft_tui.dataset.sources import parse_columns
+    from sft_tui.dataset.audit.limits import Limits, check_limits, cut_warning
+    from sft_tui.dataset.audit.run import audit
+    from sft_tui.dataset.audit.text import audit_lines
+    from sft_tui.dataset.read.sources import parse_columns
 
     limits = Limits(arguments.max_masked, arguments.warn_cut, arguments.vocab_size)
     with ProgressReport("audit") as report:
@@ -52,9 +52,9 @@ def print_audit(arguments: argparse.Namespace) -> int:
 def print_record(arguments: argparse.Namespace) -> int:
     """One record as the model sees it."""
     from sft_tui.commands.convert import find_encoder_file
-    from sft_tui.dataset.audit import is_mindrecord
-    from sft_tui.dataset.sample import view_record
-    from sft_tui.dataset.sources import parse_columns
+    from sft_tui.dataset.audit.run import is_mindrecord
+    from sft_tui.dataset.audit.sample import view_record
+    from sft_tui.dataset.read.sources import parse_columns
 
     if is_mindrecord(Path(arguments.path)):
         hint = "Name the conversations that it was made of, with the same --template and --seq_length."

@@ -20,7 +20,7 @@ DEFAULT_EVAL_FRACTION = 0.05
 def convert_alpaca(arguments: argparse.Namespace) -> int:
     """`sft-tui convert-alpaca`."""
     from sft_tui.dataset.convert_alpaca import convert_alpaca as convert
-    from sft_tui.dataset.sources import inspect_source, parse_columns
+    from sft_tui.dataset.read.sources import inspect_source, parse_columns
 
     evaluation = Path(arguments.eval_output_path) if arguments.eval_output_path else None
     if arguments.eval_fraction is not None and evaluation is None:
@@ -66,10 +66,10 @@ def convert_alpaca(arguments: argparse.Namespace) -> int:
 
 def preprocess(arguments: argparse.Namespace) -> int:
     """`sft-tui preprocess`: runs under the training interpreter."""
-    from sft_tui.dataset.limits import Limits
+    from sft_tui.dataset.audit.limits import Limits
+    from sft_tui.dataset.mindrecord.request import Request
     from sft_tui.dataset.preprocess import preprocess as run_preprocess
-    from sft_tui.dataset.request import Request
-    from sft_tui.dataset.sources import parse_columns
+    from sft_tui.dataset.read.sources import parse_columns
 
     model_file = find_encoder_file(arguments)
     config = _config_beside(model_file)
@@ -105,8 +105,8 @@ def preprocess(arguments: argparse.Namespace) -> int:
 
 def find_encoder_file(arguments: argparse.Namespace) -> Path:
     """The tokenizer that is meant: a chat template goes with tokenizer.json. Raises InvalidInputError."""
-    from sft_tui.dataset.chat_template import CHAT
-    from sft_tui.dataset.tokenizer import find_tokenizer
+    from sft_tui.dataset.template.chat import CHAT
+    from sft_tui.dataset.tokenizer.load import find_tokenizer
 
     folder = Path(arguments.model_file)
     if arguments.template == CHAT and (folder / "tokenizer.json").is_file():
@@ -140,7 +140,7 @@ def _vocab_size(arguments: argparse.Namespace, config: dict[str, object]) -> int
 
 
 def _say_preprocessed(result: PreprocessResult) -> None:
-    from sft_tui.dataset.packing import MASK_NOTE
+    from sft_tui.dataset.encode.packing import MASK_NOTE
 
     counts = result.manifest
     done = "already there" if result.skipped else f"in {short_duration(result.seconds)}"

@@ -51,8 +51,8 @@ def inspect(arguments: argparse.Namespace) -> int:
 
 def _template_problems(folder: Path) -> tuple[Problem, ...]:
     """Why the folder's chat template could not be used for a data set, where the library to try it is there."""
-    from sft_tui.dataset.chat_template import load_chat_template
-    from sft_tui.dataset.tokenizer import load_tokenizer
+    from sft_tui.dataset.template.chat import load_chat_template
+    from sft_tui.dataset.tokenizer.load import load_tokenizer
 
     try:
         load_chat_template(load_tokenizer(folder / "tokenizer.json", threads=1))

@@ -10,11 +10,11 @@ from typing import Mapping, Optional
 
 from sft_tui.core.progress import ProgressCallback, no_progress
 from sft_tui.core.sample_limits import MAX_REJECTED
-from sft_tui.dataset.bad_record import BadRecord
-from sft_tui.dataset.conversation_writer import ConversationWriter, open_conversations
-from sft_tui.dataset.held_out import HeldOut, count_held_out
-from sft_tui.dataset.rejects import OnError, Rejects, rejects_path
-from sft_tui.dataset.sources import read_records
+from sft_tui.dataset.read.bad_record import BadRecord
+from sft_tui.dataset.read.conversation_writer import ConversationWriter, open_conversations
+from sft_tui.dataset.read.held_out import HeldOut, count_held_out
+from sft_tui.dataset.read.rejects import OnError, Rejects, rejects_path
+from sft_tui.dataset.read.sources import read_records
 from sft_tui.errors import InvalidInputError
 
 

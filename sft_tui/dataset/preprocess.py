@@ -9,18 +9,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Tuple
 
 from sft_tui.core.progress import Progress, ProgressCallback, no_progress
-from sft_tui.dataset.audit_report import AuditReport, Tally
-from sft_tui.dataset.limits import check_limits, cut_warning
-from sft_tui.dataset.manifest import Manifest, Work, describe_work, load_same, save_audit, save_manifest
-from sft_tui.dataset.mindrecord import RowWriter, choose_page_size, import_mindrecord
-from sft_tui.dataset.packing import Packer
-from sft_tui.dataset.pipeline import EncodedBatch, Encoding, Pipeline
-from sft_tui.dataset.publish import output_names, partial_folder, publish, stamp_outputs
-from sft_tui.dataset.rejects import Rejects
-from sft_tui.dataset.request import SHIFTED, Request, check_request, check_space, check_tokenizer, count_row_bytes
-from sft_tui.dataset.rows import packed_rows, padded_rows, shifted_rows, split_records
-from sft_tui.dataset.tokenizer import Tokenizer, load_tokenizer
-from sft_tui.dataset.wiki import encode_wiki
+from sft_tui.dataset.audit.limits import check_limits, cut_warning
+from sft_tui.dataset.audit.report import AuditReport, Tally
+from sft_tui.dataset.encode.packing import Packer
+from sft_tui.dataset.encode.pad_rows import packed_rows, padded_rows, shifted_rows, split_records
+from sft_tui.dataset.encode.pipeline import EncodedBatch, Encoding, Pipeline
+from sft_tui.dataset.encode.plain_text import encode_wiki
+from sft_tui.dataset.mindrecord.file import RowWriter, choose_page_size, import_mindrecord
+from sft_tui.dataset.mindrecord.manifest import Manifest, Work, describe_work, load_same, save_audit, save_manifest
+from sft_tui.dataset.mindrecord.publish import output_names, partial_folder, publish, stamp_outputs
+from sft_tui.dataset.mindrecord.request import (
+    SHIFTED,
+    Request,
+    check_request,
+    check_space,
+    check_tokenizer,
+    count_row_bytes,
+)
+from sft_tui.dataset.read.rejects import Rejects
+from sft_tui.dataset.tokenizer.load import Tokenizer, load_tokenizer
 from sft_tui.errors import InvalidInputError
 from sft_tui.files.whole_file import check_output_path
 
@@ -28,7 +35,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from sft_tui.dataset.rows import Row
+    from sft_tui.dataset.encode.pad_rows import Row
 
 _WIKI_ROWS = 128
 _BYTES_OF_A_TOKEN = 3  # of text, about

@@ -49,9 +49,9 @@ def _claim(folder: Path) -> None:
 
 def tokenizer_texts(records: list[Record]) -> list[str]:
     """What the tokenizer is trained on: the prompts as training will see them."""
-    from sft_tui.dataset.alpaca import AlpacaRecord
-    from sft_tui.dataset.conversation import build_conversation
-    from sft_tui.dataset.prompt import build_prompt
+    from sft_tui.dataset.encode.prompt import build_prompt
+    from sft_tui.dataset.read.alpaca import AlpacaRecord
+    from sft_tui.dataset.read.conversation import build_conversation
 
     conversations = (
         build_conversation(AlpacaRecord(number, r["instruction"], r["input"], r["output"]))

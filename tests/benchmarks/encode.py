@@ -16,12 +16,12 @@ from typing import Callable
 
 import sentencepiece
 
-from sft_tui.dataset import reference
-from sft_tui.dataset.conversation import Conversation
-from sft_tui.dataset.encode import BATCH, Encoder
-from sft_tui.dataset.sources import read_records
-from sft_tui.dataset.templates import DEFAULT_TEMPLATE
-from sft_tui.dataset.tokenizer import load_tokenizer
+from sft_tui.dataset.encode import llama_preprocess as reference
+from sft_tui.dataset.encode.encoder import BATCH, Encoder
+from sft_tui.dataset.read.conversation import Conversation
+from sft_tui.dataset.read.sources import read_records
+from sft_tui.dataset.template.fastchat import DEFAULT_TEMPLATE
+from sft_tui.dataset.tokenizer.load import load_tokenizer
 
 
 def seconds(work: Callable[[], object]) -> float:

@@ -11,8 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Callable, Dict, List, Tuple
 
-from sft_tui.dataset.bad_record import BadRecord
-from sft_tui.dataset.sources import read_records
+from sft_tui.dataset.read.bad_record import BadRecord
+from sft_tui.dataset.read.sources import read_records
 
 STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 Spoil = Callable[[random.Random, bytes], bytes]

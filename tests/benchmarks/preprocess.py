@@ -31,7 +31,7 @@ PIECES = 32_000
 SAME = """
 import sys
 import numpy as np
-from sft_tui.dataset.mindrecord import read_rows
+from sft_tui.dataset.mindrecord.file import read_rows
 from pathlib import Path
 def rows(path):
     return sorted((row["input_ids"].tobytes(), row["labels"].tobytes()) for row in read_rows(Path(path)))

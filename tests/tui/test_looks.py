@@ -10,8 +10,8 @@ from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.job import Event, JobState, StepState
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.problem import Problem
-from sft_tui.dataset.audit_report import Finding, Tally
-from sft_tui.dataset.records import DataReport
+from sft_tui.dataset.audit.report import Finding, Tally
+from sft_tui.dataset.read.inspect import DataReport
 from sft_tui.launch.steps import build_plan
 from sft_tui.launch.summary import RunSummary
 from sft_tui.launch.workload import plan_workload

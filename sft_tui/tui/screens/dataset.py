@@ -9,7 +9,7 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from sft_tui.core.terminal_text import short_size
-from sft_tui.dataset.packing import MASK_NOTE
+from sft_tui.dataset.encode.packing import MASK_NOTE
 from sft_tui.tui.screens.form import FormScreen
 from sft_tui.tui.session import Session
 
@@ -64,7 +64,7 @@ class DatasetScreen(FormScreen):
         report = audit or findings.sample
         if report is None:
             return []
-        from sft_tui.dataset.audit_text import histogram_lines, suggestion_lines
+        from sft_tui.dataset.audit.text import histogram_lines, suggestion_lines
 
         which = f"all {report.rows} records" if audit else f"the first {report.rows} records"
         lines = ["", f"Lengths of {which}: {report.cut} cut, {report.masked} teach nothing"]
@@ -87,8 +87,8 @@ class DatasetScreen(FormScreen):
         session = self.session
         if session.findings is None or session.findings.facts is None or session.findings.train is None:
             return
-        from sft_tui.dataset.sample import view_record
-        from sft_tui.dataset.sources import parse_columns
+        from sft_tui.dataset.audit.sample import view_record
+        from sft_tui.dataset.read.sources import parse_columns
         from sft_tui.launch.steps import prompt_template
 
         assert session.readable is not None  # there would be no facts

@@ -17,7 +17,7 @@ from sft_tui.errors import SftError
 from sft_tui.tui.widgets.text_block import TextBlock
 
 if TYPE_CHECKING:
-    from sft_tui.dataset.sample import RecordView
+    from sft_tui.dataset.audit.sample import RecordView
 
 LOAD = "Reading ..."
 CUT = "\n-- cut here: the model does not see what follows --\n"

@@ -6,7 +6,7 @@ from typing import Callable
 
 import pytest
 
-from sft_tui.dataset.tokenizer import Tokenizer, load_tokenizer
+from sft_tui.dataset.tokenizer.load import Tokenizer, load_tokenizer
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 

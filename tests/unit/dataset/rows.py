@@ -6,11 +6,11 @@ from itertools import islice
 
 import numpy as np
 
-from sft_tui.dataset.bad_record import BadRecord
-from sft_tui.dataset.containers import read_items
-from sft_tui.dataset.conversation import parse_conversation
-from sft_tui.dataset.encode import BATCH, Encoder
-from sft_tui.dataset.encoded_row import IGNORE_TOKEN_ID
+from sft_tui.dataset.encode.encoded_row import IGNORE_TOKEN_ID
+from sft_tui.dataset.encode.encoder import BATCH, Encoder
+from sft_tui.dataset.read.bad_record import BadRecord
+from sft_tui.dataset.read.conversation import parse_conversation
+from sft_tui.dataset.read.items import read_items
 
 
 def _good(entries):

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sft_tui.dataset.bad_record import BadRecord
-from sft_tui.dataset.conversation import Conversation, Turn
-from sft_tui.dataset.encode import Encoder
-from sft_tui.dataset.encoded_row import IGNORE_TOKEN_ID, EncodedRow
-from sft_tui.dataset.limits import Limits
-from sft_tui.dataset.request import Request, check_tokenizer
-from sft_tui.dataset.templates import check_template
-from sft_tui.dataset.tokenizer import load_tokenizer
+from sft_tui.dataset.audit.limits import Limits
+from sft_tui.dataset.encode.encoded_row import IGNORE_TOKEN_ID, EncodedRow
+from sft_tui.dataset.encode.encoder import Encoder
+from sft_tui.dataset.mindrecord.request import Request, check_tokenizer
+from sft_tui.dataset.read.bad_record import BadRecord
+from sft_tui.dataset.read.conversation import Conversation, Turn
+from sft_tui.dataset.template.fastchat import check_template
+from sft_tui.dataset.tokenizer.load import load_tokenizer
 from sft_tui.demo.toy_qwen3 import write_toy_tokenizer
 from sft_tui.errors import InvalidInputError
 

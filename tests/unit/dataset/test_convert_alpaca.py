@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sft_tui.core.progress import no_progress
-from sft_tui.dataset.bad_record import BadRecord
 from sft_tui.dataset.convert_alpaca import convert_alpaca
-from sft_tui.dataset.held_out import HeldOut, count_held_out
-from sft_tui.dataset.rejects import Rejects
+from sft_tui.dataset.read.bad_record import BadRecord
+from sft_tui.dataset.read.held_out import HeldOut, count_held_out
+from sft_tui.dataset.read.rejects import Rejects
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
 from tests.unit.dataset.rows import read_conversations
 

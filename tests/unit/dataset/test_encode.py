@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sft_tui.dataset.bad_record import BadRecord
-from sft_tui.dataset.conversation import Conversation, Turn
-from sft_tui.dataset.encode import Encoder
-from sft_tui.dataset.encoded_row import IGNORE_TOKEN_ID, REASONS
-from sft_tui.dataset.templates import DEFAULT_TEMPLATE, list_templates
+from sft_tui.dataset.encode.encoded_row import IGNORE_TOKEN_ID, REASONS
+from sft_tui.dataset.encode.encoder import Encoder
+from sft_tui.dataset.read.bad_record import BadRecord
+from sft_tui.dataset.read.conversation import Conversation, Turn
+from sft_tui.dataset.template.fastchat import DEFAULT_TEMPLATE, list_templates
 from sft_tui.errors import InvalidInputError
 from tests.unit.dataset.rows import encode_conversation, encode_conversations, padded, read_conversations
 
@@ -187,8 +187,8 @@ def test_a_row_below_one_token_is_refused(tokenizer):
 
 def test_importing_the_room_pulls_in_nothing_heavy():
     code = (
-        "import sys, sft_tui.dataset.records, sft_tui.dataset.conversation, sft_tui.dataset.encode, "
-        "sft_tui.dataset.wiki, sft_tui.dataset.audit, sft_tui.dataset.mindrecord\n"
+        "import sys, sft_tui.dataset.read.inspect, sft_tui.dataset.read.conversation, sft_tui.dataset.encode.encoder, "
+        "sft_tui.dataset.encode.plain_text, sft_tui.dataset.audit.run, sft_tui.dataset.mindrecord.file\n"
         "heavy = {'numpy', 'sentencepiece', 'fastchat', 'pyarrow', 'mindspore', 'torch', 'transformers', 'textual',"
         " 'rich', 'pydantic'}\n"
         "print(sorted(heavy & set(sys.modules)))"

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sft_tui.dataset.bad_record import BadRecord
-from sft_tui.dataset.conversation import Conversation, Turn
-from sft_tui.dataset.encode import Encoder
-from sft_tui.dataset.encoded_row import IGNORE_TOKEN_ID
+from sft_tui.dataset.encode.encoded_row import IGNORE_TOKEN_ID
+from sft_tui.dataset.encode.encoder import Encoder
+from sft_tui.dataset.read.bad_record import BadRecord
+from sft_tui.dataset.read.conversation import Conversation, Turn
 from tests.unit.dataset.rows import padded
 
 pytestmark = pytest.mark.real

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sft_tui.dataset import json_stream
-from sft_tui.dataset.containers import read_items
+from sft_tui.dataset.read import json_stream
+from sft_tui.dataset.read.items import read_items
 from sft_tui.errors import InvalidInputError
 
 any_json = st.recursive(

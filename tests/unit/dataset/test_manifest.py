@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sft_tui.dataset.manifest import (
+from sft_tui.dataset.mindrecord.manifest import (
     Manifest,
     describe_work,
     find_inputs,
@@ -17,7 +17,7 @@ from sft_tui.dataset.manifest import (
     save_manifest,
     stamp_file,
 )
-from sft_tui.dataset.request import Request
+from sft_tui.dataset.mindrecord.request import Request
 from sft_tui.errors import InvalidInputError
 
 

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sft_tui.dataset.encoded_row import IGNORE_TOKEN_ID
-from sft_tui.dataset.manifest import load_manifest
-from sft_tui.dataset.packing import OPEN_ROWS, Packer
+from sft_tui.dataset.audit.sample import audit_sample
+from sft_tui.dataset.encode.encoded_row import IGNORE_TOKEN_ID
+from sft_tui.dataset.encode.packing import OPEN_ROWS, Packer
+from sft_tui.dataset.encode.pad_rows import packed_rows, shifted_rows
+from sft_tui.dataset.mindrecord.manifest import load_manifest
+from sft_tui.dataset.mindrecord.request import SHIFTED, Request
 from sft_tui.dataset.preprocess import preprocess
-from sft_tui.dataset.request import SHIFTED, Request
-from sft_tui.dataset.rows import packed_rows, shifted_rows
-from sft_tui.dataset.sample import audit_sample
-from sft_tui.dataset.tokenizer import load_tokenizer
+from sft_tui.dataset.tokenizer.load import load_tokenizer
 from sft_tui.demo.toy_qwen3 import write_toy_tokenizer
 from sft_tui.errors import InvalidInputError
 
@@ -117,7 +117,7 @@ def sft(*words: object) -> subprocess.CompletedProcess[str]:
 
 def read(path: Path) -> list[dict[str, list[int]]]:
     code = (
-        "import json, pathlib, sys; from sft_tui.dataset.mindrecord import read_rows;"
+        "import json, pathlib, sys; from sft_tui.dataset.mindrecord.file import read_rows;"
         "rows = read_rows(pathlib.Path(sys.argv[1]));"
         "print(json.dumps([{name: ids.tolist() for name, ids in row.items()} for row in rows]))"
     )

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sft_tui.dataset import pipeline as pipeline_module
-from sft_tui.dataset.conversation import Conversation
-from sft_tui.dataset.encode import Encoder
-from sft_tui.dataset.encoded_row import EncodedRow
-from sft_tui.dataset.pipeline import BATCH, Encoding, Pipeline
-from sft_tui.dataset.rows import padded_rows
-from sft_tui.dataset.sources import read_records
+from sft_tui.dataset.encode import pipeline as pipeline_module
+from sft_tui.dataset.encode.encoded_row import EncodedRow
+from sft_tui.dataset.encode.encoder import Encoder
+from sft_tui.dataset.encode.pad_rows import padded_rows
+from sft_tui.dataset.encode.pipeline import BATCH, Encoding, Pipeline
+from sft_tui.dataset.read.conversation import Conversation
+from sft_tui.dataset.read.sources import read_records
 from sft_tui.errors import InvalidInputError, SftError, StoppedError
 from tests.unit.dataset.rows import padded
 

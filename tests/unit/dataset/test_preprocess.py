@@ -14,10 +14,10 @@ import numpy as np
 import psutil
 import pytest
 
-from sft_tui.dataset.limits import Limits
-from sft_tui.dataset.mindrecord import choose_page_size
+from sft_tui.dataset.audit.limits import Limits
+from sft_tui.dataset.mindrecord.file import choose_page_size
+from sft_tui.dataset.mindrecord.request import Request, check_space
 from sft_tui.dataset.preprocess import preprocess
-from sft_tui.dataset.request import Request, check_space
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
 
 TURNS = [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]
@@ -85,7 +85,7 @@ def test_without_mindspore_the_interpreter_is_named(request_):
     code = (
         "import sys; sys.modules['mindspore'] = None\n"
         "from pathlib import Path\nfrom sft_tui.dataset.preprocess import preprocess\n"
-        "from sft_tui.dataset.request import Request\nfrom sft_tui.dataset.limits import Limits\n"
+        "from sft_tui.dataset.mindrecord.request import Request\nfrom sft_tui.dataset.audit.limits import Limits\n"
         "from sft_tui.errors import EnvironmentNotFitError\n"
         f"try:\n    preprocess({as_code(request_)})\nexcept EnvironmentNotFitError as error:\n    print(error)"
     )
@@ -100,10 +100,10 @@ def run_real(code: str, request: Request, *more: str) -> Any:
     pytest.importorskip("mindspore")
     script = (
         "import json, sys\nfrom pathlib import Path\n"
-        "from dataclasses import replace\nfrom sft_tui.dataset.mindrecord import read_rows\n"
-        "from sft_tui.dataset.preprocess import preprocess\nfrom sft_tui.dataset.request import Request\n"
-        "from sft_tui.dataset.limits import Limits\n"
-        "from sft_tui.dataset.audit import audit\nfrom sft_tui.errors import SftError\n"
+        "from dataclasses import replace\nfrom sft_tui.dataset.mindrecord.file import read_rows\n"
+        "from sft_tui.dataset.preprocess import preprocess\nfrom sft_tui.dataset.mindrecord.request import Request\n"
+        "from sft_tui.dataset.audit.limits import Limits\n"
+        "from sft_tui.dataset.audit.run import audit\nfrom sft_tui.errors import SftError\n"
         f"request = {as_code(request)}\nout = request.output_file\n"
         + code
         + "\nprint('ANSWER' + json.dumps(answer, default=str))"

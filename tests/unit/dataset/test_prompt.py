@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sft_tui.dataset.conversation import Conversation, Turn
-from sft_tui.dataset.prompt import build_prompt
+from sft_tui.dataset.encode.prompt import build_prompt
+from sft_tui.dataset.read.conversation import Conversation, Turn
 from sft_tui.errors import InvalidInputError
 
 
@@ -70,8 +70,8 @@ def test_a_prompt_is_what_fastchat_writes(template):
 
 def test_a_prompt_needs_no_more_of_fastchat_than_its_templates():
     code = (
-        "import sys\nfrom sft_tui.dataset.prompt import build_prompt\n"
-        "from sft_tui.dataset.conversation import Conversation, Turn\n"
+        "import sys\nfrom sft_tui.dataset.encode.prompt import build_prompt\n"
+        "from sft_tui.dataset.read.conversation import Conversation, Turn\n"
         "build_prompt(Conversation(1, '1', (Turn('human', 'q'), Turn('gpt', 'a'))))\n"
         "print(sorted(name for name in sys.modules if name.startswith('fastchat') or name in ('torch', 'requests')))"
     )

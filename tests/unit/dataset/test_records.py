@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from sft_tui.core.progress import Progress, no_progress
-from sft_tui.dataset.alpaca import AlpacaRecord
-from sft_tui.dataset.bad_record import BadRecord
-from sft_tui.dataset.records import inspect_data
-from sft_tui.dataset.sources import parse_records
+from sft_tui.dataset.read.alpaca import AlpacaRecord
+from sft_tui.dataset.read.bad_record import BadRecord
+from sft_tui.dataset.read.inspect import inspect_data
+from sft_tui.dataset.read.sources import parse_records
 from sft_tui.errors import InvalidInputError
 
 GOOD = {"instruction": "Say hello.", "input": "", "output": "Hello!"}

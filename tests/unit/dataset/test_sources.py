@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sft_tui.dataset.bad_record import BadRecord
-from sft_tui.dataset.conversation import PROMPT_WITHOUT_INPUT, Conversation, Turn
-from sft_tui.dataset.sources import inspect_source, parse_columns, read_records
+from sft_tui.dataset.read.bad_record import BadRecord
+from sft_tui.dataset.read.conversation import PROMPT_WITHOUT_INPUT, Conversation, Turn
+from sft_tui.dataset.read.sources import inspect_source, parse_columns, read_records
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
 
 GOOD = {"instruction": "Say hello.", "input": "", "output": "Hello!"}

@@ -5,12 +5,12 @@ from fastchat.conversation import get_conv_template
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sft_tui.dataset.conversation import Conversation, Turn
-from sft_tui.dataset.dialog import Dialog
-from sft_tui.dataset.encode import Encoder
-from sft_tui.dataset.encoded_row import IGNORE_TOKEN_ID
-from sft_tui.dataset.prompt import build_prompt, write_prompt
-from sft_tui.dataset.templates import all_templates, check_template, list_templates, load_layout, why_refused
+from sft_tui.dataset.encode.encoded_row import IGNORE_TOKEN_ID
+from sft_tui.dataset.encode.encoder import Encoder
+from sft_tui.dataset.encode.prompt import build_prompt, write_prompt
+from sft_tui.dataset.read.conversation import Conversation, Turn
+from sft_tui.dataset.template.dialog import Dialog
+from sft_tui.dataset.template.fastchat import all_templates, check_template, list_templates, load_layout, why_refused
 from sft_tui.errors import InvalidInputError
 from tests.unit.dataset.rows import encode_conversation
 

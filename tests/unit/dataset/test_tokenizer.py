@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sft_tui.dataset.tokenizer import inspect_tokenizer, load_tokenizer
+from sft_tui.dataset.tokenizer.load import inspect_tokenizer, load_tokenizer
 from sft_tui.errors import InvalidInputError
 
 

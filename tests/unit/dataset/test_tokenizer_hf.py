@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from sft_tui.dataset.conversation import Conversation, Turn
-from sft_tui.dataset.encode import Encoder
-from sft_tui.dataset.encoded_row import IGNORE_TOKEN_ID, REASONS
-from sft_tui.dataset.templates import check_template
-from sft_tui.dataset.tokenizer import inspect_tokenizer, load_tokenizer
+from sft_tui.dataset.encode.encoded_row import IGNORE_TOKEN_ID, REASONS
+from sft_tui.dataset.encode.encoder import Encoder
+from sft_tui.dataset.read.conversation import Conversation, Turn
+from sft_tui.dataset.template.fastchat import check_template
+from sft_tui.dataset.tokenizer.load import inspect_tokenizer, load_tokenizer
 from sft_tui.errors import InvalidInputError
 
 LLAMA_3 = ["<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"]
@@ -130,7 +130,7 @@ def test_letters_that_the_tokenizer_composes_have_their_places(tmp_path):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_one_thread_is_one_thread(qwen, threads):
     code = (
-        "import numpy, os\nfrom pathlib import Path\nfrom sft_tui.dataset.tokenizer import load_tokenizer\n"
+        "import numpy, os\nfrom pathlib import Path\nfrom sft_tui.dataset.tokenizer.load import load_tokenizer\n"
         f"tokenizer = load_tokenizer(Path({str(qwen.path)!r}), threads={threads})\n"
         "before = len(os.listdir('/proc/self/task'))\n"
         "list(tokenizer.encode_spans(['the answer'] * 50, [[]] * 50))\n"
@@ -236,8 +236,8 @@ def test_what_is_no_tokenizer_is_named(tmp_path, content, words):
 
 def test_nothing_of_it_is_imported_for_sentencepiece(model_file):
     code = (
-        "import sys\nfrom pathlib import Path\nfrom sft_tui.dataset.encode import Encoder\n"
-        "from sft_tui.dataset.tokenizer import load_tokenizer\n"
+        "import sys\nfrom pathlib import Path\nfrom sft_tui.dataset.encode.encoder import Encoder\n"
+        "from sft_tui.dataset.tokenizer.load import load_tokenizer\n"
         f"Encoder(load_tokenizer(Path({str(model_file)!r})), 'llama-2', 9)\nprint('tokenizers' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"

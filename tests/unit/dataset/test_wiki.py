@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sft_tui.dataset.wiki import clean_wikitext, encode_wiki, read_paragraphs
+from sft_tui.dataset.encode.plain_text import clean_wikitext, encode_wiki, read_paragraphs
 from sft_tui.errors import InvalidInputError
 
 # Made by MindFormers 1.7.0 `wikitext_clean`.

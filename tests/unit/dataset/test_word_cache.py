@@ -9,9 +9,9 @@ import sentencepiece
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sft_tui.dataset import word_cache
-from sft_tui.dataset.sentencepiece_tokenizer import SentencePieceTokenizer
-from sft_tui.dataset.word_cache import WordCache, token_begins, unpack_ids, works_by_words
+from sft_tui.dataset.tokenizer import word_cache
+from sft_tui.dataset.tokenizer.sentencepiece import SentencePieceTokenizer
+from sft_tui.dataset.tokenizer.word_cache import WordCache, token_begins, unpack_ids, works_by_words
 
 BLANKS = [
     " ",

@@ -1,0 +1,97 @@
+"""Encodes conversations by the chat template of the model's own folder, and checks every row that it makes."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import TYPE_CHECKING, Iterator, Sequence, Tuple
+
+from sft_tui.dataset.encode.encoded_row import IGNORE_TOKEN_ID, EncodedRow
+from sft_tui.dataset.read.conversation import Conversation
+from sft_tui.dataset.template.chat import ChatPrompt, chat_roles, load_chat_template
+from sft_tui.dataset.template.dialog import alternate
+from sft_tui.dataset.tokenizer.hf import HfTokenizer, Spans
+from sft_tui.dataset.tokenizer.load import Tokenizer
+from sft_tui.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from sft_tui.dataset.tokenizer.hf import Ints
+
+
+class ChatWritten:
+    """One conversation as it will be tokenized; `left_out`: a first turn of the assistant was dropped."""
+
+    __slots__ = ("left_out", "prompt")
+
+    def __init__(self, prompt: ChatPrompt, left_out: bool) -> None:
+        self.prompt, self.left_out = prompt, left_out
+
+
+class ChatEncoder:
+    """Renders, tokenizes and labels. Learned are the tokens of each answer's text and of the token that ends it.
+
+    A row is masked, and its reason tells, when those tokens do not spell exactly that, and when a text has a special
+    token in it, which the tokenizer would take for the real one.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, length: int) -> None:
+        self._template = load_chat_template(tokenizer)
+        assert isinstance(tokenizer, HfTokenizer)
+        self._tokenizer = tokenizer
+        self._length = length
+
+    def write(self, conversation: Conversation) -> ChatWritten:
+        """The text of a conversation; raises InvalidInputError that does not name the record."""
+        turns = conversation.turns
+        system = int(bool(turns) and turns[0].speaker == "system")
+        left_out = len(turns) > system and turns[system].speaker == "gpt"
+        texts = alternate(conversation, start=system + left_out)
+        if not texts:
+            raise InvalidInputError("it has no turn from `human`.", "Remove the record.")
+        speakers = ["human", "gpt"] * len(texts)
+        roles = chat_roles((["system"] if system and turns[0].text else []) + speakers[: len(texts)])
+        said = (turns[0].text, *texts) if system and turns[0].text else texts
+        return ChatWritten(self._template.write(roles, said), left_out)
+
+    def encode_batch(self, batch: Sequence[Tuple[Conversation, ChatWritten]]) -> Iterator[EncodedRow]:
+        """A row for each conversation, in order."""
+        prompts = [written.prompt for _, written in batch]
+        places = [[(answer.begin, answer.stop) for answer in prompt.answers] for prompt in prompts]
+        encoded = self._tokenizer.encode_spans([prompt.text for prompt in prompts], places)
+        for (conversation, written), (ids, spans) in zip(batch, encoded):
+            yield self._assemble(conversation, written, ids, spans)
+
+    def _assemble(self, conversation: Conversation, written: ChatWritten, ids: Ints, spans: Spans) -> EncodedRow:
+        import numpy as np
+
+        prompt = written.prompt
+        labels = np.full(len(ids), IGNORE_TOKEN_ID, dtype=np.int32)
+        reason = self._why_not(prompt, ids, spans) if prompt.answers else "no_answer"
+        if not reason:
+            for first, last in spans:
+                labels[first:last] = ids[first:last]
+        kept = labels[: self._length]
+        trained = int(np.count_nonzero(kept != IGNORE_TOKEN_ID))
+        return EncodedRow(
+            conversation.number,
+            conversation.id,
+            ids[: self._length],
+            kept,
+            len(ids),
+            trained,
+            len(ids) > self._length,
+            reason or ("" if trained else "cut_off"),
+            written.left_out,
+        )
+
+    def _why_not(self, prompt: ChatPrompt, ids: Ints, spans: Spans) -> str:
+        """Why a row cannot be learned, a key of REASONS; "" when it can."""
+        if not all(answer.text for answer in prompt.answers):
+            return "empty_answer"
+        if prompt.injected:
+            return "special_in_text"
+        for answer, (first, last) in zip(prompt.answers, spans):
+            spelled, meant = self._tokenizer.spell(ids[first:last].tolist()), answer.text + answer.end
+            # tokenizers may compose letters and their accents, and so does the model's input
+            if spelled != meant and spelled != unicodedata.normalize("NFC", meant):
+                return "not_spelled"
+        return ""

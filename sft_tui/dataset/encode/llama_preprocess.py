@@ -1,0 +1,173 @@
+"""Encodes with vicuna_v1.1 as MindFormers llama_preprocess does, oddities included: the same rows, to the token.
+
+The text is split at </s> into rounds, each is tokenized alone and ended by eos. In a round the question goes up to
+the words " ASSISTANT: "; where these do not stand exactly once, masking ends for good. Then the rounds are counted
+against what is not padding, and when that differs, all of the row is masked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Iterator, List, Optional, Sequence, Tuple
+
+from sft_tui.dataset.encode.encoded_row import IGNORE_TOKEN_ID, EncodedRow
+from sft_tui.dataset.read.conversation import Conversation
+from sft_tui.dataset.template.dialog import alternate
+from sft_tui.dataset.template.fastchat import DEFAULT_TEMPLATE
+from sft_tui.dataset.tokenizer.sentencepiece import SentencePieceTokenizer
+from sft_tui.dataset.tokenizer.word_cache import pack_ids
+from sft_tui.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+_OPENING = " ASSISTANT: "
+_SEPARATOR = "</s>"
+
+
+@dataclass(frozen=True)
+class Round:
+    """One question and its answer. The answer begins at `place` in `text`, behind the words that open it.
+
+    `parts` is what is left when the text is cut at those words: 2 when all is well, 1 when there is no answer,
+    more when the words stand in the text as well.
+    """
+
+    text: str
+    place: int
+    parts: int
+
+
+def build_prompt(conversation: Conversation) -> str:
+    """The whole conversation as one text, rounds ended by </s>. A first turn that is not from `human` is left out.
+
+    Raises InvalidInputError, which does not name the record, when there is no turn, or speakers do not take turns.
+    """
+    if not conversation.turns:
+        raise InvalidInputError("it has no turn.", "Remove the record.")
+    texts = alternate(conversation, start=int(_leaves_out(conversation)))
+    template = _template()
+    if all(texts) and len(texts) == 2:
+        # What FastChat writes of one full round, without its bookkeeping.
+        return f"{template.system_message} USER: {texts[0]} ASSISTANT: {texts[1]}{_SEPARATOR}"
+    filled = template.copy()
+    for index, text in enumerate(texts):
+        filled.append_message(filled.roles[index % 2], text)
+    prompt: str = filled.get_prompt()
+    return prompt
+
+
+def split_rounds(prompt: str) -> List[Round]:
+    """Cut a prompt into its rounds, and find in each where the answer begins. Ends at the first empty round."""
+    rounds: List[Round] = []
+    for text in prompt.split(_SEPARATOR):
+        if not text:
+            break
+        place = text.find(_OPENING) + len(_OPENING)
+        rounds.append(Round(text, place, text.count(_OPENING) + 1))
+    return rounds
+
+
+class ReferenceEncoder:
+    """Makes rows of at most `length` tokens."""
+
+    def __init__(self, tokenizer: SentencePieceTokenizer, length: int) -> None:
+        self._tokenizer = tokenizer
+        self._length = length
+
+    def write(self, conversation: Conversation) -> List[Round]:
+        """The rounds of a conversation; raises InvalidInputError that does not name the record."""
+        return split_rounds(build_prompt(conversation))
+
+    def encode_batch(self, batch: Sequence[Tuple[Conversation, List[Round]]]) -> Iterator[EncodedRow]:
+        """A row for each conversation, in order."""
+        texts = [
+            (item.text, item.place if item.parts == 2 else len(item.text)) for _, rounds in batch for item in rounds
+        ]
+        encoded = iter(self._tokenizer.pack_openings(texts))
+        for conversation, rounds in batch:
+            yield _assemble(conversation, rounds, [next(encoded) for _ in rounds], self._tokenizer, self._length)
+
+
+def _leaves_out(conversation: Conversation) -> bool:
+    return conversation.turns[0].speaker != "human"
+
+
+@cache
+def _template() -> Any:  # noqa: ANN401 - FastChat has no types
+    from fastchat.conversation import get_conv_template
+
+    return get_conv_template(DEFAULT_TEMPLATE)
+
+
+def _assemble(
+    conversation: Conversation,
+    rounds: List[Round],
+    bodies: List[Tuple[bytes, int]],
+    tokenizer: SentencePieceTokenizer,
+    length: int,
+) -> EncodedRow:
+    import numpy as np
+
+    eos = pack_ids([tokenizer.eos_id])
+    packed = pack_ids([tokenizer.bos_id]) + b"".join(body + eos for body, _ in bodies)
+    ids = np.frombuffer(packed, dtype=np.int32)
+    tokens = len(ids)
+    labels = ids.copy()
+    end, broken = _mask_questions(labels, rounds, bodies)
+    # MindFormers counts what is not padding: an unknown token in the text looks like padding, and the row is masked.
+    unknown = int((ids == tokenizer.pad_id).sum())
+    if end < length and end != tokens - unknown:
+        # Longer than a row and masked: MindFormers forgets to cut these labels and stops with an error.
+        labels[:] = IGNORE_TOKEN_ID
+    labels = labels[:length]
+    trained = int((labels != IGNORE_TOKEN_ID).sum())
+    return EncodedRow(
+        conversation.number,
+        conversation.id,
+        ids[:length],
+        labels,
+        tokens,
+        trained,
+        tokens > length,
+        "" if trained else _masked_reason(conversation, broken, end, length, unknown > 0),
+        _leaves_out(conversation),
+    )
+
+
+def _mask_questions(
+    labels: npt.NDArray[np.int32], rounds: List[Round], bodies: List[Tuple[bytes, int]]
+) -> Tuple[int, Optional[Round]]:
+    """Ignore bos, the questions, and all from the first round that is not one question and one answer.
+
+    Returns where the last sound round ends, and the round that broke off, if one did.
+    """
+    labels[0] = IGNORE_TOKEN_ID
+    end = 1
+    broken: Optional[Round] = None
+    for item, (body, question) in zip(rounds, bodies):
+        if item.parts != 2:
+            broken = item
+            break
+        # The question's last token is the lone space before the answer; in the row it is part of the answer's first.
+        labels[end : end + question - 1] = IGNORE_TOKEN_ID
+        end += len(body) // 4 + 1
+    labels[end:] = IGNORE_TOKEN_ID
+    return end, broken
+
+
+def _masked_reason(conversation: Conversation, broken: Optional[Round], end: int, length: int, unknown: bool) -> str:
+    """Why there is nothing to learn: a key of REASONS."""
+    if all(turn.speaker != "human" for turn in conversation.turns):
+        return "no_question"
+    if end >= length:
+        return "cut_off"
+    if broken is not None and broken.parts > 2:
+        return "opening_in_text"
+    if broken is not None:
+        if any(turn.speaker == "gpt" and not turn.text for turn in conversation.turns):
+            return "empty_answer"
+        return "no_answer" if conversation.turns[-1].speaker == "human" else "separator_in_text"
+    return "unknown_token" if unknown else "length_mismatch"

@@ -1,0 +1,73 @@
+"""Encoded records as the rows that a MindRecord keeps: all of one length, ids and labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Dict, Iterator, List, Sequence, Tuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from sft_tui.dataset.encode.packing import PackedRow
+    from sft_tui.dataset.encode.pipeline import EncodedBatch
+
+    Ints = npt.NDArray[np.int32]
+    Row = Dict[str, Ints]
+
+
+def padded_rows(
+    batch: EncodedBatch, chosen: npt.NDArray[np.bool_], length: int, pad_id: int
+) -> List[Dict[str, npt.NDArray[np.int32]]]:
+    """The chosen rows of a batch, filled up to `length`: ids with the padding token, labels with IGNORE_TOKEN_ID."""
+    import numpy as np
+
+    from sft_tui.dataset.encode.encoded_row import IGNORE_TOKEN_ID
+
+    lengths = batch.lengths[chosen]
+    of_row = np.repeat(chosen, batch.lengths)
+    filled = np.arange(length) < lengths[:, np.newaxis]
+    columns = {}
+    for name, values, empty in (
+        ("input_ids", batch.input_ids, pad_id),
+        ("labels", batch.labels, IGNORE_TOKEN_ID),
+    ):
+        column = np.full((len(lengths), length), empty, dtype=np.int32)
+        column[filled] = values[of_row]
+        columns[name] = column
+    return [{"input_ids": ids, "labels": labels} for ids, labels in zip(columns["input_ids"], columns["labels"])]
+
+
+def shifted_rows(rows: Sequence[Row]) -> List[Row]:
+    """Rows one shorter, where the label of a token is that of the one behind it."""
+    return [{"input_ids": row["input_ids"][:-1], "labels": row["labels"][1:]} for row in rows]
+
+
+def split_records(batch: EncodedBatch, chosen: npt.NDArray[np.bool_]) -> Iterator[Tuple[Ints, Ints]]:
+    """Ids and shifted labels of each chosen record: its last token has no label, whatever comes behind it."""
+    import numpy as np
+
+    from sft_tui.dataset.encode.encoded_row import IGNORE_TOKEN_ID
+
+    ends = np.cumsum(batch.lengths)
+    for place in np.flatnonzero(chosen).tolist():
+        begin, end = int(ends[place] - batch.lengths[place]), int(ends[place])
+        labels = np.full(end - begin, IGNORE_TOKEN_ID, dtype=np.int32)
+        labels[:-1] = batch.labels[begin + 1 : end]
+        yield batch.input_ids[begin:end], labels
+
+
+def packed_rows(packed: Sequence[PackedRow], length: int, pad_id: int) -> List[Row]:
+    """Rows of several records each, one after the other, filled up to `length`."""
+    import numpy as np
+
+    from sft_tui.dataset.encode.encoded_row import IGNORE_TOKEN_ID
+
+    rows = []
+    for row in packed:
+        ids = np.full(length, pad_id, dtype=np.int32)
+        labels = np.full(length, IGNORE_TOKEN_ID, dtype=np.int32)
+        used = length - row.left
+        ids[:used] = np.concatenate([part for part, _ in row.records])
+        labels[:used] = np.concatenate([part for _, part in row.records])
+        rows.append({"input_ids": ids, "labels": labels})
+    return rows

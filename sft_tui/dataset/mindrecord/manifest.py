@@ -1,0 +1,216 @@
+"""What a MindRecord was made from, kept beside it, so that the same work is not done twice."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
+
+from sft_tui.dataset.template.chat import CHAT, template_text
+from sft_tui.errors import InvalidInputError
+from sft_tui.files.whole_file import open_whole_file
+
+if TYPE_CHECKING:
+    from sft_tui.dataset.audit.report import AuditReport
+    from sft_tui.dataset.mindrecord.request import Request
+
+SCHEMA_VERSION = 2
+
+
+@dataclass(frozen=True)
+class FileStamp:
+    """A file as it was: absolute path (outputs: name only), bytes, time of change."""
+
+    path: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Work:
+    """All that decides what is in a MindRecord, and whether it is accepted.
+
+    `part` is "train" or "held_out" where an input is split by `eval_split` and `seed`, else "all". `labels` is
+    "as tokens" or "shifted" (see `Request`). `chat_sha256` is that of the folder's chat template, where it is used.
+    """
+
+    dataset_type: str
+    template: str
+    seq_length: int
+    purpose: str
+    file_partition: int
+    columns: Tuple[Tuple[str, str], ...]
+    part: str
+    eval_split: float
+    seed: int
+    on_error: str
+    max_rejected: float
+    max_masked: float
+    vocab_size: int
+    model_file: FileStamp
+    model_sha256: str
+    inputs: Tuple[FileStamp, ...]
+    labels: str = "as tokens"
+    pack: bool = False
+    chat_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of OUT.mindrecord.json.
+
+    `row_length` is in tokens; `tokens` before cutting; `pad_share` the share of padding among all tokens, 0 to 1;
+    `rejected` counts records that could not be used, and were skipped. `records` are those in the rows, which hold
+    several where they are packed; 0 in files of older versions.
+    """
+
+    work: Work
+    rows: int
+    row_length: int
+    cut: int
+    masked: int
+    rejected: int
+    tokens: int
+    trained_tokens: int
+    pad_share: float
+    files: Tuple[FileStamp, ...]
+    records: int = 0
+    schema_version: int = SCHEMA_VERSION
+
+
+def manifest_path(output_file: Path) -> Path:
+    """Where the manifest of a MindRecord stands."""
+    return output_file.with_name(output_file.name + ".json")
+
+
+def stamp_file(path: Path, name: str = "") -> FileStamp:
+    """The stamp of a file that is there; raises OSError."""
+    status = path.stat()
+    return FileStamp(name or str(path.resolve()), status.st_size, status.st_mtime_ns)
+
+
+def find_inputs(input_glob: str) -> List[Path]:
+    """The files that a pattern (or a plain path) means, sorted; raises InvalidInputError when there are none."""
+    literal = Path(input_glob)
+    if literal.is_file():
+        return [literal]
+    # Path.glob takes no absolute pattern.
+    matches = map(Path, glob.glob(input_glob, recursive=True))  # noqa: PTH207
+    found = sorted(path for path in matches if path.is_file())
+    if not found:
+        raise InvalidInputError(
+            f"No file matches {input_glob}.", "Check the path; quote a pattern so that the shell leaves it alone."
+        )
+    return found
+
+
+def describe_work(request: Request) -> Tuple[Work, ...]:
+    """The work that a request means now, for each of its outputs; raises InvalidInputError for files not there."""
+    inputs = find_inputs(request.input_glob)
+    try:
+        work = Work(
+            dataset_type=request.dataset_type,
+            template=request.template,
+            seq_length=request.seq_length,
+            purpose=request.purpose,
+            file_partition=request.file_partition,
+            columns=request.columns,
+            part="all",
+            eval_split=request.eval_split,
+            seed=request.seed,
+            on_error=request.on_error,
+            max_rejected=request.max_rejected,
+            max_masked=request.limits.max_masked,
+            vocab_size=request.limits.vocab_size,
+            model_file=stamp_file(request.model_file),
+            model_sha256=hashlib.sha256(request.model_file.read_bytes()).hexdigest(),
+            inputs=tuple(stamp_file(path) for path in inputs),
+            labels=request.labels,
+            pack=request.pack,
+            chat_sha256=_hash_template(request),
+        )
+    except OSError as error:
+        raise InvalidInputError(f"{error.filename} could not be read: {error.strerror}.", "Check the path.") from error
+    if not request.eval_split:
+        return (work,)
+    return (replace(work, part="train"), replace(work, part="held_out", purpose="eval"))
+
+
+def _hash_template(request: Request) -> str:
+    """That of the chat template, "" where none is used or found: encoding will tell."""
+    if request.template != CHAT:
+        return ""
+    text = template_text(request.model_file.parent)
+    return hashlib.sha256(text.encode()).hexdigest() if text else ""
+
+
+def load_same(output_file: Path, work: Work) -> Optional[Manifest]:
+    """The manifest of `output_file` if it is whole and came from `work`, else None."""
+    manifest = load_manifest(output_file)
+    if manifest is None or manifest.work != work or not is_whole(output_file, manifest):
+        return None
+    return manifest
+
+
+def save_manifest(output_file: Path, manifest: Manifest) -> None:
+    """Write the manifest of `output_file`; raises EnvironmentNotFitError."""
+    with open_whole_file(manifest_path(output_file)) as stream:
+        json.dump(asdict(manifest), stream, ensure_ascii=False, indent=2)
+
+
+def audit_path(output_file: Path) -> Path:
+    """Where the audit of a MindRecord stands."""
+    return output_file.with_name(f"{output_file.name}.audit.json")
+
+
+def save_audit(output_file: Path, report: AuditReport) -> None:
+    """Write the audit of `output_file`; raises EnvironmentNotFitError."""
+    with open_whole_file(audit_path(output_file)) as stream:
+        json.dump(report.to_json(), stream, ensure_ascii=False, indent=1)
+
+
+def load_audit(output_file: Path) -> Optional[AuditReport]:
+    """The audit of `output_file`; None when there is none, or none that this version can read."""
+    from sft_tui.dataset.audit.report import parse_audit
+
+    try:
+        return parse_audit(json.loads(audit_path(output_file).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def load_manifest(output_file: Path) -> Optional[Manifest]:
+    """The manifest of `output_file`; None when there is none, or none that this version can read."""
+    try:
+        data = json.loads(manifest_path(output_file).read_text(encoding="utf-8"))
+        if data["schema_version"] != SCHEMA_VERSION:
+            return None
+        work = dict(data["work"])
+        work["model_file"] = FileStamp(**work["model_file"])
+        work["inputs"] = _stamps(work["inputs"])
+        work["columns"] = tuple((str(ours), str(theirs)) for ours, theirs in work["columns"])
+        data.update(work=Work(**work), files=_stamps(data["files"]))
+        return Manifest(**data)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def is_whole(output_file: Path, manifest: Manifest) -> bool:
+    """Whether the files that the manifest tells of are there, untouched."""
+    try:
+        return all(stamp_file(output_file.with_name(file.path), file.path) == file for file in manifest.files)
+    except OSError:
+        return False
+
+
+def _stamps(items: List[Dict[str, object]]) -> Tuple[FileStamp, ...]:
+    return tuple(FileStamp(str(item["path"]), _int(item["size"]), _int(item["mtime_ns"])) for item in items)
+
+
+def _int(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError("not an integer")
+    return value

@@ -1,0 +1,247 @@
+"""Knows the templates of FastChat's registry and a few of today's: how each writes a conversation, or why not.
+
+What a template writes is learned by watching it: conversations of marked texts are rendered, cut at every place where
+a message is added, and each rendering must begin with the one before it. What lies between the marks is the layout.
+Nothing is guessed: a template that does not nest, changes the texts, numbers its rounds, or does not say where an
+answer ends is refused.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any, Collection, Dict, List, Optional, Tuple
+
+from sft_tui.dataset.template.chat import CHAT, load_chat_template
+from sft_tui.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from sft_tui.dataset.tokenizer.load import Tokenizer
+
+DEFAULT_TEMPLATE = "vicuna_v1.1"
+SENTENCEPIECE, HUGGING_FACE = "sentencepiece", "hf"
+# The tokens of Llama 1 and 2; the first begins a text, so that it cannot end an answer.
+_LLAMA_END_TOKENS = ("</s>",)
+_POPULAR = (DEFAULT_TEMPLATE, "llama-2", "llama-3", "alpaca", "qwen-7b-chat", "chatml")
+_TOKEN_LIKE = re.compile(r"<[^<>\s]+>")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a template writes a conversation.
+
+    `head` + question + `middle` + `lead` + answer + `end`, then `between` + question + `middle` + ... . With a system
+    turn, `system[0]` + its text + `system[1]` stand instead of `head`; None: there is no place for one. `middle` ends
+    with the words that a model is given to make it answer, without spaces behind them: tokens hold a space with the
+    word behind it, so that the first word would not be learned. Those are in `lead`. `stops` are the template's own
+    stop strings. `strip`: texts lose the blanks around them.
+    """
+
+    name: str
+    head: str
+    system: Optional[Tuple[str, str]]
+    middle: str
+    lead: str
+    end: str
+    between: str
+    stops: Tuple[str, ...] = ()
+    strip: bool = False
+
+
+class _RefusedError(Exception):
+    """Why a template cannot be used: a part of a sentence."""
+
+
+def _own_templates() -> Dict[str, Layout]:
+    """Templates that the registry of FastChat 0.2.36 does not have."""
+    user, assistant = (f"<|start_header_id|>{role}<|end_header_id|>\n\n" for role in ("user", "assistant"))
+    system = "<|start_header_id|>system<|end_header_id|>\n\n"
+    chatml_user, chatml_middle = "<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n"
+    return {
+        # Meta's model card of Llama 3: each message ends with <|eot_id|>, blanks around its text are dropped.
+        "llama-3": Layout(
+            "llama-3", user, (system, f"<|eot_id|>{user}"), f"<|eot_id|>{assistant}", "", "<|eot_id|>", user, strip=True
+        ),
+        # The registry's qwen-7b-chat without the system prompt that it puts before every conversation.
+        "chatml": Layout(
+            "chatml",
+            chatml_user,
+            ("<|im_start|>system\n", f"<|im_end|>\n{chatml_user}"),
+            chatml_middle,
+            "",
+            "<|im_end|>\n",
+            chatml_user,
+        ),
+    }
+
+
+def list_templates(kind: str = HUGGING_FACE) -> List[str]:
+    """The names usable with a tokenizer of that kind, sorted: "sentencepiece" (with Llama's special tokens), or "hf"
+    (with all tokens that the template writes; `check_template` tells whether a given tokenizer has them).
+    """
+    return sorted(name for name in all_templates() if not why_refused(name, kind))
+
+
+def all_templates() -> List[str]:
+    """Every name of the registry and of our own, usable or not, sorted."""
+    from fastchat.conversation import conv_templates
+
+    return sorted({*conv_templates, *_own_templates()})
+
+
+def why_refused(name: str, kind: str = HUGGING_FACE) -> str:
+    """Why a known template cannot be used with a tokenizer of that kind, "" when it can."""
+    try:
+        layout = _derive(name)
+        if kind == SENTENCEPIECE:
+            find_end(layout, _LLAMA_END_TOKENS)
+        elif not layout.end.strip():
+            find_end(layout, ())
+    except _RefusedError as refused:
+        return str(refused)
+    return ""
+
+
+def load_layout(name: str) -> Layout:
+    """The layout of a template; raises InvalidInputError for an unknown name, and for one that is refused."""
+    if name not in all_templates():
+        raise InvalidInputError(f"There is no template `{name}`.", _hint(name, list_templates()))
+    try:
+        return _derive(name)
+    except _RefusedError as refused:
+        raise InvalidInputError(
+            f"Template `{name}` cannot be used: {refused}.", _hint(name, list_templates())
+        ) from None
+
+
+def check_template(name: str, tokenizer: Tokenizer) -> int:
+    """How many characters of the layout's `end` are trained; raises InvalidInputError with the reason and close names.
+
+    The tokenizer must have, as one token, what ends an answer. `chat` is the template in the tokenizer's folder, which
+    has no layout.
+    """
+    if name == CHAT:
+        load_chat_template(tokenizer)
+        return 0
+    layout = load_layout(name)
+    tokens = _end_tokens(tokenizer)
+    try:
+        return find_end(layout, tokens)
+    except _RefusedError as refused:
+        usable = [other for other in list_templates() if _ends(load_layout(other), tokens)]
+        raise InvalidInputError(
+            f"Template `{name}` cannot be used with {tokenizer.path.name}: {refused}.", _hint(name, usable)
+        ) from None
+
+
+def _end_tokens(tokenizer: Tokenizer) -> List[str]:
+    """The special tokens that may end an answer: not those that begin a text or fill a row."""
+    others = {tokenizer.bos_id, tokenizer.pad_id} - {tokenizer.eos_id}
+    return [text for text, number in tokenizer.special_tokens.items() if number not in others]
+
+
+def _ends(layout: Layout, tokens: Collection[str]) -> bool:
+    try:
+        return find_end(layout, tokens) > 0
+    except _RefusedError:
+        return False
+
+
+def find_end(layout: Layout, tokens: Collection[str]) -> int:
+    """How many characters of `end` a model must learn, so that it knows when to stop: up to the first token of the
+    tokenizer in it, else up to the first of the template's own stop strings. Raises _RefusedError when there is none.
+
+    A stop string that looks like a token has to be one: spelled in letters it would not be what the model knows.
+    """
+    spelled = [stop for stop in layout.stops if not _TOKEN_LIKE.fullmatch(stop)]
+    for marks in (tokens, spelled):
+        found = [layout.end.find(mark) + len(mark) for mark in marks if mark and mark in layout.end]
+        if found:
+            return min(found)
+    if not layout.end.strip():
+        raise _RefusedError(
+            f"it ends an answer with {layout.end!r}, which answers hold as well: a model could not learn where to stop"
+            if layout.end
+            else "it writes nothing behind an answer: a model could not learn where to stop"
+        )
+    missing = _TOKEN_LIKE.findall(layout.end) or [layout.end.strip()]
+    raise _RefusedError(f"the tokenizer has no token `{missing[0]}`, which ends an answer")
+
+
+@cache
+def _derive(name: str) -> Layout:
+    """The layout of a known template; raises _RefusedError."""
+    own = _own_templates().get(name)
+    if own is not None:
+        return own
+    from fastchat.conversation import get_conv_template
+
+    template: Any = get_conv_template(name)
+    if template.sep_style is None:
+        raise _RefusedError("it is for a service that takes messages, and writes no text")
+    texts = [f" \u2603{index} a\r\n\n<n> b: </n>\n" for index in range(6)]
+    layout = _read_layout(template, name, texts)
+    _check_layout(template, layout, texts)
+    _check_layout(template, layout, [f"\u2604\t{index}\u2602" for index in range(6)])
+    middle = layout.middle.rstrip(" ")
+    return replace(layout, middle=middle, lead=layout.middle[len(middle) :] + layout.lead)
+
+
+def _read_layout(template: Any, name: str, texts: List[str]) -> Layout:  # noqa: ANN401
+    one = _render(template, [texts[0], texts[1]])
+    opened = _render(template, [texts[0], None])
+    two = _render(template, [texts[0], texts[1], texts[2], None])
+    head, _, middle = _cut(opened, texts[0])
+    if not one.startswith(opened):
+        raise _RefusedError("what it writes before an answer changes once the answer is there")
+    lead, _, end = _cut(one[len(opened) :], texts[1])
+    between, _, _ = _cut(two[len(one) :] if two.startswith(one) else "", texts[2])
+    system: Optional[Tuple[str, str]] = None
+    asked = _render(template, [texts[0]], system=texts[3])
+    if texts[3] in asked:
+        before, _, after = _cut(asked, texts[3])
+        system = before, _cut(after, texts[0])[0]
+    stops = template.stop_str or ()
+    return Layout(name, head, system, middle, lead, end, between, (stops,) if isinstance(stops, str) else tuple(stops))
+
+
+def _check_layout(template: Any, layout: Layout, texts: List[str]) -> None:  # noqa: ANN401
+    """Raise _RefusedError unless the layout writes what the template writes, at every stage of three rounds."""
+    systems = [None] if layout.system is None else [None, "\u2605 s"]
+    for system in systems:
+        written = layout.head if system is None or layout.system is None else system.join(layout.system)
+        for index in range(0, len(texts), 2):
+            opened = written + texts[index] + layout.middle
+            rendered = _render(template, [*texts[: index + 1], None], system=system)
+            asked = _render(template, texts[: index + 1], system=system)
+            if rendered != opened or not opened.startswith(asked):
+                raise _RefusedError("it does not write every round alike")
+            written = opened + layout.lead + texts[index + 1] + layout.end
+            if _render(template, texts[: index + 2], system=system) != written:
+                raise _RefusedError("it does not write every round alike")
+            written += layout.between
+
+
+def _render(template: Any, texts: Collection[Optional[str]], system: Optional[str] = None) -> str:  # noqa: ANN401
+    """What the template writes, its example conversation included."""
+    filled = template.copy()
+    if system is not None:
+        filled.set_system_message(system)
+    for index, text in enumerate(texts):
+        filled.append_message(filled.roles[index % 2], text)
+    prompt: str = filled.get_prompt()
+    return prompt
+
+
+def _cut(text: str, mark: str) -> Tuple[str, str, str]:
+    if text.count(mark) != 1:
+        raise _RefusedError("it changes the texts that it is given")
+    return text.partition(mark)
+
+
+def _hint(name: str, usable: List[str]) -> str:
+    """Up to five usable templates: those with a name like it, else those that are asked for most."""
+    close = difflib.get_close_matches(name, usable, n=5, cutoff=0.5) or [item for item in _POPULAR if item in usable]
+    return f"Usable, for example: {', '.join(close or usable[:5])}." if usable else "Give the tokenizer of the model."

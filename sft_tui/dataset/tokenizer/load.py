@@ -1,0 +1,100 @@
+"""Loads a tokenizer, sentencepiece or Hugging Face, and says what the file is when it is neither."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Dict, List, Optional, Protocol, Sequence, Tuple
+
+from sft_tui.dataset.read.json_stream import LFS_POINTER
+from sft_tui.errors import InvalidInputError
+
+# sentencepiece splits a batch over this many threads at most; a node with 192 cores gains nothing from more.
+_MAX_THREADS = 8
+_FILES = ("tokenizer.model", "tokenizer.json")
+_HINT = "Give the tokenizer.model (sentencepiece) or tokenizer.json that belongs to the checkpoint."
+
+
+class Tokenizer(Protocol):
+    """What encoding asks of a tokenizer. Ids of special tokens are below `vocab_size`.
+
+    `adds_bos`: the tokenizer itself begins a text with bos. `special_tokens` become one id wherever they stand in
+    a text.
+    """
+
+    path: Path
+    vocab_size: int
+    eos_id: int
+    pad_id: int
+    adds_bos: bool
+    special_tokens: Dict[str, int]
+
+    @property
+    def bos_id(self) -> Optional[int]:
+        """None for a model without one."""
+
+    @property
+    def unk_id(self) -> Optional[int]:
+        """None for a model without one."""
+
+    def encode(self, text: str) -> List[int]:
+        """The ids of one text, without bos and eos of its own."""
+
+    def encode_many(self, texts: Sequence[str]) -> List[List[int]]:
+        """The ids of each text, without bos and eos of its own."""
+
+    def encode_with_offsets(self, texts: Sequence[str]) -> List[Tuple[List[int], List[int]]]:
+        """The ids of each text, and for each id the place in the text where it begins (in characters)."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids; special tokens are written out."""
+
+
+def load_tokenizer(path: Path, *, threads: int = 0) -> Tokenizer:
+    """Load tokenizer.model or tokenizer.json, or the one that a folder has (tokenizer.model, if it has both).
+
+    `threads` is how many a batch is spread over; 0 means as many as there are cores, 8 at most. Raises
+    InvalidInputError that says what the file is instead; EnvironmentNotFitError when the library for it is missing.
+    """
+    file = find_tokenizer(path)
+    threads = threads or min(os.cpu_count() or 1, _MAX_THREADS)
+    if _head(file).lstrip().startswith(b"{"):
+        from sft_tui.dataset.tokenizer.hf import load_hf_tokenizer
+
+        return load_hf_tokenizer(file, threads)
+    from sft_tui.dataset.tokenizer.sentencepiece import load_sentencepiece
+
+    return load_sentencepiece(file, threads)
+
+
+def find_tokenizer(path: Path) -> Path:
+    """The file itself, or the tokenizer in a folder; raises InvalidInputError when the folder has none."""
+    if not path.is_dir():
+        return path
+    found = next((path / name for name in _FILES if (path / name).is_file()), None)
+    if found is None:
+        raise InvalidInputError(f"{path} has neither {' nor '.join(_FILES)}.", _HINT)
+    return found
+
+
+def inspect_tokenizer(model_file: Path) -> int:
+    """The vocabulary size of a tokenizer; raises InvalidInputError like `load_tokenizer`."""
+    return load_tokenizer(model_file).vocab_size
+
+
+def _head(file: Path) -> bytes:
+    """The first bytes; raises InvalidInputError when there are none to speak of."""
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(64)
+    except FileNotFoundError as error:
+        raise InvalidInputError(f"{file} does not exist.", _HINT) from error
+    except OSError as error:
+        raise InvalidInputError(f"{file} could not be read: {error.strerror or error}.", _HINT) from error
+    if not head:
+        raise InvalidInputError(f"{file} is empty.", _HINT)
+    if head.startswith(LFS_POINTER):
+        raise InvalidInputError(
+            f"{file} is a Git LFS pointer, not the tokenizer itself.", "Fetch the file with `git lfs pull`."
+        )
+    return head
