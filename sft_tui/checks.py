@@ -10,7 +10,7 @@ import socket
 from pathlib import Path
 from typing import Optional, get_args
 
-from sft_tui.checkpoint.inspect import CheckpointReport
+from sft_tui.checkpoint.inspect.report import CheckpointReport
 from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.parallel_layout import build_layout
 from sft_tui.core.problem import Problem

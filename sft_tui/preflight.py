@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional
 
-from sft_tui.checkpoint.inspect import CheckpointReport, inspect_checkpoint
+from sft_tui.checkpoint.inspect.report import CheckpointReport, inspect_checkpoint
 from sft_tui.checks import (
     check_environment,
     check_family,

@@ -7,7 +7,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
-from sft_tui.checkpoint.ckpt_format import plan_tensor
+from sft_tui.checkpoint.copy.copy_tensors import ByteCount, Copy, copy_values, write_tensor_bytes
+from sft_tui.checkpoint.copy.output_file import (
+    PartialFile,
+    check_output,
+    open_partial,
+    publish_together,
+    remove_leftovers,
+)
+from sft_tui.checkpoint.formats.ckpt_write import plan_tensor
 from sft_tui.checkpoint.manifest import (
     Manifest,
     TensorRecord,
@@ -17,9 +25,7 @@ from sft_tui.checkpoint.manifest import (
     manifest_path,
     stamp_files,
 )
-from sft_tui.checkpoint.source_model import OutputTensor, load_source_model, plan_output
-from sft_tui.checkpoint.value_work import ByteCount, Copy, copy_values, write_tensor_bytes
-from sft_tui.checkpoint.whole_output import PartialFile, check_output, open_partial, publish_together, remove_leftovers
+from sft_tui.checkpoint.mapping.hf_model import OutputTensor, load_source_model, plan_output
 from sft_tui.core.progress import ProgressCallback, no_progress
 from sft_tui.families.key_maps import find_family_name
 from sft_tui.files.whole_file import not_written

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Dict, Mapping, Optional, Sequence, Tuple
 
-from sft_tui.checkpoint.source_file import load_json_object, not_read
+from sft_tui.checkpoint.formats.source_file import load_json_object, not_read
 from sft_tui.errors import InvalidInputError
 
 SCHEMA_VERSION = 2  # 1 had SHA-256 in place of CRC-32

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
-from sft_tui.checkpoint.ckpt_reader import CkptEntry, entry_run, load_ckpt_entries
-from sft_tui.checkpoint.precision import ITEM_BYTES
-from sft_tui.checkpoint.source_model import OutputTensor, load_source_model, plan_output
-from sft_tui.checkpoint.tensor_values import Values
-from sft_tui.checkpoint.value_work import Cast, compare_values
+from sft_tui.checkpoint.copy.copy_tensors import Cast, compare_values
+from sft_tui.checkpoint.copy.precision import ITEM_BYTES
+from sft_tui.checkpoint.copy.tensor_values import Values
+from sft_tui.checkpoint.formats.ckpt_read import CkptEntry, entry_run, load_ckpt_entries
+from sft_tui.checkpoint.mapping.hf_model import OutputTensor, load_source_model, plan_output
 from sft_tui.core.progress import Progress, ProgressCallback, no_progress
 
 

@@ -12,7 +12,7 @@ from sft_tui.core.terminal_text import short_duration, short_size
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError, SftError
 
 if TYPE_CHECKING:
-    from sft_tui.checkpoint.inspect import CheckpointReport
+    from sft_tui.checkpoint.inspect.report import CheckpointReport
     from sft_tui.checkpoint.verify import VerifyResult
 
 NAMES_SHOWN = 5
@@ -23,8 +23,8 @@ def inspect(arguments: argparse.Namespace) -> int:
 
     4 when that is so, but not with the version asked for.
     """
-    from sft_tui.checkpoint.describe import describe_checkpoint
-    from sft_tui.checkpoint.inspect import inspect_checkpoint
+    from sft_tui.checkpoint.inspect.report import inspect_checkpoint
+    from sft_tui.checkpoint.inspect.text import describe_checkpoint
     from sft_tui.families.routes import check_route, describe_weight_needs, weight_needs
 
     report = inspect_checkpoint(Path(arguments.hf_dir))
@@ -106,7 +106,7 @@ def convert_weight(arguments: argparse.Namespace) -> int:
 
 
 def _convert_reversed(arguments: argparse.Namespace) -> int:
-    from sft_tui.checkpoint.convert_reversed import convert_reversed, verify_reversed
+    from sft_tui.checkpoint.export.export import convert_reversed, verify_reversed
 
     if arguments.reuse:
         raise InvalidInputError("--reuse does not go with --reversed.", "Give --force to write the folder again.")

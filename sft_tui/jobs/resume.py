@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from sft_tui.checkpoint.ckpt_reader import CkptEntry, load_ckpt_entries
-from sft_tui.checkpoint.safetensors_header import load_header
+from sft_tui.checkpoint.formats.ckpt_read import CkptEntry, load_ckpt_entries
+from sft_tui.checkpoint.formats.safetensors_header import load_header
 from sft_tui.core.plan import Plan, Step
 from sft_tui.errors import SftError
 from sft_tui.files.saved_states import STEP_COUNTER, SUFFIX, read_counter

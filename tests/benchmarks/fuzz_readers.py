@@ -25,10 +25,10 @@ import zipfile
 from pathlib import Path
 from typing import Callable, Dict, List, Tuple
 
-from sft_tui.checkpoint.ckpt_format import plan_tensor
-from sft_tui.checkpoint.ckpt_reader import load_ckpt_entries
-from sft_tui.checkpoint.safetensors_header import load_header
-from sft_tui.checkpoint.torch_bin import load_bin
+from sft_tui.checkpoint.formats.ckpt_read import load_ckpt_entries
+from sft_tui.checkpoint.formats.ckpt_write import plan_tensor
+from sft_tui.checkpoint.formats.safetensors_header import load_header
+from sft_tui.checkpoint.formats.torch_bin import load_bin
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
 from tests.benchmarks.fuzz_data import DATA, read_data
 

@@ -14,7 +14,7 @@ from typing import Callable, List
 
 import pytest
 
-from sft_tui.checkpoint.ckpt_reader import load_ckpt_entries
+from sft_tui.checkpoint.formats.ckpt_read import load_ckpt_entries
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SLOWLY = """

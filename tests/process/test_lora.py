@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import yaml
 
-from sft_tui.checkpoint.precision import SOURCE_TYPES, cast_values
-from sft_tui.checkpoint.safetensors_header import load_header
+from sft_tui.checkpoint.copy.precision import SOURCE_TYPES, cast_values
+from sft_tui.checkpoint.formats.safetensors_header import load_header
 from sft_tui.demo.toy_qwen3 import write_toy_qwen3
 from sft_tui.demo.workspace import write_workspace
 from sft_tui.paths import profiles_dir

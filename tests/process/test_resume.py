@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from sft_tui.checkpoint.ckpt_format import encode_value_header
+from sft_tui.checkpoint.formats.ckpt_write import encode_value_header
 from sft_tui.core.plan import Output, PlannedFile
 from sft_tui.jobs import client
 from sft_tui.jobs.resume import find_resume_point

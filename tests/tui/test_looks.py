@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sft_tui.checkpoint.inspect import CheckpointReport
+from sft_tui.checkpoint.inspect.report import CheckpointReport
 from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.job import Event, JobState, StepState
 from sft_tui.core.model_config import ModelConfig

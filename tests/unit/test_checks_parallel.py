@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sft_tui.checkpoint.inspect import CheckpointReport
+from sft_tui.checkpoint.inspect.report import CheckpointReport
 from sft_tui.checks import needed_bytes
 from sft_tui.checks_parallel import check_direct, check_made, check_parallel, installed_base, read_base
 from sft_tui.core.facts import EnvironmentFacts, Facts

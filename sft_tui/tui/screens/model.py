@@ -7,7 +7,7 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Select
 
-from sft_tui.checkpoint.describe import describe_checkpoint
+from sft_tui.checkpoint.inspect.text import describe_checkpoint
 from sft_tui.core.terminal_text import short_size
 from sft_tui.families.catalogue import CATALOGUE, find_entry
 from sft_tui.tui.screens.form import FormScreen

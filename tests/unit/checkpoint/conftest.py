@@ -12,7 +12,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import pytest
 
-from sft_tui.checkpoint.ckpt_reader import load_ckpt_entries
+from sft_tui.checkpoint.formats.ckpt_read import load_ckpt_entries
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 Tensors = Dict[str, Tuple[str, Sequence[int], bytes]]

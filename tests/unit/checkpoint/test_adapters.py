@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
-from sft_tui.checkpoint import tensor_values
 from sft_tui.checkpoint.convert import convert_weight
-from sft_tui.checkpoint.convert_reversed import convert_reversed, verify_reversed
-from sft_tui.checkpoint.precision import cast_values
+from sft_tui.checkpoint.copy import tensor_values
+from sft_tui.checkpoint.copy.precision import cast_values
+from sft_tui.checkpoint.export.export import convert_reversed, verify_reversed
 from sft_tui.demo.toy_qwen3 import write_toy_qwen3
 from sft_tui.errors import InvalidInputError
 from tests.unit.checkpoint.test_convert_reversed import parameters_of, tensors_of, write_ckpt

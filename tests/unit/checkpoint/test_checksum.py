@@ -5,7 +5,7 @@ import zlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sft_tui.checkpoint.checksum import combine_crc32
+from sft_tui.checkpoint.copy.checksum import combine_crc32
 
 
 @given(st.binary(max_size=3000), st.binary(max_size=3000))

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sft_tui.checkpoint import ckpt_format
-from sft_tui.checkpoint.ckpt_format import encode_varint, encoded_size, plan_tensor
-from sft_tui.checkpoint.ckpt_reader import TYPE_BYTES, CkptEntry, load_ckpt_entries
+from sft_tui.checkpoint.formats import ckpt_write as ckpt_format
+from sft_tui.checkpoint.formats.ckpt_read import TYPE_BYTES, CkptEntry, load_ckpt_entries
+from sft_tui.checkpoint.formats.ckpt_write import encode_varint, encoded_size, plan_tensor
 from sft_tui.errors import InvalidInputError
 
 # What mindspore.save_checkpoint of 2.7.2 writes for an int32 3 named a, with append_dict {"s": "hello", "n": 5}.

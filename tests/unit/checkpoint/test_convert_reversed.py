@@ -12,14 +12,16 @@ from typing import Callable, Dict, List, Sequence, Tuple
 import numpy as np
 import pytest
 
-from sft_tui.checkpoint import ckpt_format, safetensors_shards, tensor_values
-from sft_tui.checkpoint.ckpt_format import plan_tensor
-from sft_tui.checkpoint.ckpt_reader import load_ckpt_entries
 from sft_tui.checkpoint.convert import convert_weight
-from sft_tui.checkpoint.convert_reversed import convert_reversed, verify_reversed
-from sft_tui.checkpoint.hf_folder import COMPANIONS, MANIFEST_NAME
-from sft_tui.checkpoint.inspect import inspect_checkpoint
-from sft_tui.checkpoint.weight_files import load_tensor_entries
+from sft_tui.checkpoint.copy import tensor_values
+from sft_tui.checkpoint.export import shards as safetensors_shards
+from sft_tui.checkpoint.export.export import convert_reversed, verify_reversed
+from sft_tui.checkpoint.export.hf_folder import COMPANIONS, MANIFEST_NAME
+from sft_tui.checkpoint.formats import ckpt_write as ckpt_format
+from sft_tui.checkpoint.formats.ckpt_read import load_ckpt_entries
+from sft_tui.checkpoint.formats.ckpt_write import plan_tensor
+from sft_tui.checkpoint.formats.weight_files import load_tensor_entries
+from sft_tui.checkpoint.inspect.report import inspect_checkpoint
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError, StoppedError
 from sft_tui.families.key_maps import FAMILIES
 

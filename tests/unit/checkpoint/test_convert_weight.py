@@ -15,12 +15,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sft_tui.checkpoint import ckpt_format, tensor_values, whole_output
-from sft_tui.checkpoint.ckpt_reader import load_ckpt_entries
 from sft_tui.checkpoint.convert import convert_weight, same_work
-from sft_tui.checkpoint.inspect import inspect_checkpoint
+from sft_tui.checkpoint.copy import output_file as whole_output
+from sft_tui.checkpoint.copy import tensor_values
+from sft_tui.checkpoint.formats import ckpt_write as ckpt_format
+from sft_tui.checkpoint.formats.ckpt_read import load_ckpt_entries
+from sft_tui.checkpoint.inspect.report import inspect_checkpoint
 from sft_tui.checkpoint.manifest import manifest_path
-from sft_tui.checkpoint.source_model import load_source_model, plan_output
+from sft_tui.checkpoint.mapping.hf_model import load_source_model, plan_output
 from sft_tui.checkpoint.verify import verify_weight
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError, StoppedError
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from sft_tui.checkpoint.convert import convert_weight, same_work
-from sft_tui.checkpoint.inspect import inspect_checkpoint
+from sft_tui.checkpoint.inspect.report import inspect_checkpoint
 from sft_tui.checkpoint.verify import verify_weight
 from sft_tui.errors import InvalidInputError
 from sft_tui.families.key_maps import FAMILIES, find_family_name

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from sft_tui.checkpoint.inspect import FIELD, TOKENIZER_FIELD, CheckpointReport, inspect_checkpoint
+from sft_tui.checkpoint.inspect.report import FIELD, TOKENIZER_FIELD, CheckpointReport, inspect_checkpoint
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 499723\n"
 
@@ -165,7 +165,7 @@ def test_bin_files_beside_safetensors_are_not_needed(hf_dir):
 
 
 def test_quantized_weights_are_a_problem_that_names_the_tensor(tmp_path, make_hf, write_safetensors):
-    from sft_tui.checkpoint.weight_files import load_tensor_entries
+    from sft_tui.checkpoint.formats.weight_files import load_tensor_entries
 
     folder = make_hf()
     tensors = {e.name: ("I8", e.shape, bytes(e.nbytes // 2)) for e in load_tensor_entries(folder)}
@@ -180,7 +180,7 @@ def test_quantized_weights_are_a_problem_that_names_the_tensor(tmp_path, make_hf
 def test_numpy_and_mindspore_stay_out(hf_dir):
     code = (
         "import sys; from pathlib import Path; import sft_tui.checkpoint.convert, sft_tui.checkpoint.verify;"
-        "from sft_tui.checkpoint.inspect import inspect_checkpoint;"
+        "from sft_tui.checkpoint.inspect.report import inspect_checkpoint;"
         "assert inspect_checkpoint(Path(sys.argv[1])).convertible;"
         "print({'numpy', 'mindspore', 'safetensors', 'torch'} & set(sys.modules))"
     )

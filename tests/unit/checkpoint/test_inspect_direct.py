@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sft_tui.checkpoint.inspect import CheckpointReport, inspect_checkpoint
-from sft_tui.checkpoint.model_config import parse_model_config
-from sft_tui.checkpoint.safetensors_header import load_header
+from sft_tui.checkpoint.formats.safetensors_header import load_header
+from sft_tui.checkpoint.inspect.report import CheckpointReport, inspect_checkpoint
+from sft_tui.checkpoint.mapping.read_config import parse_model_config
 from sft_tui.demo.toy_qwen3 import write_toy_qwen3
 from sft_tui.errors import InvalidInputError
 

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from sft_tui.checkpoint.model_config import dimensions_of, load_model_config
-from sft_tui.checkpoint.source_model import load_source_model, map_model
-from sft_tui.checkpoint.tensor_map import expected_parameters
-from sft_tui.checkpoint.weight_files import load_tensor_entries
+from sft_tui.checkpoint.formats.weight_files import load_tensor_entries
+from sft_tui.checkpoint.mapping.hf_model import load_source_model, map_model
+from sft_tui.checkpoint.mapping.read_config import dimensions_of, load_model_config
+from sft_tui.checkpoint.mapping.tensor_map import expected_parameters
 from sft_tui.errors import InvalidInputError
 from sft_tui.families.key_maps import family_of, find_family
 

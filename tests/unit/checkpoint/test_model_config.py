@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sft_tui.checkpoint.model_config import load_model_config, parse_model_config
+from sft_tui.checkpoint.mapping.read_config import load_model_config, parse_model_config
 from sft_tui.errors import InvalidInputError
 
 LLAMA = {

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sft_tui.checkpoint.precision import BLOCK, NonFinite, cast_values, count_non_finite, target_type
+from sft_tui.checkpoint.copy.precision import BLOCK, NonFinite, cast_values, count_non_finite, target_type
 from sft_tui.errors import InvalidInputError
 
 BITS32 = st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=50)

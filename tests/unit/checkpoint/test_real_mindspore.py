@@ -11,9 +11,9 @@ from typing import Dict, Iterator, List
 
 import pytest
 
-from sft_tui.checkpoint.ckpt_format import plan_tensor
-from sft_tui.checkpoint.ckpt_reader import load_ckpt_entries
 from sft_tui.checkpoint.convert import convert_weight
+from sft_tui.checkpoint.formats.ckpt_read import load_ckpt_entries
+from sft_tui.checkpoint.formats.ckpt_write import plan_tensor
 
 pytestmark = pytest.mark.real
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sft_tui.checkpoint.convert_reversed import convert_reversed, verify_reversed
-from sft_tui.checkpoint.safetensors_header import load_header
+from sft_tui.checkpoint.export.export import convert_reversed, verify_reversed
+from sft_tui.checkpoint.formats.safetensors_header import load_header
 from sft_tui.demo.toy_qwen3 import write_toy_qwen3
 from sft_tui.errors import InvalidInputError
 

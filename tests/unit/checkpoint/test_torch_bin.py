@@ -17,9 +17,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sft_tui.checkpoint.torch_bin import load_bin
-from sft_tui.checkpoint.torch_pickle import MAX_PICKLE_BYTES, parse_state_dict
-from sft_tui.checkpoint.weight_files import load_tensor_entries
+from sft_tui.checkpoint.formats.torch_bin import load_bin
+from sft_tui.checkpoint.formats.torch_pickle import MAX_PICKLE_BYTES, parse_state_dict
+from sft_tui.checkpoint.formats.weight_files import load_tensor_entries
 from sft_tui.errors import InvalidInputError
 
 GOLDEN = Path(__file__).parents[2] / "golden"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sft_tui.checkpoint.ckpt_reader import load_ckpt_entries
 from sft_tui.checkpoint.convert import convert_weight
+from sft_tui.checkpoint.formats.ckpt_read import load_ckpt_entries
 from sft_tui.checkpoint.verify import Difference, verify_weight
 from sft_tui.errors import InvalidInputError
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sft_tui.checkpoint.safetensors_header import load_header
-from sft_tui.checkpoint.source_file import MAX_JSON_BYTES
-from sft_tui.checkpoint.weight_files import SAFETENSORS, load_tensor_entries
+from sft_tui.checkpoint.formats.safetensors_header import load_header
+from sft_tui.checkpoint.formats.source_file import MAX_JSON_BYTES
+from sft_tui.checkpoint.formats.weight_files import SAFETENSORS, load_tensor_entries
 from sft_tui.errors import InvalidInputError
 
 INDEX_NAME = SAFETENSORS.index

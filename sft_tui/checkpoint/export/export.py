@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from sft_tui.checkpoint.fused_layout import base_entries
-from sft_tui.checkpoint.hf_folder import (
+from sft_tui.checkpoint.copy.copy_tensors import ByteCount, Cast, Copy, copy_values
+from sft_tui.checkpoint.copy.output_file import open_partial, remove_leftovers
+from sft_tui.checkpoint.copy.tensor_values import Values, whole_values
+from sft_tui.checkpoint.export.hf_folder import (
     MANIFEST_NAME,
     check_output_folder,
     copy_companions,
@@ -16,16 +18,14 @@ from sft_tui.checkpoint.hf_folder import (
     write_config,
     write_text,
 )
+from sft_tui.checkpoint.export.shards import Shard, index_text, plan_shards, shards_like
+from sft_tui.checkpoint.formats.source_file import check_regular_file
+from sft_tui.checkpoint.formats.weight_files import SAFETENSORS, load_tensor_entries
 from sft_tui.checkpoint.manifest import Manifest, TensorRecord, check_unchanged, load_manifest, stamp_files
-from sft_tui.checkpoint.model_config import CONFIG_NAME, load_config_of_family
-from sft_tui.checkpoint.reversed_model import ReversedModel, load_reversed_model, main_dtype
-from sft_tui.checkpoint.safetensors_shards import Shard, index_text, plan_shards, shards_like
-from sft_tui.checkpoint.source_file import check_regular_file
-from sft_tui.checkpoint.tensor_values import Values, whole_values
-from sft_tui.checkpoint.value_work import ByteCount, Cast, Copy, copy_values
+from sft_tui.checkpoint.mapping.fused_layout import base_entries
+from sft_tui.checkpoint.mapping.read_config import CONFIG_NAME, load_config_of_family
+from sft_tui.checkpoint.mapping.trained_model import ReversedModel, load_reversed_model, main_dtype
 from sft_tui.checkpoint.verify import Difference, VerifyResult, compare_all
-from sft_tui.checkpoint.weight_files import SAFETENSORS, load_tensor_entries
-from sft_tui.checkpoint.whole_output import open_partial, remove_leftovers
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.progress import ProgressCallback, no_progress
 from sft_tui.errors import InvalidInputError

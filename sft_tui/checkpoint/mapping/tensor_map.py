@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
-from sft_tui.checkpoint.tensor_entry import TensorEntry
+from sft_tui.checkpoint.formats.tensor_entry import TensorEntry
 from sft_tui.families.family import Family, Rule
 
 

@@ -10,13 +10,13 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
-from sft_tui.checkpoint.precision import ITEM_BYTES, SOURCE_TYPES, cast_values
-from sft_tui.checkpoint.source_model import model_parameters
-from sft_tui.checkpoint.stored_tensor import StoredTensor
-from sft_tui.checkpoint.tensor_entry import TensorEntry
-from sft_tui.checkpoint.tensor_map import Block, Parameter
-from sft_tui.checkpoint.tensor_values import Matrix, OpenFiles, RowsOfRun, Values, files_of, whole_values
-from sft_tui.checkpoint.weight_files import SAFETENSORS, find_weight_files, load_tensor_entries
+from sft_tui.checkpoint.copy.precision import ITEM_BYTES, SOURCE_TYPES, cast_values
+from sft_tui.checkpoint.copy.tensor_values import Matrix, OpenFiles, RowsOfRun, Values, files_of, whole_values
+from sft_tui.checkpoint.formats.tensor_entry import TensorEntry
+from sft_tui.checkpoint.formats.weight_files import SAFETENSORS, find_weight_files, load_tensor_entries
+from sft_tui.checkpoint.mapping.hf_model import model_parameters
+from sft_tui.checkpoint.mapping.stored_tensor import StoredTensor
+from sft_tui.checkpoint.mapping.tensor_map import Block, Parameter
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.errors import InvalidInputError
 

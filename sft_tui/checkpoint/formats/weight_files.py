@@ -7,10 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Tuple
 
-from sft_tui.checkpoint.safetensors_header import load_header
-from sft_tui.checkpoint.source_file import DOWNLOAD_HINT, check_folder, check_regular_file, load_json_object, not_read
-from sft_tui.checkpoint.tensor_entry import TensorEntry
-from sft_tui.checkpoint.torch_bin import load_bin
+from sft_tui.checkpoint.formats.safetensors_header import load_header
+from sft_tui.checkpoint.formats.source_file import (
+    DOWNLOAD_HINT,
+    check_folder,
+    check_regular_file,
+    load_json_object,
+    not_read,
+)
+from sft_tui.checkpoint.formats.tensor_entry import TensorEntry
+from sft_tui.checkpoint.formats.torch_bin import load_bin
 from sft_tui.errors import InvalidInputError
 
 

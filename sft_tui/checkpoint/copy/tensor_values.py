@@ -9,9 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Dict, Iterator, Optional, Sequence, Tuple, Type
 
-from sft_tui.checkpoint.source_file import DOWNLOAD_HINT, not_read
-from sft_tui.checkpoint.tensor_entry import DTYPE_BYTES, TensorEntry
-from sft_tui.checkpoint.tensor_map import Parameter
+from sft_tui.checkpoint.formats.source_file import DOWNLOAD_HINT, not_read
+from sft_tui.checkpoint.formats.tensor_entry import DTYPE_BYTES, TensorEntry
+from sft_tui.checkpoint.mapping.tensor_map import Parameter
 from sft_tui.errors import InvalidInputError
 
 # What a thread takes at a time: big enough that handing it over costs little.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional
 
-from sft_tui.checkpoint.source_file import load_json_object
+from sft_tui.checkpoint.formats.source_file import load_json_object
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.errors import InvalidInputError
 from sft_tui.families.family import Family

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import List
 
-from sft_tui.checkpoint.inspect import CheckpointReport
+from sft_tui.checkpoint.inspect.report import CheckpointReport
 from sft_tui.core.terminal_text import short_size
 
 SHARDS_SHOWN = 4

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Sequence, Tuple
 
-from sft_tui.checkpoint.source_file import check_folder, check_regular_file, not_read
-from sft_tui.checkpoint.stored_tensor import StoredTensor, load_safetensors
+from sft_tui.checkpoint.formats.source_file import check_folder, check_regular_file, not_read
+from sft_tui.checkpoint.mapping.stored_tensor import StoredTensor, load_safetensors
 from sft_tui.errors import InvalidInputError
 from sft_tui.files.saved_states import SUFFIX, find_states, rank_folders, rank_of
 

@@ -8,8 +8,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Dict, List, Literal, Mapping, Optional, Tuple
 
-from sft_tui.checkpoint.model_config import CONFIG_NAME
-from sft_tui.checkpoint.weight_files import SAFETENSORS, TORCH_BIN, WeightFormat, named_shards
+from sft_tui.checkpoint.formats.weight_files import SAFETENSORS, TORCH_BIN, WeightFormat, named_shards
+from sft_tui.checkpoint.mapping.read_config import CONFIG_NAME
 
 State = Literal["present", "missing", "not needed"]
 Role = Literal["config", "generation config", "safetensors", "index", "bin", "bin index", "tokenizer"]

@@ -6,11 +6,11 @@ import zlib
 from dataclasses import dataclass, field
 from typing import Callable, Iterator, List, Optional, Protocol, Sequence, Tuple
 
-from sft_tui.checkpoint.checksum import combine_crc32
-from sft_tui.checkpoint.low_rank import Addition
-from sft_tui.checkpoint.piece_line import PieceLine, Rooms
-from sft_tui.checkpoint.precision import ITEM_BYTES, OVERFLOWING, NonFinite, cast_values, count_non_finite
-from sft_tui.checkpoint.tensor_values import OpenFiles, Stretch, Values, files_of
+from sft_tui.checkpoint.copy.checksum import combine_crc32
+from sft_tui.checkpoint.copy.low_rank import Addition
+from sft_tui.checkpoint.copy.ordered_pool import PieceLine, Rooms
+from sft_tui.checkpoint.copy.precision import ITEM_BYTES, OVERFLOWING, NonFinite, cast_values, count_non_finite
+from sft_tui.checkpoint.copy.tensor_values import OpenFiles, Stretch, Values, files_of
 from sft_tui.core.progress import Progress, ProgressCallback
 from sft_tui.errors import EnvironmentNotFitError, SftError
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Tuple
 
-from sft_tui.checkpoint.precision import cast_values
-from sft_tui.checkpoint.tensor_values import OpenFiles, Values
+from sft_tui.checkpoint.copy.precision import cast_values
+from sft_tui.checkpoint.copy.tensor_values import OpenFiles, Values
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import Callable, Deque, Generator, Generic, Iterable, TypeVar
 
-from sft_tui.checkpoint.precision import Workspace
+from sft_tui.checkpoint.copy.precision import Workspace
 
 # Reading, casting, comparing and writing let go of Python's lock, so several processors are really used. Each thread
 # takes a piece all the way, from file to file, while it is in its processor's cache. On two processors a third thread

@@ -11,17 +11,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
-from sft_tui.checkpoint.folder_files import FolderFile, find_unfinished, list_files
-from sft_tui.checkpoint.model_config import CONFIG_NAME, UnknownFamilyError, parse_model_config
-from sft_tui.checkpoint.precision import DTYPES, SOURCE_TYPES
-from sft_tui.checkpoint.source_file import LFS_HINT, check_folder, is_lfs_pointer, load_json_object
-from sft_tui.checkpoint.source_model import count_parameters, describe_complaints, map_model, plan_output
-from sft_tui.checkpoint.tensor_entry import TensorEntry
-from sft_tui.checkpoint.tensor_map import TensorMap
-from sft_tui.checkpoint.tensor_values import whole_values
-from sft_tui.checkpoint.tokenizer_files import BESIDE, TokenizerFacts, inspect_tokenizer
-from sft_tui.checkpoint.value_work import Cast, compare_values
-from sft_tui.checkpoint.weight_files import TORCH_BIN, load_tensor_entries
+from sft_tui.checkpoint.copy.copy_tensors import Cast, compare_values
+from sft_tui.checkpoint.copy.precision import DTYPES, SOURCE_TYPES
+from sft_tui.checkpoint.copy.tensor_values import whole_values
+from sft_tui.checkpoint.formats.source_file import LFS_HINT, check_folder, is_lfs_pointer, load_json_object
+from sft_tui.checkpoint.formats.tensor_entry import TensorEntry
+from sft_tui.checkpoint.formats.weight_files import TORCH_BIN, load_tensor_entries
+from sft_tui.checkpoint.inspect.folder_files import FolderFile, find_unfinished, list_files
+from sft_tui.checkpoint.inspect.tokenizer_files import BESIDE, TokenizerFacts, inspect_tokenizer
+from sft_tui.checkpoint.mapping.hf_model import count_parameters, describe_complaints, map_model, plan_output
+from sft_tui.checkpoint.mapping.read_config import CONFIG_NAME, UnknownFamilyError, parse_model_config
+from sft_tui.checkpoint.mapping.tensor_map import TensorMap
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.problem import Problem
 from sft_tui.errors import InvalidInputError, SftError

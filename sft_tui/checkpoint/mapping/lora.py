@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Optional, Tuple
 
-from sft_tui.checkpoint.fused_layout import stored_values
-from sft_tui.checkpoint.low_rank import Addition
-from sft_tui.checkpoint.precision import ITEM_BYTES
-from sft_tui.checkpoint.stored_tensor import StoredTensor
-from sft_tui.checkpoint.tensor_map import Parameter
-from sft_tui.checkpoint.tensor_values import Values
+from sft_tui.checkpoint.copy.low_rank import Addition
+from sft_tui.checkpoint.copy.precision import ITEM_BYTES
+from sft_tui.checkpoint.copy.tensor_values import Values
+from sft_tui.checkpoint.mapping.fused_layout import stored_values
+from sft_tui.checkpoint.mapping.stored_tensor import StoredTensor
+from sft_tui.checkpoint.mapping.tensor_map import Parameter
 from sft_tui.errors import InvalidInputError
 
 _WEIGHT = "weight"

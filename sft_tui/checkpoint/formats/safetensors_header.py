@@ -11,14 +11,14 @@ import struct
 from pathlib import Path
 from typing import List
 
-from sft_tui.checkpoint.source_file import (
+from sft_tui.checkpoint.formats.source_file import (
     DOWNLOAD_HINT,
     MAX_JSON_BYTES,
     check_regular_file,
     not_read,
     parse_json_object,
 )
-from sft_tui.checkpoint.tensor_entry import DTYPE_BYTES, TensorEntry
+from sft_tui.checkpoint.formats.tensor_entry import DTYPE_BYTES, TensorEntry
 from sft_tui.errors import InvalidInputError
 
 MAX_DIMENSIONS = 32

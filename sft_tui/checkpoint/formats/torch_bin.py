@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Dict, List, Optional
 
-from sft_tui.checkpoint.source_file import DOWNLOAD_HINT, check_regular_file, not_read
-from sft_tui.checkpoint.tensor_entry import DTYPE_BYTES, TensorEntry
-from sft_tui.checkpoint.torch_pickle import MAX_PICKLE_BYTES, StoredTensor, parse_state_dict
+from sft_tui.checkpoint.formats.source_file import DOWNLOAD_HINT, check_regular_file, not_read
+from sft_tui.checkpoint.formats.tensor_entry import DTYPE_BYTES, TensorEntry
+from sft_tui.checkpoint.formats.torch_pickle import MAX_PICKLE_BYTES, StoredTensor, parse_state_dict
 from sft_tui.errors import InvalidInputError
 
 MAX_DIRECTORY_BYTES = 4_000_000  # a zip file's list of members: over 30,000 tensors

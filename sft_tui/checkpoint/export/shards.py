@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import Dict, List, Sequence, Tuple
 
-from sft_tui.checkpoint.reversed_model import HfTensor
-from sft_tui.checkpoint.tensor_entry import TensorEntry
-from sft_tui.checkpoint.weight_files import SAFETENSORS
+from sft_tui.checkpoint.formats.tensor_entry import TensorEntry
+from sft_tui.checkpoint.formats.weight_files import SAFETENSORS
+from sft_tui.checkpoint.mapping.trained_model import HfTensor
 
 SHARD_BYTES = 5_000_000_000  # save_pretrained's max_shard_size
 _ALIGNMENT = 8

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional
 
-from sft_tui.checkpoint.source_file import DOWNLOAD_HINT, check_regular_file, load_json_object, not_read
+from sft_tui.checkpoint.formats.source_file import DOWNLOAD_HINT, check_regular_file, load_json_object, not_read
 from sft_tui.core.problem import Problem
 from sft_tui.errors import InvalidInputError, SftError
 

@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from sft_tui.checkpoint.adapters import Adapter, build_addition, check_request, find_adapters
-from sft_tui.checkpoint.ckpt_reader import TEXT_TYPE
-from sft_tui.checkpoint.fused_layout import find_contiguous, stored_values
-from sft_tui.checkpoint.precision import HF_TYPES, ITEM_BYTES, target_type
-from sft_tui.checkpoint.saved_model import MERGE_HINT, SavedModel, load_saved_model
-from sft_tui.checkpoint.source_model import COMPLAINTS_SHOWN, model_parameters
-from sft_tui.checkpoint.stored_tensor import StoredTensor, load_ckpt
-from sft_tui.checkpoint.tensor_map import Parameter
-from sft_tui.checkpoint.tensor_values import Matrix, Values
-from sft_tui.checkpoint.value_work import Cast, compare_values
+from sft_tui.checkpoint.copy.copy_tensors import Cast, compare_values
+from sft_tui.checkpoint.copy.precision import HF_TYPES, ITEM_BYTES, target_type
+from sft_tui.checkpoint.copy.tensor_values import Matrix, Values
+from sft_tui.checkpoint.formats.ckpt_read import TEXT_TYPE
+from sft_tui.checkpoint.mapping.fused_layout import find_contiguous, stored_values
+from sft_tui.checkpoint.mapping.hf_model import COMPLAINTS_SHOWN, model_parameters
+from sft_tui.checkpoint.mapping.lora import Adapter, build_addition, check_request, find_adapters
+from sft_tui.checkpoint.mapping.saved_states import MERGE_HINT, SavedModel, load_saved_model
+from sft_tui.checkpoint.mapping.stored_tensor import StoredTensor, load_ckpt
+from sft_tui.checkpoint.mapping.tensor_map import Parameter
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.errors import InvalidInputError
 from sft_tui.families.key_maps import FAMILIES, find_family
