@@ -25,9 +25,9 @@ from sft_tui.dataset.tokenizer.load import inspect_tokenizer, load_tokenizer
 from sft_tui.errors import SftError
 from sft_tui.families.routes import find_route
 from sft_tui.jobs.true_state import is_supervised
-from sft_tui.launch.base_yaml import parse_base
-from sft_tui.launch.config_sections import KEPT_CHECKPOINTS
-from sft_tui.launch.steps import needed_devices, work_paths
+from sft_tui.launch.plan.steps import needed_devices, work_paths
+from sft_tui.launch.yaml.base_yaml import parse_base
+from sft_tui.launch.yaml.sections import KEPT_CHECKPOINTS
 from sft_tui.paths import jobs_dir, visible_npus
 from sft_tui.stack.compatibility import KNOWN, fits
 from sft_tui.store.job_store import list_jobs

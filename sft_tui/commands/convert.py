@@ -173,7 +173,7 @@ def audit(arguments: argparse.Namespace) -> int:
 def summarise(arguments: argparse.Namespace) -> int:
     """`sft-tui summary`: also writes summary.json into the run's folder."""
     from sft_tui.files.atomic import write_atomic
-    from sft_tui.launch.summary import build_summary
+    from sft_tui.results.summary import build_summary
 
     run_dir = Path(arguments.run_dir)
     summary = build_summary(run_dir)

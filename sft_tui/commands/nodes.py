@@ -8,7 +8,7 @@ from typing import Optional
 from sft_tui.cluster.preflight import Matrix, examine_nodes, table_lines
 from sft_tui.commands.report import StatusLine, print_json, warn
 from sft_tui.core.plan import Plan
-from sft_tui.launch.nodes import launches
+from sft_tui.launch.plan.nodes import launches
 
 
 def look_at_nodes(plan: Plan) -> Optional[Matrix]:

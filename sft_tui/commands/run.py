@@ -20,9 +20,9 @@ from sft_tui.files.atomic import write_atomic
 from sft_tui.jobs import client
 from sft_tui.jobs.completion import current_steps
 from sft_tui.jobs.true_state import read_state
-from sft_tui.launch.documented import documented_command
-from sft_tui.launch.nodes import launches
-from sft_tui.launch.scripts import LAUNCH_FOLDER, build_scripts
+from sft_tui.launch.plan.documented import documented_command
+from sft_tui.launch.plan.nodes import launches
+from sft_tui.launch.plan.scripts import LAUNCH_FOLDER, build_scripts
 from sft_tui.paths import PACKAGE_DIR, jobs_dir
 from sft_tui.preflight import examine
 

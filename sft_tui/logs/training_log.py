@@ -28,7 +28,7 @@ _EVALUATED_LOSS = re.compile(r"loss['\"]?: (?P<loss>[0-9.eE+-]+)")
 _PERPLEXITY = re.compile(
     r"PerplexityMetric = \{'PerplexityMetric': \{'loss': (?P<loss>[^,]+), 'PPL': (?P<ppl>[^}]+)\}\}"
 )
-# ours: launch/direct/held_out.py
+# ours: launch/runtime/direct/held_out.py
 _HELD_OUT = re.compile(r"\bheld-out loss: (?P<loss>[^,\s]+), perplexity: (?P<ppl>[^,\s]+), \d+ tokens")
 _NOT_LOADED = re.compile(r"Network parameters are not loaded: (?P<lists>\(\[.*\], \[.*\]\))")
 _PROGRESS = re.compile(r"^progress: (?P<label>.*?) ?(?P<done>\d+)/(?P<total>\d+) (?P<unit>[a-z]+)\b")

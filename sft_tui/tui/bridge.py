@@ -18,10 +18,10 @@ from sft_tui.store.job_store import JobFolder
 
 if TYPE_CHECKING:  # what looks at the machine is imported by the thread that does: the first paint does not wait
     from sft_tui.jobs.resume import ResumePoint
-    from sft_tui.launch.summary import RunSummary
     from sft_tui.logs.tail import LogTail
     from sft_tui.monitor.host import HostLoad
     from sft_tui.preflight import Findings
+    from sft_tui.results.summary import RunSummary
 
 LOOK_SECONDS = 0.5  # a log that grows faster floods an SSH line
 HOST_SECONDS = 2.0
@@ -115,7 +115,7 @@ def look_at(profile: Profile) -> ProfileExamined:
     """Examine the profile, and see which steps need not run again and what the run brought."""
     from sft_tui.jobs.client import find_offer
     from sft_tui.jobs.completion import current_steps
-    from sft_tui.launch.steps import work_paths
+    from sft_tui.launch.plan.steps import work_paths
     from sft_tui.preflight import examine
 
     findings = examine(profile)
@@ -130,7 +130,7 @@ def load_summary(path: Path) -> RunSummary | None:
     """The summary that the last step of a job wrote, or None."""
     import json
 
-    from sft_tui.launch.summary import SUMMARY_SCHEMA_VERSION, RunSummary, newest_checkpoint
+    from sft_tui.results.summary import SUMMARY_SCHEMA_VERSION, RunSummary, newest_checkpoint
 
     try:
         data = json.loads(path.read_text(encoding="utf-8"))

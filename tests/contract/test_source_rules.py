@@ -10,8 +10,8 @@ PACKAGE = ROOT / "sft_tui"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 MAY_USE_SUBPROCESS = ("jobs/process.py", "monitor/", "stack/", "cluster/ssh.py")
 # the runner sets what MindFormers reads, hf_tokenizer what the library `tokenizers` does
-MAY_READ_ENVIRONMENT = ("paths.py", "launch/runner.py", "dataset/tokenizer/hf.py")
-MAY_IMPORT_MINDSPORE = ("dataset/mindrecord/file.py", "checkpoint/verify.py", "launch/runner.py")
+MAY_READ_ENVIRONMENT = ("paths.py", "launch/runtime/runner.py", "dataset/tokenizer/hf.py")
+MAY_IMPORT_MINDSPORE = ("dataset/mindrecord/file.py", "checkpoint/verify.py", "launch/runtime/runner.py")
 # imported by MindFormers itself, or by the runner under its interpreter
 LOADED_BY_MINDFORMERS = ("launch/cpu/", "launch/direct/")
 LONGEST_FILE = 400

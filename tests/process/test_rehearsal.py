@@ -75,7 +75,7 @@ def test_the_model_can_be_asked(home):
     prompt = f"{opening}detailed, and polite answers to the user's questions. USER: {question['value']} ASSISTANT:"
     done = subprocess.run(
         [
-            sys.executable, PACKAGE_DIR / "launch/runner.py", "--config", run_dir / "evaluate-after.yaml",
+            sys.executable, PACKAGE_DIR / "launch/runtime/runner.py", "--config", run_dir / "evaluate-after.yaml",
             "--run_mode", "predict", "--load_checkpoint", checkpoint, "--register_path", PACKAGE_DIR / "launch/cpu",
             "--predict_length", "150", "--predict_data", prompt,
         ],

@@ -12,13 +12,13 @@ from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.problem import Problem
 from sft_tui.dataset.audit.report import Finding, Tally
 from sft_tui.dataset.read.inspect import DataReport
-from sft_tui.launch.steps import build_plan
-from sft_tui.launch.summary import RunSummary
-from sft_tui.launch.workload import plan_workload
+from sft_tui.launch.plan.steps import build_plan
+from sft_tui.launch.yaml.workload import plan_workload
 from sft_tui.metrics.alerts import WatchOut
 from sft_tui.metrics.points import Mark, MetricPoint
 from sft_tui.monitor.host import HostLoad
 from sft_tui.preflight import Findings
+from sft_tui.results.summary import RunSummary
 from sft_tui.stack.compatibility import find_traits
 from sft_tui.store.job_store import JobFolder
 from sft_tui.tui import app as wizard_app

@@ -89,7 +89,7 @@ class DatasetScreen(FormScreen):
             return
         from sft_tui.dataset.audit.sample import view_record
         from sft_tui.dataset.read.sources import parse_columns
-        from sft_tui.launch.steps import prompt_template
+        from sft_tui.launch.plan.steps import prompt_template
 
         assert session.readable is not None  # there would be no facts
         data = session.readable.dataset

@@ -51,7 +51,7 @@ class NodesScreen(FormScreen):
 
     def action_look(self) -> None:
         """Show what all nodes answer."""
-        from sft_tui.launch.nodes import launches
+        from sft_tui.launch.plan.nodes import launches
         from sft_tui.tui.screens.nodes_matrix import NodesMatrix
 
         found = launches(self.session.plan) if self.session.plan else []

@@ -15,10 +15,10 @@ from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.profile import default_data
 from sft_tui.core.profile_problems import validate_profile
 from sft_tui.errors import InvalidInputError
-from sft_tui.launch.base_yaml import list_base_configs, merge_into_base, parse_base
-from sft_tui.launch.steps import build_plan
-from sft_tui.launch.training_config import training_steps
-from sft_tui.launch.workload import plan_workload, read_workload
+from sft_tui.launch.plan.steps import build_plan
+from sft_tui.launch.yaml.base_yaml import list_base_configs, merge_into_base, parse_base
+from sft_tui.launch.yaml.training_config import training_steps
+from sft_tui.launch.yaml.workload import plan_workload, read_workload
 from sft_tui.stack.compatibility import find_traits
 
 MODEL = ModelConfig(
@@ -192,7 +192,7 @@ def test_lora_is_put_in_but_not_before_training(plan):
 
 
 def test_full_tuning_takes_the_adapters_of_a_base_out():
-    from sft_tui.launch.base_yaml import ABSENT
+    from sft_tui.launch.yaml.base_yaml import ABSENT
 
     text = "model:\n  model_config:\n    type: LlamaConfig  # 1\n    pet_config:\n      pet_type: lora\n"
     changed = merge_into_base(text, {"model": {"model_config": {"pet_config": ABSENT}}})

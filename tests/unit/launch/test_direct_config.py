@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import yaml
 
-from sft_tui.launch.steps import build_plan
+from sft_tui.launch.plan.steps import build_plan
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@ from __future__ import annotations
 import shlex
 
 from sft_tui.core.plan import Step
-from sft_tui.launch.documented import documented_command
-from sft_tui.launch.steps import build_plan
+from sft_tui.launch.plan.documented import documented_command
+from sft_tui.launch.plan.steps import build_plan
 
 
 def step(*argv):

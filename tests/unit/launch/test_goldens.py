@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sft_tui.launch.steps import build_plan
+from sft_tui.launch.plan.steps import build_plan
 from sft_tui.stack.compatibility import find_traits
 from sft_tui.stack.probe import source_version
 

@@ -1,8 +1,8 @@
 """A plan for several nodes: what the head runs, and what each node runs."""
 
 from sft_tui.core.nodes import parse_hosts
-from sft_tui.launch.nodes import launches
-from sft_tui.launch.steps import build_plan
+from sft_tui.launch.plan.nodes import launches
+from sft_tui.launch.plan.steps import build_plan
 
 HOSTS = [*parse_hosts("n0*2"), {"host": "n1", "local_worker_num": 2, "python": "/their/bin/python", "work_dir": "/v"}]
 

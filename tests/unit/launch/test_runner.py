@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sft_tui.launch import runner
+from sft_tui.launch.runtime import runner
 from sft_tui.paths import PACKAGE_DIR
 from tests.unit.saved_training import SavingTraining
 
@@ -63,7 +63,7 @@ sys.path.pop(0)
 sys.path.insert(0, {folder!r})
 runner = importlib.import_module("runner")
 runner._make_importable()
-print(importlib.import_module("sft_tui.launch.overlay").__file__)
+print(importlib.import_module("sft_tui.launch.yaml.overlay").__file__)
 try:
     importlib.import_module("pip_of_the_neighbour")
 except ModuleNotFoundError:

@@ -10,9 +10,9 @@ from dataclasses import replace
 import pytest
 
 from sft_tui.core.nodes import parse_hosts
-from sft_tui.launch.nodes import launches
-from sft_tui.launch.scripts import build_scripts
-from sft_tui.launch.steps import build_plan
+from sft_tui.launch.plan.nodes import launches
+from sft_tui.launch.plan.scripts import build_scripts
+from sft_tui.launch.plan.steps import build_plan
 
 ODD = "a 'b' \"c\" $(touch pwned) `touch pwned` ; é"
 TWO = [*parse_hosts("n0*2"), {"host": "other-host", "user": "me", "port": 2200, "local_worker_num": 2}]

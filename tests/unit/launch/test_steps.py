@@ -11,7 +11,7 @@ import threading
 import pytest
 import yaml
 
-from sft_tui.launch.steps import build_plan, work_paths
+from sft_tui.launch.plan.steps import build_plan, work_paths
 
 ALL = [
     "inspect", "convert-weight", "convert-alpaca", "preprocess-train", "preprocess-eval",
@@ -38,11 +38,11 @@ def test_one_worker_on_cpu(make_profile, make_facts):
         "--input_glob /w/data/eval_conversation.json --model_file /models/llama/tokenizer.model "
         "--seq_length 128 --purpose eval --output_file /w/data/eval.mindrecord --template vicuna_v1.1 "
         "--vocab_size 1024 --force",
-        "evaluate-before": "/env/bin/python /pkg/sft_tui/launch/runner.py --config /w/runs/run1/evaluate-before.yaml "
+        "evaluate-before": "/env/bin/python /pkg/sft_tui/launch/runtime/runner.py --config /w/runs/run1/evaluate-before.yaml "
         "--run_mode eval --register_path /pkg/sft_tui/launch/cpu",
-        "train": "/env/bin/python /pkg/sft_tui/launch/runner.py --config /w/runs/run1/train.yaml "
+        "train": "/env/bin/python /pkg/sft_tui/launch/runtime/runner.py --config /w/runs/run1/train.yaml "
         "--run_mode finetune --register_path /pkg/sft_tui/launch/cpu",
-        "evaluate-after": "/env/bin/python /pkg/sft_tui/launch/runner.py --config /w/runs/run1/evaluate-after.yaml "
+        "evaluate-after": "/env/bin/python /pkg/sft_tui/launch/runtime/runner.py --config /w/runs/run1/evaluate-after.yaml "
         "--run_mode eval --register_path /pkg/sft_tui/launch/cpu",
         "summary": "/own/sft-tui summary /w/runs/run1",
     }
@@ -61,7 +61,7 @@ def test_two_workers_on_cpu_train_with_msrun_and_evaluate_alone(make_profile, ma
         "/env/bin/msrun", "--worker_num=2", "--local_worker_num=2", "--master_addr=127.0.0.1", "--master_port=8200",
         "--log_dir=/w/runs/run1/msrun_log/train", "--join=True", "--cluster_time_out=600",
     )  # fmt: skip
-    assert train.argv[8:10] == ("/pkg/sft_tui/launch/runner.py", "--config")
+    assert train.argv[8:10] == ("/pkg/sft_tui/launch/runtime/runner.py", "--config")
     assert train.search_paths["PATH"] == "/env/bin"  # msrun calls plain `python`
     assert train.training_log == "/w/runs/run1/msrun_log/train/worker_1.log"
     assert plan.step("evaluate-before").argv[0] == "/env/bin/python"
@@ -116,7 +116,7 @@ def test_the_direct_route_goes_from_the_folder_to_a_folder(make_profile, make_di
     assert "--tokenizer /models/llama" in words and "--template chat" in words and "--model_file" not in words
     for step_id, reads in (("evaluate-before", "/models/llama"), ("evaluate-after", "/w/runs/run1/checkpoint_network")):
         step = plan.step(step_id)
-        assert "/pkg/sft_tui/launch/runner.py" in step.argv and "held_out" in step.argv and reads in step.inputs
+        assert "/pkg/sft_tui/launch/runtime/runner.py" in step.argv and "held_out" in step.argv and reads in step.inputs
     assert "/models/llama" in plan.step("train").inputs
     packed = build_plan(make_profile(model__family="qwen3", dataset__pack=True), make_direct_facts())
     assert "--pack" in packed.step("preprocess-train").argv and "--pack" not in packed.step("preprocess-eval").argv
@@ -151,7 +151,7 @@ def test_the_export_reads_what_the_evaluation_reads(make_profile, make_direct_fa
 def test_on_the_direct_route_a_source_folders_own_program_is_not_used(make_profile, make_direct_facts):
     facts = make_direct_facts(mindformers_home="/mf", run_mindformer="/mf/run_mindformer.py")
     step = build_plan(make_profile(model__family="qwen3"), facts).step("train")
-    assert "/pkg/sft_tui/launch/runner.py" in step.argv and step.search_paths["PYTHONPATH"] == "/mf"
+    assert "/pkg/sft_tui/launch/runtime/runner.py" in step.argv and step.search_paths["PYTHONPATH"] == "/mf"
 
 
 def test_every_input_that_is_ours_is_made_by_an_earlier_step(make_profile, make_facts):

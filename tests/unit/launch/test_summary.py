@@ -8,7 +8,7 @@ import os
 import pytest
 
 from sft_tui.errors import InvalidInputError
-from sft_tui.launch.summary import build_summary, newest_checkpoint
+from sft_tui.results.summary import build_summary, newest_checkpoint
 
 STEP = "INFO - {{ Epoch:[  1/  1], step:[    {}/    3], loss:[{}/1.0], per_step_time: 5ms, lr: 0.001\n"
 PERPLEXITY = "INFO - PerplexityMetric = {{'PerplexityMetric': {{'loss': 1.0, 'PPL': {}}}}}\n"

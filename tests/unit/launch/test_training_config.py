@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sft_tui.launch.steps import build_plan
-from sft_tui.launch.training_config import build_training_yaml, save_steps, training_steps
+from sft_tui.launch.plan.steps import build_plan
+from sft_tui.launch.yaml.training_config import build_training_yaml, save_steps, training_steps
 
 
 @pytest.fixture

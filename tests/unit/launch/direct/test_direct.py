@@ -21,7 +21,7 @@ class Network(ms.nn.Cell):
 
 
 def test_what_loading_leaves_out_is_told_but_for_counters_of_random_numbers(monkeypatch, capsys):
-    from sft_tui.launch.direct.loading import report_loading
+    from sft_tui.launch.runtime.direct.loading import report_loading
 
     monkeypatch.setattr(ms, "load_param_into_net", ms.load_param_into_net)  # put back afterwards
     report_loading()
@@ -44,7 +44,7 @@ def measure(callback, batches):
 
 
 def test_every_trained_token_weighs_alike(monkeypatch):
-    from sft_tui.launch.direct import held_out
+    from sft_tui.launch.runtime.direct import held_out
 
     lines = []
     monkeypatch.setattr(held_out.logger, "info", lines.append)
@@ -54,7 +54,7 @@ def test_every_trained_token_weighs_alike(monkeypatch):
 
 
 def test_data_that_trains_nothing_has_no_loss():
-    from sft_tui.launch.direct.held_out import HeldOutLoss
+    from sft_tui.launch.runtime.direct.held_out import HeldOutLoss
 
     with pytest.raises(ValueError, match="no token"):
         measure(HeldOutLoss(), [(0.0, 0)])

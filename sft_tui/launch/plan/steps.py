@@ -8,17 +8,17 @@ from pathlib import PurePosixPath
 from sft_tui.core.facts import Facts, Route
 from sft_tui.core.plan import Output, Plan, PlannedFile, Step
 from sft_tui.core.profile import Dataset, Profile
-from sft_tui.launch.base_yaml import compare
-from sft_tui.launch.msrun import build_msrun, worker_log
-from sft_tui.launch.nodes import facts_on, profile_on, spread
-from sft_tui.launch.training_config import (
+from sft_tui.launch.plan.msrun import build_msrun, worker_log
+from sft_tui.launch.plan.nodes import facts_on, profile_on, spread
+from sft_tui.launch.yaml.base_yaml import compare
+from sft_tui.launch.yaml.training_config import (
     RunMode,
     build_training_yaml,
     is_distributed,
     saves_on_request,
     training_steps,
 )
-from sft_tui.launch.workload import tokens_per_step
+from sft_tui.launch.yaml.workload import tokens_per_step
 
 CHAT_TEMPLATE = "chat"  # preprocess: the one in the model's folder
 

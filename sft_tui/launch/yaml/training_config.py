@@ -11,10 +11,10 @@ from sft_tui.core.facts import Facts
 from sft_tui.core.parallel_layout import Layout, build_layout
 from sft_tui.core.profile import Profile
 from sft_tui.core.schedule import Schedule, build_schedule
-from sft_tui.launch import config_sections as sections
-from sft_tui.launch.base_yaml import merge_into_base, parse_base
-from sft_tui.launch.direct_config import build_direct_changes
-from sft_tui.launch.overlay import choose_changes
+from sft_tui.launch.yaml import sections
+from sft_tui.launch.yaml.base_yaml import merge_into_base, parse_base
+from sft_tui.launch.yaml.direct_config import build_direct_changes
+from sft_tui.launch.yaml.overlay import choose_changes
 
 RunMode = Literal["finetune", "eval", "held_out"]  # the last measures where MindFormers' own `eval` does not
 USUAL_MEMORY_GB = 64  # of the devices that MindFormers' own files are written for

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sft_tui.core.memory.estimate import GIB, known_limit
-from sft_tui.launch.base_yaml import ABSENT
+from sft_tui.launch.yaml.base_yaml import ABSENT
 
 _WHOLE = (
     "seed", "output_dir", "load_checkpoint", "auto_trans_ckpt", "src_strategy_path_or_dir", "resume_training",

@@ -12,9 +12,9 @@ from sft_tui.core.facts import Facts
 from sft_tui.core.parallel_layout import Layout
 from sft_tui.core.profile import Profile
 from sft_tui.families.lora_cells import build_adapters
-from sft_tui.launch import config_sections as sections
-from sft_tui.launch.base_yaml import ABSENT, Whole, parse_base
-from sft_tui.launch.overlay import choose_memory
+from sft_tui.launch.yaml import sections
+from sft_tui.launch.yaml.base_yaml import ABSENT, Whole, parse_base
+from sft_tui.launch.yaml.overlay import choose_memory
 
 # model_type of config.json -> its training configuration below configs/ of MindFormers; of Qwen3-MoE it has one for
 # pretraining alone
@@ -54,7 +54,7 @@ def build_direct_changes(
     memory_gb: float,
     adapters: bool,
 ) -> dict[str, Any]:
-    """What goes into the base; `trains` False measures the loss on held-out data (launch/direct/held_out.py)."""
+    """What goes into the base; `trains` False measures the loss on held-out data (launch/runtime/direct/held_out.py)."""
     base, cpu = parse_base(facts.base_yaml), profile.environment.device_target == "CPU"
     changes: dict[str, Any] = {
         "seed": profile.training.seed,

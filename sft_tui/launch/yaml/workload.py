@@ -13,7 +13,7 @@ from sft_tui.core.memory.estimate import Workload, known_limit, pool_bytes
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.profile import Profile
 from sft_tui.families.lora_cells import adapted_matrices
-from sft_tui.launch.training_config import build_training_yaml, device_memory_gb
+from sft_tui.launch.yaml.training_config import build_training_yaml, device_memory_gb
 
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 

@@ -18,4 +18,4 @@ def install(device_target: str) -> None:
     if device_target != "CPU":
         raise ValueError(f"{device_target} has these operators itself")
     for name in (*BEFORE_MINDFORMERS, *OF_MINDFORMERS):
-        importlib.import_module(f"sft_tui.launch.cpu.{name}").install()
+        importlib.import_module(f"sft_tui.launch.runtime.cpu.{name}").install()

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-HELD_OUT = "held_out"  # a mode of ours: see launch/direct/held_out.py
+HELD_OUT = "held_out"  # a mode of ours: see launch/runtime/direct/held_out.py
 
 
 def parse_arguments(argv: list[str]) -> argparse.Namespace:
@@ -105,10 +105,10 @@ def _prepare_new_kind(config: Path) -> None:
     if content.get("use_legacy") is not False:
         return
     _make_importable()
-    importlib.import_module("sft_tui.launch.direct.loading").report_loading()
+    importlib.import_module("sft_tui.launch.runtime.direct.loading").report_loading()
     if content["context"]["device_target"] == "CPU":
-        importlib.import_module("sft_tui.launch.cpu.stand_ins").install("CPU")
-    importlib.import_module("sft_tui.launch.direct.held_out")
+        importlib.import_module("sft_tui.launch.runtime.cpu.stand_ins").install("CPU")
+    importlib.import_module("sft_tui.launch.runtime.direct.held_out")
 
 
 def _make_importable() -> None:
