@@ -33,7 +33,7 @@ from sft_tui.dataset.read.inspect import DataReport, inspect_data
 from sft_tui.families.routes import check_route, find_route
 from sft_tui.launch.plan.steps import build_plan, prompt_template, work_paths
 from sft_tui.launch.yaml.base_yaml import list_base_configs
-from sft_tui.monitor.turn import look_at_npus
+from sft_tui.monitor.shared_npu_smi import look_at_npus
 from sft_tui.paths import PACKAGE_DIR, command_under, own_command, visible_npus
 from sft_tui.stack.probe import probe_environment
 

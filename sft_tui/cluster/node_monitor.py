@@ -13,7 +13,7 @@ from typing import IO, Callable, Final, Optional, Sequence
 
 from sft_tui.cluster.ssh import Child, Ssh, SshError, is_this_host, translate
 from sft_tui.core.nodes import Node
-from sft_tui.monitor.stream import LONGEST_LINE, HostSample, parse_line
+from sft_tui.monitor.sample_json import LONGEST_LINE, HostSample, parse_line
 from sft_tui.paths import PACKAGE_DIR, own_command
 
 TELL_SECONDS: Final = 0.25  # news of all hosts together, at most that often

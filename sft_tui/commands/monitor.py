@@ -14,10 +14,10 @@ from typing import Sequence
 from sft_tui.commands.report import finite, print_json, print_json_text, say
 from sft_tui.core.terminal_text import short_size
 from sft_tui.monitor.host import HostLoad, HostSampler, measure_disks
+from sft_tui.monitor.sample_json import HostSample, describe_sample
 from sft_tui.monitor.sampler import HOST_SECONDS, REST_SECONDS, SLOW_SECONDS, Sampler, next_rest
+from sft_tui.monitor.shared_npu_smi import look_at_npus
 from sft_tui.monitor.snapshot import NpuDevice, NpuProcess, NpuSnapshot, NpuTable, NpuUnavailable
-from sft_tui.monitor.stream import HostSample, describe_sample
-from sft_tui.monitor.turn import look_at_npus
 
 _READER_SECONDS = 0.25  # how soon it is noticed that nobody reads any more
 

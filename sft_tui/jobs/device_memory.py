@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Iterable, Optional
 
+from sft_tui.monitor.shared_npu_smi import look_at_npus
 from sft_tui.monitor.snapshot import NpuSnapshot, NpuUnavailable
-from sft_tui.monitor.turn import look_at_npus
 
 FIRST_SECONDS = 4.0  # a step does not wait for long
 RELEASE_SECONDS = 20.0  # the driver takes some seconds

@@ -7,9 +7,9 @@ import time
 from typing import Final, Optional, Sequence
 
 from sft_tui.monitor.host import DiskSpace, HostSampler, measure_disks
+from sft_tui.monitor.sample_json import HostSample, not_asked_yet
+from sft_tui.monitor.shared_npu_smi import Look, look_at_npus
 from sft_tui.monitor.snapshot import NpuSnapshot, NpuUnavailable
-from sft_tui.monitor.stream import HostSample, not_asked_yet
-from sft_tui.monitor.turn import Look, look_at_npus
 
 REST_SECONDS: Final = 2.0  # npu-smi takes 1.2 s of a core's time, and more on a busy node
 LONGEST_REST: Final = 60.0

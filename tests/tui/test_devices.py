@@ -15,8 +15,8 @@ from sft_tui.cluster.node_monitor import NodeMonitor, NodeView, WatchedNode
 from sft_tui.core.nodes import Node
 from sft_tui.core.profile import Profile
 from sft_tui.monitor.host import DiskSpace, HostLoad
+from sft_tui.monitor.sample_json import HostSample
 from sft_tui.monitor.snapshot import NpuDevice, NpuProcess, NpuSnapshot, NpuTable, NpuUnavailable
-from sft_tui.monitor.stream import HostSample
 from sft_tui.tui.screens import devices
 from sft_tui.tui.screens.devices import DevicesScreen, NodesSampled, watched_nodes
 

@@ -14,8 +14,8 @@ import pytest
 from sft_tui.cluster import node_monitor
 from sft_tui.cluster.node_monitor import NodeMonitor, NodeView, WatchedNode
 from sft_tui.core.nodes import Node
+from sft_tui.monitor.sample_json import HostSample
 from sft_tui.monitor.snapshot import NpuSnapshot, NpuTable
-from sft_tui.monitor.stream import HostSample
 
 TABLE = Path(__file__).parents[2] / "data" / "npu_smi" / "info_25.2.0_A3_4dies_procs.txt"
 DEADLINE = 30.0

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from sft_tui.monitor.host import HostSampler, measure_disks
 from sft_tui.monitor.npu_smi import parse_npu_smi_info
+from sft_tui.monitor.sample_json import LONGEST_LINE, HostSample, describe_sample, parse_line, parse_sample
 from sft_tui.monitor.snapshot import NpuDevice, NpuProcess, NpuSnapshot, NpuUnavailable
-from sft_tui.monitor.stream import LONGEST_LINE, HostSample, describe_sample, parse_line, parse_sample
 
 SAMPLES = sorted((Path(__file__).parents[2] / "data" / "npu_smi").glob("*.txt"))
 

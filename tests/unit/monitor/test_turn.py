@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sft_tui.monitor.sampler import LONGEST_REST, REST_SECONDS, SLOW_SECONDS, Sampler, next_rest
+from sft_tui.monitor.shared_npu_smi import look_at_npus
 from sft_tui.monitor.snapshot import NpuSnapshot, NpuTable, NpuUnavailable
-from sft_tui.monitor.turn import look_at_npus
 
 TABLE = Path(__file__).parents[2] / "data" / "npu_smi" / "info_25.2.0_A3_4dies_procs.txt"
 ANSWER = NpuTable("25", (), True)
@@ -47,7 +47,7 @@ def test_a_fresh_look_serves_others_and_an_old_one_does_not(counted, tmp_path):
 
 
 def test_several_askers_never_call_two_at_once(counted, tmp_path):
-    script = "from sft_tui.monitor.turn import look_at_npus as look\nfor _ in range(3): assert look().snapshot.devices"
+    script = "from sft_tui.monitor.shared_npu_smi import look_at_npus as look\nfor _ in range(3): assert look().snapshot.devices"
     askers = [subprocess.Popen([sys.executable, "-c", script]) for _ in range(3)]
     assert [asker.wait(60) for asker in askers] == [0, 0, 0]
     assert calls(tmp_path) >= 3 and not (tmp_path / "two").exists()
@@ -55,7 +55,9 @@ def test_several_askers_never_call_two_at_once(counted, tmp_path):
 
 def test_where_the_asker_was_killed_its_npu_smi_is_not_joined_by_another(npu_smi, tmp_path):
     npu_smi(f"echo $$ >> {tmp_path}/calls; exec sleep 61")
-    asker = subprocess.Popen([sys.executable, "-c", "from sft_tui.monitor.turn import look_at_npus as l; l()"])
+    asker = subprocess.Popen(
+        [sys.executable, "-c", "from sft_tui.monitor.shared_npu_smi import look_at_npus as l; l()"]
+    )
     deadline = time.monotonic() + 20
     while not calls(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -15,8 +15,8 @@ from typing import Callable, Final, Optional
 
 from sft_tui.monitor.npu_smi import DEADLINE_SECONDS, sample_npus
 from sft_tui.monitor.process_owner import name_owners
+from sft_tui.monitor.sample_json import HostSample, describe_sample, parse_sample
 from sft_tui.monitor.snapshot import NpuSnapshot, NpuTable, NpuUnavailable
-from sft_tui.monitor.stream import HostSample, describe_sample, parse_sample
 from sft_tui.paths import find_executable, runtime_dir
 
 _POLL_SECONDS: Final = 0.1
