@@ -24,7 +24,7 @@ from sft_tui.dataset.template.fastchat import check_template
 from sft_tui.dataset.tokenizer.load import inspect_tokenizer, load_tokenizer
 from sft_tui.errors import SftError
 from sft_tui.families.routes import find_route
-from sft_tui.jobs.true_state import is_supervised
+from sft_tui.jobs.read_state import is_supervised
 from sft_tui.launch.plan.steps import needed_devices, work_paths
 from sft_tui.launch.yaml.base_yaml import parse_base
 from sft_tui.launch.yaml.sections import KEPT_CHECKPOINTS

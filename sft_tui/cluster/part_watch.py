@@ -11,7 +11,7 @@ import psutil
 
 from sft_tui.core.job import JobState
 from sft_tui.jobs import completion, process
-from sft_tui.jobs.true_state import read_state
+from sft_tui.jobs.read_state import read_state
 from sft_tui.logs.tail import LogTail
 from sft_tui.logs.training_log import TrainingStep, parse_line
 from sft_tui.store.job_store import JobFolder

@@ -14,7 +14,7 @@ from sft_tui.diagnosis.read_logs import Evidence, read_logs
 from sft_tui.diagnosis.remedies import title
 from sft_tui.diagnosis.verdict import Mention, Verdict, diagnose, verdict_to_json
 from sft_tui.errors import InvalidInputError
-from sft_tui.jobs.step_diagnosis import read_logs_of_job
+from sft_tui.jobs.evidence.step_diagnosis import read_logs_of_job
 from sft_tui.paths import jobs_dir, prefers_chinese
 from sft_tui.store.job_store import find_job
 

@@ -16,8 +16,8 @@ from sft_tui.core.job import EXIT_CODES, JobState
 from sft_tui.core.terminal_text import short_duration, short_size
 from sft_tui.errors import InvalidInputError, SftError, StoppedError
 from sft_tui.jobs import client
+from sft_tui.jobs.read_state import is_supervised, read_state
 from sft_tui.jobs.removal import check_removable, disk_usage, find_waited_for, remove_jobs
-from sft_tui.jobs.true_state import is_supervised, read_state
 from sft_tui.logs.tail import LogTail
 from sft_tui.metrics.alerts import WatchOut, read_watch_out
 from sft_tui.paths import jobs_dir

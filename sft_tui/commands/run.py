@@ -19,7 +19,7 @@ from sft_tui.errors import EnvironmentNotFitError
 from sft_tui.files.atomic import write_atomic
 from sft_tui.jobs import client
 from sft_tui.jobs.completion import current_steps
-from sft_tui.jobs.true_state import read_state
+from sft_tui.jobs.read_state import read_state
 from sft_tui.launch.plan.documented import documented_command
 from sft_tui.launch.plan.nodes import launches
 from sft_tui.launch.plan.scripts import LAUNCH_FOLDER, build_scripts

@@ -13,12 +13,12 @@ from sft_tui.core.job import StepExit, StepStatus
 from sft_tui.core.plan import Step
 from sft_tui.diagnosis.verdict import verdict_to_json
 from sft_tui.jobs import completion, process
-from sft_tui.jobs.causes import MEMORY_HINT, MemoryKills, full_disk
-from sft_tui.jobs.device_memory import DeviceMemory
+from sft_tui.jobs.evidence.device_memory import DeviceMemory
+from sft_tui.jobs.evidence.machine_evidence import MEMORY_HINT, MemoryKills, full_disk
+from sft_tui.jobs.evidence.step_diagnosis import diagnose_step
 from sft_tui.jobs.record import JobRecord, say
 from sft_tui.jobs.requests import Requests
 from sft_tui.jobs.resume import newest_of_interrupted
-from sft_tui.jobs.step_diagnosis import diagnose_step
 from sft_tui.jobs.step_watch import StepWatch
 from sft_tui.jobs.stopping import Stopping, describe_left, forget_request
 from sft_tui.metrics.alerts import memory_not_released

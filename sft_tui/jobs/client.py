@@ -17,9 +17,9 @@ from sft_tui.errors import InvalidInputError, SftError
 from sft_tui.jobs import process
 from sft_tui.jobs.leftovers import end_left_running, left_running, look_again
 from sft_tui.jobs.queue import gate, open_private
+from sft_tui.jobs.read_state import is_supervised, read_state
 from sft_tui.jobs.requests import KILL_NOW, STOP
 from sft_tui.jobs.resume import ResumePoint, find_resume_point
-from sft_tui.jobs.true_state import is_supervised, read_state
 from sft_tui.metrics.points import MetricPoint, MetricRow
 from sft_tui.metrics.store import read_metrics
 from sft_tui.metrics.time_left import point_of_event

@@ -12,7 +12,7 @@ from sft_tui.errors import InvalidInputError, SftError
 from sft_tui.files.whole_file import sync_folder
 from sft_tui.jobs.leftovers import left_running, look_again, marked
 from sft_tui.jobs.queue import gate
-from sft_tui.jobs.true_state import is_supervised, read_state
+from sft_tui.jobs.read_state import is_supervised, read_state
 from sft_tui.store.job_store import JobFolder, list_jobs
 
 _REMOVING = ".removing-"

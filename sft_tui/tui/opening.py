@@ -61,7 +61,7 @@ def save_session(name: str, data: dict[str, Any]) -> None:
 
 def find_job(profile: str) -> JobFound | None:
     """The newest job of a profile, running or not."""
-    from sft_tui.jobs.true_state import read_state
+    from sft_tui.jobs.read_state import read_state
 
     for folder in reversed(list_jobs(jobs_dir())):
         with contextlib.suppress(SftError):  # damaged, or of a later version: it is not the wizard that mends it

@@ -14,7 +14,7 @@ import pytest
 
 from sft_tui.core.plan import Output
 from sft_tui.jobs import client
-from sft_tui.jobs.causes import MEMORY_HINT
+from sft_tui.jobs.evidence.machine_evidence import MEMORY_HINT
 from sft_tui.metrics.store import iterate_metrics
 
 # --- exits
@@ -227,8 +227,8 @@ def test_after_a_stop_device_memory_is_looked_at(lab, monkeypatch, eventually, t
     (tools / "table").write_text(text.replace(found, f"{start} @USED@/ 65536{rest}"))
     used.write_text("3000")
     monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
-    monkeypatch.setattr("sft_tui.jobs.device_memory.RELEASE_SECONDS", 1.0)
-    from sft_tui.jobs.device_memory import DeviceMemory
+    monkeypatch.setattr("sft_tui.jobs.evidence.device_memory.RELEASE_SECONDS", 1.0)
+    from sft_tui.jobs.evidence.device_memory import DeviceMemory
 
     memory = DeviceMemory(("npu:2",))
     used.write_text(after)

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from sft_tui.jobs.causes import MemoryKills, full_disk
+from sft_tui.jobs.evidence.machine_evidence import MemoryKills, full_disk
 
 
 @pytest.fixture
