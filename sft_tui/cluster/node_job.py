@@ -10,10 +10,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final, Optional
 
+from sft_tui.cluster.node_matrix import Matrix, examine_whole, table_lines
 from sft_tui.cluster.part_follower import Messages, PartFollower
-from sft_tui.cluster.preflight import Matrix, examine_whole, table_lines
+from sft_tui.cluster.part_state import Failure, Standing, first_failure
 from sft_tui.cluster.ssh import Ssh
-from sft_tui.cluster.standing import Failure, Standing, first_failure
 from sft_tui.core.job import PartOf
 from sft_tui.core.nodes import Launch, NodePart
 from sft_tui.core.terminal_text import neutralise

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from sft_tui.cluster import node_facts
-from sft_tui.cluster.preflight import examine_nodes
+from sft_tui.cluster.node_matrix import examine_nodes
 from sft_tui.core.nodes import Launch, Node, NodePart
 from sft_tui.core.plan import Plan
 from sft_tui.paths import PACKAGE_DIR

@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
-from sft_tui.cluster import preflight
+from sft_tui.cluster import node_matrix as preflight
 from sft_tui.cluster.node_checks import CHECKS, Finding
-from sft_tui.cluster.preflight import Matrix
+from sft_tui.cluster.node_matrix import Matrix
 
 HOSTS = [{"host": f"node{rank}", "local_worker_num": 1} for rank in range(3)]
 

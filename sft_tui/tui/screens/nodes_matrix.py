@@ -24,7 +24,7 @@ from sft_tui.tui.widgets.text_block import TextBlock
 
 if TYPE_CHECKING:
     from sft_tui.cluster.node_checks import Finding
-    from sft_tui.cluster.preflight import Matrix
+    from sft_tui.cluster.node_matrix import Matrix
 
 _NAME_WIDTH = 13
 _SIGNS = {"ok": ("ok", ""), "warning": ("!", "bold $warning"), "failed": ("FAIL", "bold reverse")}
@@ -83,7 +83,7 @@ class NodesMatrix(ModalScreen[None]):
 
     def _ask(self, look: int) -> Optional[Message]:
         """In a thread: what is posted no longer changes."""
-        from sft_tui.cluster.preflight import examine_nodes
+        from sft_tui.cluster.node_matrix import examine_nodes
 
         rows: tuple[NodeRow, ...] = ()
         for _, matrix in examine_nodes(self._launch):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sft_tui.cluster import node_facts
-from sft_tui.cluster.preflight import examine_nodes, examine_whole, table_lines
+from sft_tui.cluster.node_matrix import examine_nodes, examine_whole, table_lines
 from sft_tui.core.nodes import Launch, Node, NodePart
 from sft_tui.core.plan import Plan
 from sft_tui.paths import PACKAGE_DIR

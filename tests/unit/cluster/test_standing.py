@@ -1,6 +1,6 @@
 """Which of several failures was the first, and what the head makes of what nodes say."""
 
-from sft_tui.cluster.standing import Failure, Standing, first_failure
+from sft_tui.cluster.part_state import Failure, Standing, first_failure
 from sft_tui.core.nodes import Node, NodePart
 from sft_tui.core.plan import Plan
 
