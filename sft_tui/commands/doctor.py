@@ -12,7 +12,7 @@ from typing import Optional
 
 import psutil
 
-from sft_tui.checks import check_environment
+from sft_tui.checks.environment_and_data import check_environment
 from sft_tui.cluster.node_matrix import Matrix, table_lines
 from sft_tui.commands.nodes import look_at_nodes
 from sft_tui.commands.profiles import exit_code, load_valid

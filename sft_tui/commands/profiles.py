@@ -7,13 +7,13 @@ from typing import Any
 
 import tomlkit
 
+from sft_tui.checks.examine import examine
 from sft_tui.commands.report import print_json, print_problems, say
 from sft_tui.core.problem import Problem
 from sft_tui.core.profile import SECTIONS, Profile, section_model
 from sft_tui.core.profile_problems import validate_profile
 from sft_tui.errors import InvalidInputError
 from sft_tui.paths import profiles_dir
-from sft_tui.preflight import examine
 from sft_tui.store.profile_store import (
     list_profiles,
     load_profile_data,

@@ -8,6 +8,7 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
+from sft_tui.checks.examine import examine
 from sft_tui.commands.follow import attach
 from sft_tui.commands.nodes import nodes_fit
 from sft_tui.commands.profiles import exit_code, load_valid
@@ -24,7 +25,6 @@ from sft_tui.launch.plan.documented import documented_command
 from sft_tui.launch.plan.nodes import launches
 from sft_tui.launch.plan.scripts import LAUNCH_FOLDER, build_scripts
 from sft_tui.paths import PACKAGE_DIR, jobs_dir
-from sft_tui.preflight import examine
 
 
 def plan_of(name: str) -> tuple[Plan | None, tuple[Problem, ...]]:

@@ -17,10 +17,10 @@ from sft_tui.paths import jobs_dir
 from sft_tui.store.job_store import JobFolder
 
 if TYPE_CHECKING:  # what looks at the machine is imported by the thread that does: the first paint does not wait
+    from sft_tui.checks.examine import Findings
     from sft_tui.jobs.resume import ResumePoint
     from sft_tui.logs.tail import LogTail
     from sft_tui.monitor.host import HostLoad
-    from sft_tui.preflight import Findings
     from sft_tui.results.summary import RunSummary
 
 LOOK_SECONDS = 0.5  # a log that grows faster floods an SSH line
@@ -113,10 +113,10 @@ def submit(plan: Plan, from_step: str) -> JobSubmitted:
 
 def look_at(profile: Profile) -> ProfileExamined:
     """Examine the profile, and see which steps need not run again and what the run brought."""
+    from sft_tui.checks.examine import examine
     from sft_tui.jobs.client import find_offer
     from sft_tui.jobs.completion import current_steps
     from sft_tui.launch.plan.steps import work_paths
-    from sft_tui.preflight import examine
 
     findings = examine(profile)
     summary = load_summary(Path(work_paths(profile).summary))

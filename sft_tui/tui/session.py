@@ -16,9 +16,9 @@ from sft_tui.tui.job_view import JobView
 from sft_tui.tui.plot_text import PlotChoice
 
 if TYPE_CHECKING:
+    from sft_tui.checks.examine import Findings
     from sft_tui.jobs.resume import ResumePoint
     from sft_tui.monitor.host import HostLoad
-    from sft_tui.preflight import Findings
     from sft_tui.results.summary import RunSummary
 
 RailMark = Literal["todo", "problem", "running", "done"]

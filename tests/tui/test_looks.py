@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sft_tui.checkpoint.inspect.report import CheckpointReport
+from sft_tui.checks.examine import Findings
 from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.job import Event, JobState, StepState
 from sft_tui.core.model_config import ModelConfig
@@ -17,7 +18,6 @@ from sft_tui.launch.yaml.workload import plan_workload
 from sft_tui.metrics.alerts import WatchOut
 from sft_tui.metrics.points import Mark, MetricPoint
 from sft_tui.monitor.host import HostLoad
-from sft_tui.preflight import Findings
 from sft_tui.results.summary import RunSummary
 from sft_tui.stack.compatibility import find_traits
 from sft_tui.store.job_store import JobFolder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sft_tui.checks import check_environment
+from sft_tui.checks.environment_and_data import check_environment
 from sft_tui.core.facts import EnvironmentFacts
 from sft_tui.core.profile import Environment, Model, Profile
 from sft_tui.stack.compatibility import find_traits

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from sft_tui.checkpoint.inspect.report import CheckpointReport
-from sft_tui.checks import needed_bytes
-from sft_tui.checks_parallel import check_direct, check_made, check_parallel, installed_base, read_base
+from sft_tui.checks.environment_and_data import needed_bytes
+from sft_tui.checks.training import check_direct, check_made, check_parallel, installed_base, read_base
 from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.profile import default_data

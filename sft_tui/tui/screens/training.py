@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Select
 
-from sft_tui.checks import needed_bytes
+from sft_tui.checks.environment_and_data import needed_bytes
 from sft_tui.core.memory.text import layout_line, memory_line, memory_lines
 from sft_tui.core.terminal_text import neutralise, short_size
 from sft_tui.launch.plan.steps import work_paths

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Optional
 
 from sft_tui.checkpoint.inspect.report import CheckpointReport, inspect_checkpoint
-from sft_tui.checks import (
+from sft_tui.checks.environment_and_data import (
     check_environment,
     check_family,
     check_nodes,
@@ -19,7 +19,7 @@ from sft_tui.checks import (
     check_work_dir,
     read_columns,
 )
-from sft_tui.checks_parallel import check_made, check_parallel, find_workload, installed_base, read_base
+from sft_tui.checks.training import check_made, check_parallel, find_workload, installed_base, read_base
 from sft_tui.core.facts import EnvironmentFacts, Facts, Route
 from sft_tui.core.memory.estimate import Workload
 from sft_tui.core.model_config import ModelConfig
