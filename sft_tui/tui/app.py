@@ -21,8 +21,8 @@ from sft_tui.tui import bridge
 from sft_tui.tui.background import Background, Examiner, ProfileSaver, keep_traceback
 from sft_tui.tui.job_view import JobView
 from sft_tui.tui.opening import choose_profile, find_job, load_session
-from sft_tui.tui.screens.base import WizardScreen
-from sft_tui.tui.screens.catalogue import screen_class
+from sft_tui.tui.screens.wizard.base import WizardScreen
+from sft_tui.tui.screens.wizard.registry import screen_class
 from sft_tui.tui.session import WIZARD_STEPS, WizardStep
 from sft_tui.tui.widgets.form_field import FormField, ValueEdited
 
@@ -155,7 +155,7 @@ class SftApp(App[None], inherit_bindings=False):
 
     def action_help(self) -> None:
         """Show every key."""
-        from sft_tui.tui.screens.help import Help
+        from sft_tui.tui.screens.dialogs.help import Help
 
         self.push_screen(Help())
 
@@ -213,7 +213,7 @@ class SftApp(App[None], inherit_bindings=False):
 
     def action_choose_profile(self) -> None:
         """Choose another profile, or make one."""
-        from sft_tui.tui.screens.profiles import ProfileChooser
+        from sft_tui.tui.screens.dialogs.profiles import ProfileChooser
 
         self.push_screen(ProfileChooser(list_profiles(profiles_dir()), self.session.name), self._open_profile)
 
@@ -275,7 +275,7 @@ class SftApp(App[None], inherit_bindings=False):
 
     @on(bridge.ResumeOffered)
     def _resume_offered(self, message: bridge.ResumeOffered) -> None:
-        from sft_tui.tui.screens.confirm import Choose
+        from sft_tui.tui.screens.dialogs.confirm import Choose
 
         plan, point = message.plan, message.point
 
@@ -350,7 +350,7 @@ class SftApp(App[None], inherit_bindings=False):
 
     def action_stop_job(self) -> None:
         """Stop the running job, after a question; while it is being stopped: kill it without waiting."""
-        from sft_tui.tui.screens.confirm import Confirm
+        from sft_tui.tui.screens.dialogs.confirm import Confirm
 
         job = self.session.job
         if job is None or job.state is None:

@@ -13,7 +13,7 @@ from sft_tui.core.profile import SECTIONS, Profile
 from sft_tui.core.profile_problems import validate_profile
 from sft_tui.metrics.points import Curve
 from sft_tui.tui.job_view import JobView
-from sft_tui.tui.plot_text import PlotChoice
+from sft_tui.tui.text.plot_text import PlotChoice
 
 if TYPE_CHECKING:
     from sft_tui.checks.examine import Findings

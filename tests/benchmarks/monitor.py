@@ -222,7 +222,7 @@ def bench_strip() -> None:
     """Order and draw 64 hosts with 16 devices each."""
     from sft_tui.monitor.device_view import lay_out, node_cells, order_nodes
     from sft_tui.monitor.snapshot import NpuDevice, NpuSnapshot, NpuTable
-    from sft_tui.tui.device_text import strip_lines
+    from sft_tui.tui.text.device_text import strip_lines
 
     rng = random.Random(1)
 

@@ -10,7 +10,7 @@ import pytest
 from sft_tui.metrics.external_run import ForeignRun
 from sft_tui.metrics.points import MetricPoint
 from sft_tui.tui.app import SftApp
-from sft_tui.tui.screens import foreign
+from sft_tui.tui.screens import external_run as foreign
 from tests.tui.conftest import LOSS_LINE, Driver
 
 

@@ -22,10 +22,11 @@ from sft_tui.results.summary import RunSummary
 from sft_tui.stack.compatibility import find_traits
 from sft_tui.store.job_store import JobFolder
 from sft_tui.tui import app as wizard_app
-from sft_tui.tui import background, bridge, job_text
+from sft_tui.tui import background, bridge
 from sft_tui.tui.app import SftApp
 from sft_tui.tui.job_view import JobView
 from sft_tui.tui.session import WIZARD_STEPS
+from sft_tui.tui.text import job_text
 
 NOW = 1_000_000.0
 ENVIRONMENT = EnvironmentFacts(

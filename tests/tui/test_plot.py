@@ -16,9 +16,9 @@ from sft_tui.metrics.store import append_metrics
 from sft_tui.paths import jobs_dir, terminal_is_utf8
 from sft_tui.store.job_store import JobFolder, create_job
 from sft_tui.tui.bridge import JobUpdated
-from sft_tui.tui.job_text import describe_measures
 from sft_tui.tui.job_view import JobView
-from sft_tui.tui.plot_text import PlotChoice, draw_plot
+from sft_tui.tui.text.job_text import describe_measures
+from sft_tui.tui.text.plot_text import PlotChoice, draw_plot
 
 LOSS, RATE = 0, 1
 

@@ -22,7 +22,7 @@ from sft_tui.core.terminal_text import neutralise
 from sft_tui.monitor.device_view import MEASURES, NodeCells, StripLayout, lay_out, node_cells, order_nodes
 from sft_tui.tui.background import Background
 from sft_tui.tui.bridge import BackgroundFailed
-from sft_tui.tui.device_text import NODE_LEGEND, brief_node, node_lines, strip_legend, strip_lines, strip_summary
+from sft_tui.tui.text.device_text import NODE_LEGEND, brief_node, node_lines, strip_legend, strip_lines, strip_summary
 from sft_tui.tui.widgets.line_block import LineBlock
 from sft_tui.tui.widgets.text_block import TextBlock
 

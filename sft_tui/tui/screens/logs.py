@@ -18,11 +18,11 @@ from sft_tui.logs.error_count import ERROR_LINE
 from sft_tui.logs.files import LogFile
 from sft_tui.logs.filter import EVERYTHING, LogFilter, compile_search, parse_filter
 from sft_tui.logs.merge import MERGED_AT_MOST, Cursor, MergedPage, MergedPages
-from sft_tui.tui import log_reader
 from sft_tui.tui.background import Background
 from sft_tui.tui.bridge import BackgroundFailed
-from sft_tui.tui.log_census import LogCensus, LogsFound
-from sft_tui.tui.log_reader import IsStale, LogReader, LogsSaved, NothingFound, PageRead
+from sft_tui.tui.logs import log_reader
+from sft_tui.tui.logs.log_census import LogCensus, LogsFound
+from sft_tui.tui.logs.log_reader import IsStale, LogReader, LogsSaved, NothingFound, PageRead
 from sft_tui.tui.widgets.log_pane import LogPane
 from sft_tui.tui.widgets.log_tree import Logs, LogTree
 from sft_tui.tui.widgets.text_block import TextBlock

@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from sft_tui.core.terminal_text import neutralise
 from sft_tui.logs.merge import MergedLine
-from sft_tui.tui.job_text import short_log_line
+from sft_tui.tui.text.job_text import short_log_line
 
 _STYLES = {"error": "bold $error", "warning": "$warning", "debug": "dim"}
 _SIDE_STEP = 20  # columns

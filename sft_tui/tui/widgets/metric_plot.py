@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 
 from sft_tui.metrics.points import Curve
-from sft_tui.tui.plot_text import PlotChoice, describe_choice, draw_plot
+from sft_tui.tui.text.plot_text import PlotChoice, describe_choice, draw_plot
 from sft_tui.tui.widgets.text_block import TextBlock
 
 

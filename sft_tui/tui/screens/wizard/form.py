@@ -12,7 +12,7 @@ from textual.content import Content
 
 from sft_tui.core.profile import PATH_FIELDS, section_model
 from sft_tui.core.terminal_text import neutralise
-from sft_tui.tui.screens.base import WizardScreen
+from sft_tui.tui.screens.wizard.base import WizardScreen
 from sft_tui.tui.session import Session
 from sft_tui.tui.widgets.form_field import FormField
 from sft_tui.tui.widgets.text_block import TextBlock
@@ -83,7 +83,7 @@ class FormScreen(WizardScreen):
 
     async def action_browse(self) -> None:
         """Choose the path of the focused field."""
-        from sft_tui.tui.widgets.path_picker import PathPicker
+        from sft_tui.tui.screens.dialogs.path_picker import PathPicker
 
         field = self._focused_field()
         if field is None:

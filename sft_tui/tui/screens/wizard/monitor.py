@@ -16,7 +16,11 @@ from sft_tui.errors import SftError
 from sft_tui.metrics.points import METRICS, series
 from sft_tui.paths import terminal_is_utf8
 from sft_tui.tui import bridge
-from sft_tui.tui.job_text import (
+from sft_tui.tui.job_view import LOG_LINES_KEPT, JobView
+from sft_tui.tui.screens.dialogs.compare import CompareChooser
+from sft_tui.tui.screens.wizard.base import WizardScreen
+from sft_tui.tui.session import Session
+from sft_tui.tui.text.job_text import (
     describe_host,
     describe_job,
     describe_loss,
@@ -25,11 +29,7 @@ from sft_tui.tui.job_text import (
     describe_watch_outs,
     short_log_line,
 )
-from sft_tui.tui.job_view import LOG_LINES_KEPT, JobView
-from sft_tui.tui.plot_text import LAST_STEPS, PlotChoice
-from sft_tui.tui.screens.base import WizardScreen
-from sft_tui.tui.screens.compare import CompareChooser
-from sft_tui.tui.session import Session
+from sft_tui.tui.text.plot_text import LAST_STEPS, PlotChoice
 from sft_tui.tui.widgets.following_log import FollowingLog
 from sft_tui.tui.widgets.metric_plot import MetricPlot
 from sft_tui.tui.widgets.text_block import TextBlock
@@ -134,8 +134,8 @@ class MonitorScreen(WizardScreen):
 
     async def action_other_run(self) -> None:
         """Follow a training that was not started here, by the folder of its logs."""
-        from sft_tui.tui.screens.foreign import ForeignScreen
-        from sft_tui.tui.widgets.path_picker import PathPicker
+        from sft_tui.tui.screens.dialogs.path_picker import PathPicker
+        from sft_tui.tui.screens.external_run import ForeignScreen
 
         def chosen(path: str | None) -> None:
             if path:

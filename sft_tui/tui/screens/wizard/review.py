@@ -8,7 +8,7 @@ from textual.content import Content
 from sft_tui.core.plan import Plan, Step
 from sft_tui.core.terminal_text import neutralise
 from sft_tui.launch.plan.documented import documented_command
-from sft_tui.tui.screens.base import WizardScreen
+from sft_tui.tui.screens.wizard.base import WizardScreen
 from sft_tui.tui.session import WIZARD_STEPS, Session
 from sft_tui.tui.widgets.text_block import TextBlock
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-from sft_tui.tui.screens.base import WizardScreen
+from sft_tui.tui.screens.wizard.base import WizardScreen
 
 _CLASSES = {
     "environment": "EnvironmentScreen",

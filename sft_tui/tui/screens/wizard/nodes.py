@@ -8,10 +8,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from sft_tui.core.nodes import show_hosts
-from sft_tui.tui.screens.form import FormScreen
+from sft_tui.tui.screens.wizard.form import FormScreen
+from sft_tui.tui.screens.wizard.nodes_table import NodesTable
 from sft_tui.tui.session import Session
 from sft_tui.tui.widgets.form_field import FormField
-from sft_tui.tui.widgets.nodes_table import NodesTable
 
 
 class NodesScreen(FormScreen):

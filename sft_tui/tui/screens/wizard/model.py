@@ -10,7 +10,7 @@ from textual.widgets import Select
 from sft_tui.checkpoint.inspect.text import describe_checkpoint
 from sft_tui.core.terminal_text import short_size
 from sft_tui.families.catalogue import CATALOGUE, find_entry
-from sft_tui.tui.screens.form import FormScreen
+from sft_tui.tui.screens.wizard.form import FormScreen
 from sft_tui.tui.session import Session
 from sft_tui.tui.widgets.text_block import TextBlock
 

@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import DataTable
 
 from sft_tui.core.terminal_text import neutralise
-from sft_tui.tui.screens.node_dialog import NodeDialog
+from sft_tui.tui.screens.dialogs.node_dialog import NodeDialog
 from sft_tui.tui.widgets.form_field import ValueEdited
 
 COLUMNS = ("rank", "host", "user", "port", "workers", "details")

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 
 from sft_tui.core.terminal_text import short_size
 from sft_tui.dataset.encode.packing import MASK_NOTE
-from sft_tui.tui.screens.form import FormScreen
+from sft_tui.tui.screens.wizard.form import FormScreen
 from sft_tui.tui.session import Session
 
 _BAR_WIDTH = 22
@@ -82,7 +82,7 @@ class DatasetScreen(FormScreen):
 
     def action_record(self) -> None:
         """Show the first record as the model sees it."""
-        from sft_tui.tui.screens.record import RecordScreen
+        from sft_tui.tui.screens.dialogs.record import RecordScreen
 
         session = self.session
         if session.findings is None or session.findings.facts is None or session.findings.train is None:

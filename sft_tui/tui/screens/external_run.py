@@ -27,10 +27,10 @@ from sft_tui.paths import terminal_is_utf8
 from sft_tui.store.job_store import JobFolder
 from sft_tui.tui.background import Background
 from sft_tui.tui.bridge import LOOK_SECONDS, BackgroundFailed
-from sft_tui.tui.job_text import describe_loss, describe_measures, describe_watch_outs, short_log_line
 from sft_tui.tui.job_view import LOG_LINES_KEPT, JobView
-from sft_tui.tui.plot_text import LAST_STEPS, PlotChoice
 from sft_tui.tui.screens.logs import LogsScreen
+from sft_tui.tui.text.job_text import describe_loss, describe_measures, describe_watch_outs, short_log_line
+from sft_tui.tui.text.plot_text import LAST_STEPS, PlotChoice
 from sft_tui.tui.widgets.following_log import FollowingLog
 from sft_tui.tui.widgets.metric_plot import MetricPlot
 from sft_tui.tui.widgets.text_block import TextBlock
