@@ -22,9 +22,9 @@ def print_audit(arguments: argparse.Namespace) -> int:
     """Numbers and bars; with --json the report."""
     from sft_tui.commands.convert import find_encoder_file
     from sft_tui.dataset.audit.limits import Limits, check_limits, cut_warning
-    from sft_tui.dataset.audit.run import audit
     from sft_tui.dataset.audit.text import audit_lines
     from sft_tui.dataset.read.sources import parse_columns
+    from sft_tui.dataset.run_audit import audit
 
     limits = Limits(arguments.max_masked, arguments.warn_cut, arguments.vocab_size)
     with ProgressReport("audit") as report:
@@ -52,9 +52,9 @@ def print_audit(arguments: argparse.Namespace) -> int:
 def print_record(arguments: argparse.Namespace) -> int:
     """One record as the model sees it."""
     from sft_tui.commands.convert import find_encoder_file
-    from sft_tui.dataset.audit.run import is_mindrecord
     from sft_tui.dataset.audit.sample import view_record
     from sft_tui.dataset.read.sources import parse_columns
+    from sft_tui.dataset.run_audit import is_mindrecord
 
     if is_mindrecord(Path(arguments.path)):
         hint = "Name the conversations that it was made of, with the same --template and --seq_length."

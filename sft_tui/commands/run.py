@@ -23,7 +23,7 @@ from sft_tui.jobs.completion import current_steps
 from sft_tui.jobs.read_state import read_state
 from sft_tui.launch.plan.documented import documented_command
 from sft_tui.launch.plan.nodes import launches
-from sft_tui.launch.plan.scripts import LAUNCH_FOLDER, build_scripts
+from sft_tui.launch.plan.scripts import RUNTIME_FOLDER, build_scripts
 from sft_tui.paths import PACKAGE_DIR, jobs_dir
 
 
@@ -66,13 +66,14 @@ def show_plan(arguments: argparse.Namespace) -> int:
 
 
 def _write_scripts(plan: Plan, folder: Path) -> int:
-    launch = folder / LAUNCH_FOLDER
-    launch.mkdir(parents=True, exist_ok=True)
-    shutil.copy(PACKAGE_DIR / "launch" / "runner.py", launch / "runner.py")
+    shutil.copytree(
+        PACKAGE_DIR / RUNTIME_FOLDER,
+        folder / RUNTIME_FOLDER,
+        ignore=shutil.ignore_patterns("__pycache__"),
+        dirs_exist_ok=True,
+    )
+    (folder / "files").mkdir(exist_ok=True)
     shutil.copy(PACKAGE_DIR / "files/saved_states.py", folder / "files/saved_states.py")
-    for name in ("cpu", "direct"):
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(PACKAGE_DIR / "launch" / name, launch / name, ignore=ignored, dirs_exist_ok=True)
     for name, text in build_scripts(plan, str(PACKAGE_DIR), launches(plan)).items():
         write_atomic(folder / name, text)
         if name.endswith((".sh", ".sbatch")):

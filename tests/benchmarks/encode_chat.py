@@ -20,11 +20,11 @@ from typing import Callable
 
 from tokenizers import Tokenizer
 
-from sft_tui.dataset.audit.run import audit
 from sft_tui.dataset.encode.by_chat_template import ChatEncoder
 from sft_tui.dataset.encode.encoder import BATCH, Encoder
 from sft_tui.dataset.read.conversation import Conversation
 from sft_tui.dataset.read.sources import read_records
+from sft_tui.dataset.run_audit import audit
 from sft_tui.dataset.tokenizer.load import load_tokenizer
 
 

@@ -13,7 +13,7 @@ MAY_USE_SUBPROCESS = ("jobs/process.py", "monitor/", "stack/", "cluster/ssh.py")
 MAY_READ_ENVIRONMENT = ("paths.py", "launch/runtime/runner.py", "dataset/tokenizer/hf.py")
 MAY_IMPORT_MINDSPORE = ("dataset/mindrecord/file.py", "checkpoint/verify.py", "launch/runtime/runner.py")
 # imported by MindFormers itself, or by the runner under its interpreter
-LOADED_BY_MINDFORMERS = ("launch/cpu/", "launch/direct/")
+LOADED_BY_MINDFORMERS = ("launch/runtime/cpu/", "launch/runtime/direct/")
 LONGEST_FILE = 400
 
 

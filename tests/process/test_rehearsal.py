@@ -76,7 +76,8 @@ def test_the_model_can_be_asked(home):
     done = subprocess.run(
         [
             sys.executable, PACKAGE_DIR / "launch/runtime/runner.py", "--config", run_dir / "evaluate-after.yaml",
-            "--run_mode", "predict", "--load_checkpoint", checkpoint, "--register_path", PACKAGE_DIR / "launch/cpu",
+            "--run_mode", "predict", "--load_checkpoint", checkpoint,
+            "--register_path", PACKAGE_DIR / "launch/runtime/cpu",
             "--predict_length", "150", "--predict_data", prompt,
         ],
         capture_output=True, text=True, timeout=200, cwd=home,

@@ -10,7 +10,8 @@ from sft_tui.checkpoint.copy.checksum import combine_crc32
 from sft_tui.checkpoint.copy.low_rank import Addition
 from sft_tui.checkpoint.copy.ordered_pool import PieceLine, Rooms
 from sft_tui.checkpoint.copy.precision import ITEM_BYTES, OVERFLOWING, NonFinite, cast_values, count_non_finite
-from sft_tui.checkpoint.copy.tensor_values import OpenFiles, Stretch, Values, files_of
+from sft_tui.checkpoint.copy.tensor_values import OpenFiles, Values, files_of
+from sft_tui.checkpoint.formats.run import Stretch
 from sft_tui.core.progress import Progress, ProgressCallback
 from sft_tui.errors import EnvironmentNotFitError, SftError
 

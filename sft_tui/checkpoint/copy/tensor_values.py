@@ -9,9 +9,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Dict, Iterator, Optional, Sequence, Tuple, Type
 
+from sft_tui.checkpoint.formats.run import Run, Stretch
 from sft_tui.checkpoint.formats.source_file import DOWNLOAD_HINT, not_read
 from sft_tui.checkpoint.formats.tensor_entry import DTYPE_BYTES, TensorEntry
-from sft_tui.checkpoint.mapping.tensor_map import Parameter
 from sft_tui.errors import InvalidInputError
 
 # What a thread takes at a time: big enough that handing it over costs little.
@@ -24,16 +24,6 @@ TURNED_BLOCK_BYTES = 2 * 1024 * 1024
 SHORT_BYTES = 64 * 1024
 # A row of which at least one part in so many is wanted is wanted for the most part.
 _MOSTLY = 4
-Stretch = Tuple[int, int]  # offset from the start of the file, and length, in bytes
-
-
-@dataclass(frozen=True)
-class Run:
-    """A tensor's bytes in a file, as if its stretches stood together; `label` is its name there."""
-
-    file: Path
-    label: str
-    stretches: Tuple[Stretch, ...]
 
 
 @dataclass(frozen=True)
@@ -102,19 +92,6 @@ class Values:
         step = max(1, step // unit) * unit
         for at in range(begin, begin + nbytes, step):
             yield at, min(step, begin + nbytes - at)
-
-
-def entry_values(entry: TensorEntry, parameter: Parameter, width: int) -> Values:
-    """How a parameter is read from the tensor that holds it; `width` is the size of a number in bytes."""
-    run = Run(entry.file, entry.name, ((entry.offset, entry.nbytes),))
-    which, parts = parameter.part
-    if not parameter.transposed:
-        share = entry.nbytes // parts
-        return Values(width, share, (Run(entry.file, entry.name, ((entry.offset + which * share, share),)),))
-    rows, pitch = entry.shape
-    columns = pitch // parts
-    matrix = Matrix(run, rows, columns, which * columns, pitch)
-    return Values(width, entry.nbytes // parts, matrices=(matrix,))
 
 
 def whole_values(entry: TensorEntry) -> Values:

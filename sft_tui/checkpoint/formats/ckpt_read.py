@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Dict, Iterator, List, Tuple
 
-from sft_tui.checkpoint.copy.tensor_values import Run
+from sft_tui.checkpoint.formats.run import Run
 from sft_tui.checkpoint.formats.source_file import check_regular_file, not_read
 from sft_tui.errors import InvalidInputError
 

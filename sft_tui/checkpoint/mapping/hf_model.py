@@ -9,11 +9,11 @@ from typing import List, Sequence, Tuple
 
 from sft_tui.checkpoint.copy.copy_tensors import Cast
 from sft_tui.checkpoint.copy.precision import ITEM_BYTES, SOURCE_TYPES, target_type
-from sft_tui.checkpoint.copy.tensor_values import entry_values
 from sft_tui.checkpoint.formats.ckpt_write import encoded_size
 from sft_tui.checkpoint.formats.source_file import check_folder
 from sft_tui.checkpoint.formats.tensor_entry import TensorEntry
 from sft_tui.checkpoint.formats.weight_files import find_weight_files, load_tensor_entries
+from sft_tui.checkpoint.mapping.entry_values import entry_values
 from sft_tui.checkpoint.mapping.read_config import CONFIG_NAME, dimensions_of, load_config_of_family
 from sft_tui.checkpoint.mapping.tensor_map import Parameter, TensorMap, expected_parameters, map_tensors
 from sft_tui.core.model_config import ModelConfig

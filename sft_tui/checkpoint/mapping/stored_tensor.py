@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import List, Tuple
 
 from sft_tui.checkpoint.copy.precision import SOURCE_TYPES
-from sft_tui.checkpoint.copy.tensor_values import Run
 from sft_tui.checkpoint.formats.ckpt_read import entry_run, load_ckpt_entries
+from sft_tui.checkpoint.formats.run import Run
 from sft_tui.checkpoint.formats.safetensors_header import load_header
 
 

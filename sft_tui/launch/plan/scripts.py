@@ -14,7 +14,7 @@ from typing import Sequence
 from sft_tui.core.nodes import Launch, Node
 from sft_tui.core.plan import Plan, PlannedFile, Step
 
-LAUNCH_FOLDER = "launch"
+RUNTIME_FOLDER = "launch/runtime"
 AFTER_TRAINING = ("export", "summary")  # what sft-tui itself does then
 _HEAD = ("#!/usr/bin/env bash", "set -euo pipefail")
 _HERE = 'here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)'
@@ -172,7 +172,7 @@ class _Writer:
         argv, holes = [], {}
         for word in step.argv:
             name, _, value = word.partition("=")
-            if word in (f"{self._package_dir}/launch/runner.py", f"{self._package_dir}/launch/cpu"):
+            if word in (f"{self._package_dir}/launch/runtime/runner.py", f"{self._package_dir}/launch/runtime/cpu"):
                 word = self._mark + word[len(self._package_dir) :]
             elif name in _OF_NODE and PurePosixPath(step.argv[0]).name == "msrun":
                 word = f"{name}={self._mark}{_OF_NODE[name]}"

@@ -307,12 +307,12 @@ class _PlanBuilder:
         self, step_id: str, title: str, mode: RunMode, inputs: tuple[str, ...], outputs: tuple[Output, ...]
     ) -> Step:
         environment = self.facts.environment
-        runner = f"{self.facts.package_dir}/launch/runner.py"
+        runner = f"{self.facts.package_dir}/launch/runtime/runner.py"
         # MindFormers' own program knows neither the mode nor what is to be in place before MindFormers is imported
         script = runner if self.direct else environment.run_mindformer or runner
         arguments: tuple[str, ...] = (script, "--config", self.paths.config(step_id), "--run_mode", mode)
         if self.profile.environment.device_target == "CPU":
-            arguments = (*arguments, "--register_path", f"{self.facts.package_dir}/launch/cpu")
+            arguments = (*arguments, "--register_path", f"{self.facts.package_dir}/launch/runtime/cpu")
         # msrun calls plain `python`: the training interpreter's folder has to come first
         search_paths = {"PATH": str(PurePosixPath(environment.python).parent)}
         if environment.mindformers_home:

@@ -1,7 +1,7 @@
 """Runs MindFormers from a YAML file under the training interpreter, as its `run_mindformer.py` would.
 
-The wheel of MindFormers lacks that script. Started as a file (`python .../launch/runner.py`), also by msrun, so that
-the training environment needs nothing of ours installed.
+The wheel of MindFormers lacks that script. Started as a file (`python .../launch/runtime/runner.py`), also by msrun,
+so that the training environment needs nothing of ours installed.
 """
 
 from __future__ import annotations
@@ -112,9 +112,9 @@ def _prepare_new_kind(config: Path) -> None:
 
 
 def _make_importable() -> None:
-    """Make `sft_tui` the folder above that of this file, and nothing else beside it importable."""
+    """Make `sft_tui` the folder that this file lies two folders below, and nothing else beside it importable."""
     package = ModuleType("sft_tui")
-    package.__path__ = [str(Path(__file__).resolve().parents[1])]
+    package.__path__ = [str(Path(__file__).resolve().parents[2])]
     sys.modules["sft_tui"] = package
 
 

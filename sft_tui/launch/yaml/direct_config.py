@@ -54,7 +54,7 @@ def build_direct_changes(
     memory_gb: float,
     adapters: bool,
 ) -> dict[str, Any]:
-    """What goes into the base; `trains` False measures the loss on held-out data (launch/runtime/direct/held_out.py)."""
+    """What goes into the base; `trains` False measures the loss on held-out data (`runtime/direct/held_out`)."""
     base, cpu = parse_base(facts.base_yaml), profile.environment.device_target == "CPU"
     changes: dict[str, Any] = {
         "seed": profile.training.seed,

@@ -13,8 +13,8 @@ from sft_tui.core.job import JobState, StepState
 from sft_tui.core.terminal_text import neutralise, short_duration, short_size
 from sft_tui.metrics.points import smooth
 from sft_tui.metrics.time_left import RECENT_STEPS, remaining_seconds
+from sft_tui.monitor.host import HostLoad
 from sft_tui.tui.job_view import JobView
-from sft_tui.tui.session import Session
 
 _SIGNS = {"todo": "·", "running": "~", "done": "✓", "skipped": "✓", "not_needed": "-", "failed": "!", "stopped": "!"}
 _COLOURS = {"succeeded": "$success", "failed": "$error", "lost": "$error"}
@@ -139,9 +139,8 @@ def describe_watch_outs(view: Optional[JobView]) -> Content:
     return Content.styled(more + neutralise(signs[0].sentence(since)), "bold $error")
 
 
-def describe_host(session: Session) -> Content:
+def describe_host(host: Optional[HostLoad]) -> Content:
     """Load of the host, in one short line."""
-    host = session.host
     if host is None:
         return Content.styled("host looking ...", "dim")
     used = host.memory_used / 1e9

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sft_tui.dataset.audit.run import audit, is_mindrecord
+from sft_tui.dataset.run_audit import audit, is_mindrecord
 from sft_tui.errors import InvalidInputError
 
 

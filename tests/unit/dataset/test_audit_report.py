@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from sft_tui.dataset.audit.limits import Limits, check_limits, cut_warning
 from sft_tui.dataset.audit.report import build_histogram, parse_audit, percentile, suggest_lengths
-from sft_tui.dataset.audit.run import audit
 from sft_tui.dataset.audit.sample import audit_sample, view_record
 from sft_tui.dataset.audit.text import audit_lines, histogram_lines
+from sft_tui.dataset.run_audit import audit
 from sft_tui.errors import InvalidInputError
 
 LENGTHS = st.lists(st.integers(1, 100_000), min_size=1, max_size=300).map(

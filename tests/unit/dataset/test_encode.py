@@ -188,7 +188,7 @@ def test_a_row_below_one_token_is_refused(tokenizer):
 def test_importing_the_room_pulls_in_nothing_heavy():
     code = (
         "import sys, sft_tui.dataset.read.inspect, sft_tui.dataset.read.conversation, sft_tui.dataset.encode.encoder, "
-        "sft_tui.dataset.encode.plain_text, sft_tui.dataset.audit.run, sft_tui.dataset.mindrecord.file\n"
+        "sft_tui.dataset.encode.plain_text, sft_tui.dataset.run_audit, sft_tui.dataset.mindrecord.file\n"
         "heavy = {'numpy', 'sentencepiece', 'fastchat', 'pyarrow', 'mindspore', 'torch', 'transformers', 'textual',"
         " 'rich', 'pydantic'}\n"
         "print(sorted(heavy & set(sys.modules)))"

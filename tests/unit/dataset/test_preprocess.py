@@ -103,7 +103,7 @@ def run_real(code: str, request: Request, *more: str) -> Any:
         "from dataclasses import replace\nfrom sft_tui.dataset.mindrecord.file import read_rows\n"
         "from sft_tui.dataset.preprocess import preprocess\nfrom sft_tui.dataset.mindrecord.request import Request\n"
         "from sft_tui.dataset.audit.limits import Limits\n"
-        "from sft_tui.dataset.audit.run import audit\nfrom sft_tui.errors import SftError\n"
+        "from sft_tui.dataset.run_audit import audit\nfrom sft_tui.errors import SftError\n"
         f"request = {as_code(request)}\nout = request.output_file\n"
         + code
         + "\nprint('ANSWER' + json.dumps(answer, default=str))"

@@ -86,7 +86,7 @@ def test_all_of_it_runs_in_order_and_no_name_is_obeyed(written, tmp_path):
     assert any(ODD in word for word in said)
     assert not list(tmp_path.rglob("pwned"))
     assert (tmp_path / ODD / "runs" / "run1" / "train.yaml").is_file()
-    assert f"{folder}/launch/runner.py" in said
+    assert f"{folder}/launch/runtime/runner.py" in said
 
 
 def test_nodes_have_their_rank_and_the_environment_can_say_another(written, tmp_path):

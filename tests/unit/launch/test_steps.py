@@ -38,12 +38,12 @@ def test_one_worker_on_cpu(make_profile, make_facts):
         "--input_glob /w/data/eval_conversation.json --model_file /models/llama/tokenizer.model "
         "--seq_length 128 --purpose eval --output_file /w/data/eval.mindrecord --template vicuna_v1.1 "
         "--vocab_size 1024 --force",
-        "evaluate-before": "/env/bin/python /pkg/sft_tui/launch/runtime/runner.py --config /w/runs/run1/evaluate-before.yaml "
-        "--run_mode eval --register_path /pkg/sft_tui/launch/cpu",
+        "evaluate-before": "/env/bin/python /pkg/sft_tui/launch/runtime/runner.py "
+        "--config /w/runs/run1/evaluate-before.yaml --run_mode eval --register_path /pkg/sft_tui/launch/runtime/cpu",
         "train": "/env/bin/python /pkg/sft_tui/launch/runtime/runner.py --config /w/runs/run1/train.yaml "
-        "--run_mode finetune --register_path /pkg/sft_tui/launch/cpu",
-        "evaluate-after": "/env/bin/python /pkg/sft_tui/launch/runtime/runner.py --config /w/runs/run1/evaluate-after.yaml "
-        "--run_mode eval --register_path /pkg/sft_tui/launch/cpu",
+        "--run_mode finetune --register_path /pkg/sft_tui/launch/runtime/cpu",
+        "evaluate-after": "/env/bin/python /pkg/sft_tui/launch/runtime/runner.py "
+        "--config /w/runs/run1/evaluate-after.yaml --run_mode eval --register_path /pkg/sft_tui/launch/runtime/cpu",
         "summary": "/own/sft-tui summary /w/runs/run1",
     }
     train = plan.step("train")

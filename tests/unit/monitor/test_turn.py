@@ -47,7 +47,10 @@ def test_a_fresh_look_serves_others_and_an_old_one_does_not(counted, tmp_path):
 
 
 def test_several_askers_never_call_two_at_once(counted, tmp_path):
-    script = "from sft_tui.monitor.shared_npu_smi import look_at_npus as look\nfor _ in range(3): assert look().snapshot.devices"
+    script = (
+        "from sft_tui.monitor.shared_npu_smi import look_at_npus as look\n"
+        "for _ in range(3): assert look().snapshot.devices"
+    )
     askers = [subprocess.Popen([sys.executable, "-c", script]) for _ in range(3)]
     assert [asker.wait(60) for asker in askers] == [0, 0, 0]
     assert calls(tmp_path) >= 3 and not (tmp_path / "two").exists()

@@ -98,7 +98,7 @@ class MonitorScreen(WizardScreen):
         measures = describe_measures(job) if room.height >= BRIEF_BELOW else Content("")
         self.query_one("#measures", TextBlock).show(measures)
         self._draw_plot(job)
-        self.query_one("#host", TextBlock).show(describe_host(session))
+        self.query_one("#host", TextBlock).show(describe_host(session.host))
         self._draw_log(job)
 
     def _draw_plot(self, job: JobView | None) -> None:

@@ -21,7 +21,7 @@ _CLASSES = {
 
 def screen_class(step: str) -> type[WizardScreen]:
     """The screen of a wizard step. Raises KeyError."""
-    module = importlib.import_module(f"sft_tui.tui.screens.{step}")
+    module = importlib.import_module(f"sft_tui.tui.screens.wizard.{step}")
     found = getattr(module, _CLASSES[step])
     assert isinstance(found, type) and issubclass(found, WizardScreen)
     return found

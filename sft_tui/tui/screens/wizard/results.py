@@ -65,8 +65,9 @@ def _asking(session: Session, profile: Profile, checkpoint: str) -> str:
         return ""
     cpu = profile.environment.device_target == "CPU"
     config = work_paths(profile).config("evaluate-after")
+    runtime = f"{facts.package_dir}/launch/runtime"
     return shlex.join(
-        [facts.environment.python, f"{facts.package_dir}/launch/runner.py", "--config", config, "--run_mode", "predict",
-         "--load_checkpoint", checkpoint, *(("--register_path", f"{facts.package_dir}/launch/cpu") if cpu else ()),
+        [facts.environment.python, f"{runtime}/runner.py", "--config", config, "--run_mode", "predict",
+         "--load_checkpoint", checkpoint, *(("--register_path", f"{runtime}/cpu") if cpu else ()),
          "--predict_data", "YOUR TEXT"]
     )  # fmt: skip
