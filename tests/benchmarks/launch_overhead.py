@@ -25,7 +25,7 @@ from sft_tui.core.nodes import Launch
 from sft_tui.core.plan import Plan, Step
 from sft_tui.paths import PACKAGE_DIR
 from sft_tui.store.job_store import JobFolder, list_jobs
-from tests.process.two_hosts import HEAD, OTHER, Hosts
+from tests.process.nodes.two_hosts import HEAD, OTHER, Hosts
 
 PREPARE = """
 import sys

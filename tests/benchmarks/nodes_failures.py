@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Callable
 
-from tests.process.two_hosts import HEAD, OTHER, Hosts, Work
+from tests.process.nodes.two_hosts import HEAD, OTHER, Hosts, Work
 
 DEADLINE = 90.0
 

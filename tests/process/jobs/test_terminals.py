@@ -20,8 +20,8 @@ import pytest
 from sft_tui.core.plan import Output
 from sft_tui.jobs import client
 
-ROOT = Path(__file__).parents[2]
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[3]
+HERE = Path(__file__).parents[1]
 WAITS = "echo run >> runs; while [ ! -e go ]; do sleep 0.02; done; echo done > one"
 
 

@@ -23,7 +23,7 @@ from sft_tui.errors import InvalidInputError
 from sft_tui.jobs import client, process
 from sft_tui.store.job_store import list_jobs
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 TARGETS = ("ui", "supervisor", "leader", "worker", "group")
 SIGNALS = ("SIGHUP", "SIGTERM", "SIGINT", "SIGKILL", "SIGSTOP")
 # the file that the disk takes its time over: the end of its temporary name, and a part of its text

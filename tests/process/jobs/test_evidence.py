@@ -204,7 +204,7 @@ def test_a_training_that_was_complete_when_it_was_stopped_is_done(lab, eventuall
 
 # --- device memory, with a stub of npu-smi that prints a real table
 
-TABLE = Path(__file__).parents[1] / "data" / "npu_smi" / "info_25.5.1_910B2C_single_visible_id2.txt"
+TABLE = Path(__file__).parents[2] / "data" / "npu_smi" / "info_25.5.1_910B2C_single_visible_id2.txt"
 
 
 def stub_npu_smi(folder, used):

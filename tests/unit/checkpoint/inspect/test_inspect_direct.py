@@ -114,7 +114,7 @@ def test_a_tokenizer_that_cannot_be_read_is_an_error(folder, name, content):
 
 def test_a_folder_of_pickles_alone_is_refused(folder):
     (folder / "model.safetensors").unlink()
-    golden = Path(__file__).parents[2] / "golden" / "torch_2.13.bin"
+    golden = Path(__file__).parents[3] / "golden" / "torch_2.13.bin"
     (folder / "pytorch_model.bin").write_bytes(golden.read_bytes())
     text = said(inspect_checkpoint(folder))
     assert "has .bin files only; MindFormers loads safetensors" in text

@@ -17,7 +17,7 @@ from sft_tui.paths import PACKAGE_DIR
 from sft_tui.store.job_store import JobFolder
 
 pytestmark = pytest.mark.real
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 
 
 def newest_job(sft):

@@ -16,7 +16,7 @@ from sft_tui.paths import profiles_dir
 from sft_tui.store.profile_store import save_profile_data
 
 pytestmark = pytest.mark.real
-UNIT = Path(__file__).parents[1] / "unit"
+UNIT = Path(__file__).parents[2] / "unit"
 
 
 def load(path):

@@ -100,7 +100,7 @@ def request_(tmp_path: Path) -> Request:
         ({"labels": "odd"}, "Labels `odd` are unknown"),
         ({"pack": True, "labels": "as tokens"}, "can be packed"),
         ({"dataset_type": "wiki"}, "no labels to shift"),
-        ({"model_file": Path(__file__).parents[2] / "golden" / "tokenizer.model"}, "chat templates come with those"),
+        ({"model_file": Path(__file__).parents[3] / "golden" / "tokenizer.model"}, "chat templates come with those"),
     ],
 )
 def test_what_does_not_go_together_is_refused(request_, change, words):

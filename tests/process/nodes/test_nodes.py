@@ -17,7 +17,7 @@ import pytest
 
 from sft_tui.metrics.points import MetricPoint
 from sft_tui.metrics.store import iterate_metrics
-from tests.process.two_hosts import HEAD, OTHER, PORT, Hosts, Work, run
+from tests.process.nodes.two_hosts import HEAD, OTHER, PORT, Hosts, Work, run
 
 
 @pytest.fixture(scope="module")

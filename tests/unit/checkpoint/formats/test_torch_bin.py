@@ -22,7 +22,7 @@ from sft_tui.checkpoint.formats.torch_pickle import MAX_PICKLE_BYTES, parse_stat
 from sft_tui.checkpoint.formats.weight_files import load_tensor_entries
 from sft_tui.errors import InvalidInputError
 
-GOLDEN = Path(__file__).parents[2] / "golden"
+GOLDEN = Path(__file__).parents[3] / "golden"
 TORCH_WORDS = {
     "F32": "torch.float32",
     "F16": "torch.float16",

@@ -25,7 +25,7 @@ from sft_tui.store.job_store import JobFolder
 from sft_tui.store.profile_store import save_profile_data
 
 pytestmark = pytest.mark.real
-REFERENCE = Path(__file__).parents[1] / "unit" / "launch" / "qwen3_reference.py"
+REFERENCE = Path(__file__).parents[2] / "unit" / "launch" / "qwen3_reference.py"
 
 
 @pytest.fixture

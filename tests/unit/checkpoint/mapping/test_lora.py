@@ -16,8 +16,8 @@ from sft_tui.checkpoint.copy.precision import cast_values
 from sft_tui.checkpoint.export.export import convert_reversed, verify_reversed
 from sft_tui.demo.toy_qwen3 import write_toy_qwen3
 from sft_tui.errors import InvalidInputError
-from tests.unit.checkpoint.test_convert_reversed import parameters_of, tensors_of, write_ckpt
-from tests.unit.checkpoint.test_reversed_direct import fuse
+from tests.unit.checkpoint.export.test_export import parameters_of, tensors_of, write_ckpt
+from tests.unit.checkpoint.export.test_export_direct import fuse
 
 HIDDEN, HEAD, KV, EACH, INNER = 24, 8, 2, 2, 40
 SIZES = {"hidden": HIDDEN, "layers": 1, "heads": KV * EACH, "kv_heads": KV, "head_dim": HEAD, "vocab": 280}

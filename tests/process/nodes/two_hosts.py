@@ -21,7 +21,7 @@ from sft_tui.jobs import process
 from sft_tui.paths import PACKAGE_DIR
 from sft_tui.store.job_store import list_jobs
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 HEAD, OTHER = "10.77.0.1", "10.77.0.2"
 PORT = 8118
 QUICK = ("ConnectTimeout=3", "ServerAliveInterval=1")

@@ -16,7 +16,7 @@ from sft_tui.checkpoint.formats.safetensors_header import load_header
 from sft_tui.demo.toy_qwen3 import write_toy_qwen3
 from sft_tui.errors import InvalidInputError
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "checkpoints"
+GOLDEN = Path(__file__).parents[3] / "golden" / "checkpoints"
 SIZES = {"hidden": 32, "layers": 2, "heads": 4, "kv_heads": 2, "head_dim": 8, "vocab": 300}
 CASES = {
     "tied_bf16": {"tied": True, "dtype": "bfloat16"},
@@ -24,7 +24,7 @@ CASES = {
 }
 WORDS = {"BF16": "<u2", "F16": "<f2", "F32": "<f4", "I64": "<i8"}
 Tensors = dict[str, np.ndarray]
-write_toy_qwen3_moe = runpy.run_path(str(Path(__file__).parents[1] / "toy_qwen3_moe.py"))["write_toy_qwen3_moe"]
+write_toy_qwen3_moe = runpy.run_path(str(Path(__file__).parents[2] / "toy_qwen3_moe.py"))["write_toy_qwen3_moe"]
 
 
 def read(folder: Path) -> Tensors:

@@ -16,7 +16,7 @@ import pytest
 
 from sft_tui.checkpoint.formats.ckpt_read import load_ckpt_entries
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 SLOWLY = """
 import signal, sys, time
 from sft_tui.checkpoint import value_work
