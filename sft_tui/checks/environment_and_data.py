@@ -29,7 +29,7 @@ from sft_tui.launch.plan.steps import needed_devices, work_paths
 from sft_tui.launch.yaml.base_yaml import parse_base
 from sft_tui.launch.yaml.sections import KEPT_CHECKPOINTS
 from sft_tui.paths import jobs_dir, visible_npus
-from sft_tui.stack.compatibility import KNOWN, fits
+from sft_tui.stack.releases import KNOWN, ON_CPU, fits
 from sft_tui.store.job_store import list_jobs
 
 NEEDED_IN_TRAINING = ("sentencepiece", "fschat", "numpy")
@@ -102,7 +102,7 @@ def check_environment(profile: Profile, environment: EnvironmentFacts) -> list[P
 
 def _check_transformers(environment: EnvironmentFacts) -> list[Problem]:
     """On the direct route MindFormers reads config and tokenizer by its means, and names one version of it."""
-    wanted = environment.traits.transformers if environment.traits else ""
+    wanted = environment.release.transformers if environment.release else ""
     found = environment.packages.get("transformers", "")
     if not wanted or found == wanted:
         return []
@@ -114,18 +114,19 @@ def _check_transformers(environment: EnvironmentFacts) -> list[Problem]:
 
 def _check_versions(profile: Profile, environment: EnvironmentFacts) -> list[Problem]:
     field = "environment.mindformers_home" if environment.mindformers_home else "environment.python"
-    traits, version = environment.traits, environment.mindformers_version
+    release, version = environment.release, environment.mindformers_version
     if not version:
         return []
-    if traits is None:
+    if release is None:
         return [Problem(field, f"MindFormers {version} is not one that sft-tui knows.", f"Use {KNOWN}.", exit_code=4)]
-    if environment.mindspore and not fits(traits, environment.mindspore):
+    if environment.mindspore and not fits(release, environment.mindspore):
         message = f"MindFormers {version} does not run with MindSpore {environment.mindspore}."
-        hint = f"It needs MindSpore {' or '.join(traits.mindspore)}."
+        hint = f"It needs MindSpore {' or '.join(release.mindspore)}."
         return [Problem(field, message, hint, exit_code=4)]
-    if profile.environment.device_target == "CPU" and not traits.cpu:
+    if profile.environment.device_target == "CPU" and not release.cpu:
         message = f"MindFormers {version} is not known to train on CPU."
-        return [Problem("environment.device_target", message, "Use 1.6 or 1.7 for a rehearsal on CPU.", exit_code=4)]
+        hint = f"Use {' or '.join(ON_CPU)} for a rehearsal on CPU."
+        return [Problem("environment.device_target", message, hint, exit_code=4)]
     if profile.environment.device_target == "Ascend" and not environment.npu_smi:
         message = "This host has no npu-smi: no Ascend driver is installed or visible here."
         hint = "Choose CPU for a rehearsal, or run sft-tui on the training node."

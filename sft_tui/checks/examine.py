@@ -97,7 +97,7 @@ def examine(profile: Profile) -> Findings:
         sample, sample_problems = check_samples(profile, tokenizer, prompt_template(profile, route), columns)
         problems += sample_problems
     findings = Findings(tuple(problems), environment, checkpoint, train, evaluation, vocab, sample=sample)
-    if checkpoint.config is None or environment.traits is None or train is None:
+    if checkpoint.config is None or environment.release is None or train is None:
         return findings
     records = _records(profile, train, evaluation)
     facts = _facts(profile, environment, checkpoint.config, str(tokenizer), records, base_yaml)

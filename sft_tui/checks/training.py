@@ -22,7 +22,7 @@ from sft_tui.launch.yaml.base_yaml import list_base_configs, parse_base
 from sft_tui.launch.yaml.direct_config import CONFIGS
 from sft_tui.launch.yaml.training_config import is_distributed, save_steps, training_layout, training_schedule
 from sft_tui.launch.yaml.workload import plan_workload
-from sft_tui.stack.compatibility import is_version
+from sft_tui.stack.releases import ON_CPU, RELEASES
 
 
 def installed_base(environment: EnvironmentFacts, family: str) -> str:
@@ -43,9 +43,14 @@ def check_direct(profile: Profile, facts: Facts) -> list[Problem]:
         message = "The workers save slices of the model: MindFormers has to merge them before the step export."
         hint = "Use data parallel workers alone (optimizer shards off), or stop before export; it says how to merge."
         problems.append(Problem("training.model_parallel", message, hint, "warning"))
-    if is_version(facts.environment.mindformers_version, "1.7"):
-        message = "MindFormers 1.7 takes the token 0 (! in Qwen3) for padding: it is not seen, and not learned from."
-        problems.append(Problem("environment.python", message, "MindFormers 1.9 does not.", "warning"))
+    release = facts.environment.release
+    if release is not None and release.pads_with_token_0:
+        message = (
+            f"MindFormers {release.mindformers} takes the token 0 (! in Qwen3) for padding: it is not seen, and not"
+            " learned from."
+        )
+        newer = next(other.mindformers for other in reversed(RELEASES) if not other.pads_with_token_0)
+        problems.append(Problem("environment.python", message, f"MindFormers {newer} does not.", "warning"))
     return problems
 
 
@@ -97,13 +102,15 @@ def check_parallel(profile: Profile, facts: Facts) -> list[Problem]:
 
 def _cpu_limits(profile: Profile, facts: Facts) -> list[Problem]:
     """On CPU MindFormers has data parallelism alone, or not even that."""
-    training, traits, problems = profile.training, facts.environment.traits, []
-    lacking = traits is not None and not traits.cpu_workers and facts.route != "direct"  # there Barrier has a stand-in
-    if traits is not None and lacking and profile.nodes.worker_num > 1:
+    training, release, problems = profile.training, facts.environment.release, []
+    stands_in = facts.route == "direct"  # for the operator Barrier
+    if release is not None and not release.cpu_workers and not stands_in and profile.nodes.worker_num > 1:
         message = (
-            f"MindFormers {traits.mindformers} trains with one worker on CPU: the operator Barrier is missing there."
+            f"MindFormers {release.mindformers} trains with one worker on CPU: the operator Barrier is missing there."
         )
-        problems.append(Problem("nodes.worker_num", message, "Use 1 worker, or MindFormers 1.7.", exit_code=4))
+        problems.append(
+            Problem("nodes.worker_num", message, f"Use 1 worker, or MindFormers {ON_CPU[-1]}.", exit_code=4)
+        )
     for name in ("model_parallel", "pipeline_stage", "expert_parallel", "gradient_accumulation_steps"):
         if (size := getattr(training, name)) > 1:
             message = f"{name} {size} needs NPUs: on CPU MindFormers trains data parallel alone."

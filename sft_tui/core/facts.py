@@ -6,22 +6,9 @@ from dataclasses import dataclass, field
 from typing import Literal, Optional
 
 from sft_tui.core.model_config import ModelConfig
+from sft_tui.core.release import Release
 
 Route = Literal["checkpoint", "direct"]
-
-
-@dataclass(frozen=True)
-class StackTraits:
-    """What differs between MindFormers versions, as data (see stack/compatibility.py)."""
-
-    mindformers: str  # "1.7"
-    mindspore: tuple[str, ...]  # version prefixes it runs with
-    optimizer: str
-    betas_as_list: bool
-    cpu: bool  # trains on CPU
-    cpu_workers: bool = True  # and there with several workers
-    graceful_exit: bool = False  # saves a checkpoint and ends when it is asked to (`use_graceful_exit`)
-    transformers: str = ""  # the one version that its requirements.txt names
 
 
 @dataclass(frozen=True)
@@ -40,7 +27,7 @@ class EnvironmentFacts:
     driver: str = ""
     npu_smi: str = ""
     error: str = ""  # why the interpreter could not be asked
-    traits: Optional[StackTraits] = None
+    release: Optional[Release] = None  # of MindFormers; None: not known here
 
     @property
     def mindspore(self) -> str:

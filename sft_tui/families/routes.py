@@ -10,7 +10,7 @@ from typing import Literal, Optional
 
 from sft_tui.core.facts import Route
 from sft_tui.core.problem import Problem
-from sft_tui.stack.compatibility import is_version
+from sft_tui.stack.releases import is_version
 
 Need = Literal["ckpt", "folder", "no training"]
 Labels = Literal["as tokens", "shifted"]

@@ -14,7 +14,7 @@ from typing import Iterable
 
 from sft_tui.core.facts import EnvironmentFacts
 from sft_tui.paths import find_executable
-from sft_tui.stack.compatibility import find_traits
+from sft_tui.stack.releases import find_release
 
 PACKAGES = (
     "mindspore", "mindformers", "numpy", "sentencepiece", "fschat", "transformers", "tokenizers", "safetensors",
@@ -66,7 +66,7 @@ def probe_environment(python: str, mindformers_home: str) -> EnvironmentFacts:
         driver=_first_version(("/usr/local/Ascend/driver/version.info",)),
         npu_smi=find_executable("npu-smi"),
         error=error,
-        traits=find_traits(version),
+        release=find_release(version),
     )
 
 

@@ -19,7 +19,7 @@ from sft_tui.metrics.alerts import WatchOut
 from sft_tui.metrics.points import Mark, MetricPoint
 from sft_tui.monitor.host import HostLoad
 from sft_tui.results.summary import RunSummary
-from sft_tui.stack.compatibility import find_traits
+from sft_tui.stack.releases import find_release
 from sft_tui.store.job_store import JobFolder
 from sft_tui.tui import app as wizard_app
 from sft_tui.tui import background, bridge
@@ -38,7 +38,7 @@ ENVIRONMENT = EnvironmentFacts(
     cann="8.2.RC1",
     driver="25.2.0",
     npu_smi="/usr/local/bin/npu-smi",
-    traits=find_traits("1.7.0"),
+    release=find_release("1.7.0"),
 )
 MODEL = ModelConfig(
     family="llama", hidden_size=4096, num_layers=32, num_heads=32, num_kv_heads=32, intermediate_size=11008,

@@ -33,8 +33,6 @@ _OF_THE_FOLDER = (
 # the router's weights count as they are in Hugging Face's model: MindFormers' own file scales them for its pretraining
 _EXPERTS = {"routed_scaling_factor": 1.0}
 COLUMNS = ("input_ids", "labels")
-# a key of model_config that a version calls unknown, which is an error there -> what has taken its place
-_RENAMED = {"1.9": {"residual_dtype": "fp32_residual_connection"}}
 _NEVER = 2**31 - 1  # steps between two lines of MFLossMonitor, which MindFormers adds by itself
 
 
@@ -112,8 +110,8 @@ def _model(
     model["pet_config"] = Whole(pet_config) if adapters else ABSENT
     if not trains:
         model.update(hidden_dropout=0.0, attention_dropout=0.0)
-    traits = facts.environment.traits
-    for old, new in _RENAMED.get(traits.mindformers if traits else "", {}).items():
+    release = facts.environment.release
+    for old, new in (release.renamed if release else {}).items():
         if old in theirs:
             model.update({old: ABSENT, new: theirs[old] == "float32"})
     return model

@@ -8,11 +8,11 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-from sft_tui.core.facts import StackTraits
 from sft_tui.core.memory.estimate import GIB, pool_bytes
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.parallel_layout import Layout
 from sft_tui.core.profile import Profile
+from sft_tui.core.release import Release
 from sft_tui.families.lora_cells import build_adapters
 
 CHECKPOINT_PREFIX = "sft"
@@ -154,10 +154,10 @@ def build_model(profile: Profile, model: ModelConfig, *, adapters: bool) -> dict
     return {"model_config": config, "arch": {"type": "LlamaForCausalLM"}}
 
 
-def build_optimization(profile: Profile, traits: StackTraits, cpu: bool) -> dict[str, Any]:
+def build_optimization(profile: Profile, release: Release, cpu: bool) -> dict[str, Any]:
     """optimizer, lr_schedule and runner_wrapper."""
     training = profile.training
-    betas: dict[str, Any] = {"betas": [0.9, 0.95]} if traits.betas_as_list else {"beta1": 0.9, "beta2": 0.999}
+    betas: dict[str, Any] = {"betas": [0.9, 0.95]} if release.betas_as_list else {"beta1": 0.9, "beta2": 0.999}
     wrapper: dict[str, Any] = {
         "type": "MFTrainOneStepCell",
         "scale_sense": {
@@ -173,7 +173,7 @@ def build_optimization(profile: Profile, traits: StackTraits, cpu: bool) -> dict
         wrapper.update({"auto_register": CPU_TRAIN_CELL, "type": CPU_TRAIN_CELL.rpartition(".")[2]})
     return {
         "optimizer": {
-            "type": traits.optimizer,
+            "type": release.optimizer,
             **betas,
             "eps": 1e-8,
             "weight_decay": training.weight_decay,

@@ -64,8 +64,8 @@ def is_distributed(profile: Profile, run_mode: RunMode) -> bool:
 
 def saves_on_request(facts: Facts) -> bool:
     """The training saves a checkpoint and ends when a file asks it to."""
-    traits = facts.environment.traits
-    return traits is not None and traits.graceful_exit
+    release = facts.environment.release
+    return release is not None and release.graceful_exit
 
 
 def device_memory_gb(profile: Profile, facts: Facts) -> float:
@@ -90,9 +90,9 @@ def build_training_yaml(
     `strategy_dir` tells how a checkpoint in slices was sliced; MindFormers merges it first. `graceful_exit` is the file
     by which the training can be asked to save and end. `adapters`: the network has those of LoRA.
     """
-    traits = facts.environment.traits
-    if traits is None:
-        raise ValueError("facts without MindFormers traits: preflight must refuse them first")
+    release = facts.environment.release
+    if release is None:
+        raise ValueError("facts without a known release of MindFormers: examine must refuse them first")
     if facts.route == "direct":
         if not facts.base_yaml:
             raise ValueError("facts without MindFormers' own YAML: preflight must refuse them first")
@@ -128,7 +128,7 @@ def build_training_yaml(
         "callbacks": [],
     }
     # MindFormers reads the training sections even where it only evaluates
-    config.update(sections.build_optimization(profile, traits, cpu))
+    config.update(sections.build_optimization(profile, release, cpu))
     drop = trains or parallel
     config.update(sections.build_datasets(profile, mindrecord, trains=trains, drop_remainder=drop))
     if trains:

@@ -7,7 +7,7 @@ import pytest
 from sft_tui.checks.environment_and_data import check_environment
 from sft_tui.core.facts import EnvironmentFacts
 from sft_tui.core.profile import Environment, Model, Profile
-from sft_tui.stack.compatibility import find_traits
+from sft_tui.stack.releases import find_release
 
 
 def found(family, version, **packages):
@@ -19,7 +19,10 @@ def found(family, version, **packages):
         "fschat": "1",
     }
     environment = EnvironmentFacts(
-        "/env/bin/python", packages={**installed, **packages}, mindformers_version=version, traits=find_traits(version)
+        "/env/bin/python",
+        packages={**installed, **packages},
+        mindformers_version=version,
+        release=find_release(version),
     )
     profile = Profile(name="p", environment=Environment(device_target="CPU"), model=Model(family=family))
     return [p for p in check_environment(profile, environment) if "transformers" in p.message]

@@ -17,7 +17,7 @@ from sft_tui.core.profile import default_data
 from sft_tui.core.profile_problems import validate_profile
 from sft_tui.dataset.read.inspect import DataReport
 from sft_tui.launch.yaml.training_config import training_layout, training_schedule
-from sft_tui.stack.compatibility import find_traits
+from sft_tui.stack.releases import find_release
 
 LLAMA2_7B = ModelConfig(
     family="llama", hidden_size=4096, num_layers=32, num_heads=32, num_kv_heads=32, intermediate_size=11008,
@@ -38,7 +38,7 @@ def profile_of(device="Ascend", workers=8, **training):
 
 
 def facts_of(**changes):
-    environment = EnvironmentFacts(python="/env/bin/python", mindformers_version="1.7.0", traits=find_traits("1.7.0"))
+    environment = EnvironmentFacts(python="/env/bin/python", mindformers_version="1.7.0", release=find_release("1.7.0"))
     facts = Facts(
         own_command=("sft-tui",), training_command=("python",), package_dir="/pkg", environment=environment,
         model=LLAMA2_7B, tokenizer_model="/t", train_records=52000, eval_records=1000,
@@ -117,7 +117,7 @@ def test_on_cpu_there_is_data_parallelism_alone():
 
 
 def test_versions_without_barrier_train_on_cpu_with_one_worker():
-    environment = EnvironmentFacts(python="/p", mindformers_version="1.9.0", traits=find_traits("1.9.0"))
+    environment = EnvironmentFacts(python="/p", mindformers_version="1.9.0", release=find_release("1.9.0"))
     assert found(profile_of("CPU", 2), facts_of(environment=environment))["nodes.worker_num"].exit_code == 4
     assert found(profile_of("CPU", 1), facts_of(environment=environment)) == {}
 
@@ -262,7 +262,7 @@ def test_adapters_of_the_direct_route_are_of_its_own_cells(targets, said):
 
 @pytest.mark.parametrize(("version", "warned"), [("1.7.0", True), ("1.9.0", False)])
 def test_a_version_that_takes_a_token_for_padding_is_told(version, warned):
-    environment = EnvironmentFacts(python="/p", mindformers_version=version, traits=find_traits(version))
+    environment = EnvironmentFacts(python="/p", mindformers_version=version, release=find_release(version))
     facts = direct(base_yaml="model:\n  model_config: {}\n", environment=environment)
     problems = check_direct(profile_of("CPU", 1), facts)
     assert [p.severity for p in problems] == (["warning"] if warned else [])
@@ -270,7 +270,7 @@ def test_a_version_that_takes_a_token_for_padding_is_told(version, warned):
 
 @pytest.mark.parametrize(("route", "said"), [("checkpoint", True), ("direct", False)])
 def test_barrier_has_a_stand_in_on_the_direct_route(route, said):
-    environment = EnvironmentFacts(python="/p", mindformers_version="1.9.0", traits=find_traits("1.9.0"))
+    environment = EnvironmentFacts(python="/p", mindformers_version="1.9.0", release=find_release("1.9.0"))
     facts = facts_of(route=route, environment=environment, base_yaml="model:\n  model_config: {seq_length: 8}\n")
     problems = check_parallel(profile_of("CPU", 2), facts)
     assert any("Barrier" in p.message for p in problems) is said

@@ -10,7 +10,7 @@ from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.profile import default_data
 from sft_tui.core.profile_problems import validate_profile
-from sft_tui.stack.compatibility import find_traits
+from sft_tui.stack.releases import find_release
 
 MODEL = ModelConfig(
     family="llama", hidden_size=64, num_layers=2, num_heads=4, num_kv_heads=2, intermediate_size=128, vocab_size=1024,
@@ -47,7 +47,7 @@ def make_facts():
             python="/env/bin/python",
             mindformers_version=mindformers,
             msrun="/env/bin/msrun",
-            traits=find_traits(mindformers),
+            release=find_release(mindformers),
             mindformers_home=changes.pop("mindformers_home", ""),
             run_mindformer=changes.pop("run_mindformer", ""),
         )

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from sft_tui.launch.plan.steps import build_plan
-from sft_tui.stack.compatibility import find_traits
 from sft_tui.stack.probe import source_version
+from sft_tui.stack.releases import find_release
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "launch"
 COMMON = ("run_mindformer.py", "convert_weight.py", "scripts/msrun_launcher.sh", "mindformers/__init__.py")
@@ -47,8 +47,8 @@ def write(make_profile, make_facts, home, version):
     lines = []
     for case, changes in CASES.items():
         facts = make_facts(found, mindformers_home=str(home), run_mindformer=str(home / "run_mindformer.py"))
-        traits = find_traits(found)
-        if changes.get("environment__device_target") is None and not traits.cpu:
+        release = find_release(found)
+        if changes.get("environment__device_target") is None and not release.cpu:
             continue
         facts = dataclasses.replace(facts, train_records=950, eval_records=50)
         plan = build_plan(make_profile(**changes), facts)

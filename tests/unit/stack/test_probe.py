@@ -35,7 +35,7 @@ def test_this_interpreter_answers():
 def test_a_missing_interpreter():
     facts = probe_environment("/no/such/python", "")
     assert facts.error == "/no/such/python does not exist"
-    assert (facts.python_version, facts.packages, facts.traits) == ("", {}, None)
+    assert (facts.python_version, facts.packages, facts.release) == ("", {}, None)
 
 
 def test_a_folder_and_a_file_without_the_right_to_run(tmp_path):
@@ -87,7 +87,7 @@ def test_packages_msrun_and_traits_of_an_environment(stub):
     facts = probe_environment(path, "")
     assert (facts.error, facts.python_version, facts.mindspore) == ("", "3.11.9", "2.7.2")
     assert facts.msrun == msrun
-    assert facts.traits.mindformers == "1.7"
+    assert facts.release.mindformers == "1.7"
 
 
 def test_a_source_folder_decides_the_version(stub, tmp_path, monkeypatch):
@@ -97,7 +97,7 @@ def test_a_source_folder_decides_the_version(stub, tmp_path, monkeypatch):
     (home / "mindformers" / "__init__.py").write_text('"""x"""\n__version__ = "1.6.0"\n')
     path = stub('#!/bin/sh\necho \'{"packages": {"mindformers": "1.7.0"}}\'\n')
     facts = probe_environment(path, str(home))
-    assert (facts.mindformers_version, facts.run_mindformer, facts.traits.mindformers) == ("1.6.0", "", "1.6")
+    assert (facts.mindformers_version, facts.run_mindformer, facts.release.mindformers) == ("1.6.0", "", "1.6")
     (home / "run_mindformer.py").touch()
     monkeypatch.chdir(tmp_path)
     facts = probe_environment(path, "mf")  # steps run elsewhere: what was typed must become absolute

@@ -3,14 +3,14 @@ from __future__ import annotations
 import pytest
 
 from sft_tui.core.facts import EnvironmentFacts
-from sft_tui.stack.compatibility import find_traits
-from sft_tui.stack.verdict import RELEASES, find_release, judge, version_key
+from sft_tui.stack.releases import RELEASES, find_release, version_key
+from sft_tui.stack.verdict import judge
 
 
 def facts(mindformers, **found):
     packages = {name: found.pop(name) for name in ("mindspore", "transformers") if name in found}
-    traits = find_traits(mindformers)
-    return EnvironmentFacts("/p", mindformers_version=mindformers, packages=packages, traits=traits, **found)
+    release = find_release(mindformers)
+    return EnvironmentFacts("/p", mindformers_version=mindformers, packages=packages, release=release, **found)
 
 
 def words(found):
@@ -21,7 +21,7 @@ def words(found):
 def test_every_release_fits_what_it_came_out_with(release):
     found = facts(
         f"{release.mindformers}.0",
-        mindspore=f"{find_traits(release.mindformers).mindspore[0]}",
+        mindspore=f"{find_release(release.mindformers).mindspore[0]}",
         cann=release.cann,
         driver=release.driver,
         python_version="3.10.12",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sft_tui.stack.compatibility import KNOWN
+from sft_tui.stack.releases import KNOWN
 from sft_tui.stack.verdict import judge
 from sft_tui.tui.screens.wizard.form import FormScreen
 from sft_tui.tui.session import Session

@@ -19,7 +19,7 @@ from sft_tui.launch.plan.steps import build_plan
 from sft_tui.launch.yaml.base_yaml import list_base_configs, merge_into_base, parse_base
 from sft_tui.launch.yaml.training_config import training_steps
 from sft_tui.launch.yaml.workload import plan_workload, read_workload
-from sft_tui.stack.compatibility import find_traits
+from sft_tui.stack.releases import find_release
 
 MODEL = ModelConfig(
     family="llama", hidden_size=64, num_layers=2, num_heads=4, num_kv_heads=2, intermediate_size=128, vocab_size=1024,
@@ -278,7 +278,7 @@ def test_whatever_stands_in_a_section_is_refused_or_used(section, value, cpu):
     data["model"]["hf_dir"], data["dataset"]["train_path"] = "/m", "/d.json"
     data["training"]["base_yaml"], data["nodes"]["worker_num"] = "/b.yaml", 2
     profile = validate_profile(data)[0]
-    environment = EnvironmentFacts(python="/p", mindformers_version="1.7.0", traits=find_traits("1.7.0"))
+    environment = EnvironmentFacts(python="/p", mindformers_version="1.7.0", release=find_release("1.7.0"))
     facts = Facts(("s",), ("t",), "/pkg", environment, MODEL, "/t", 100, 10, base_yaml=text)
     config = yaml.safe_load(file_of(build_plan(profile, facts), "train").text)
     assert config["runner_config"]["epochs"] == 1 and config["load_checkpoint"] == "/w/weights/llama.ckpt"

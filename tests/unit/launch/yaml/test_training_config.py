@@ -60,8 +60,8 @@ def test_the_optimizer_of_each_version(build, make_facts, mindformers, expected)
     assert optimizer["learning_rate"] == 2e-4  # a float, not the text "2e-4" that YAML 1.1 makes of it
 
 
-def test_without_traits_no_yaml(build, make_facts):
-    with pytest.raises(ValueError, match="traits"):
+def test_without_a_known_release_no_yaml(build, make_facts):
+    with pytest.raises(ValueError, match="release"):
         build(facts=make_facts("9.9"))
 
 

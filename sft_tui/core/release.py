@@ -1,0 +1,26 @@
+"""What is known of one release of MindFormers: what it runs with, and what is special about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Mapping
+
+
+@dataclass(frozen=True)
+class Release:
+    """One release of MindFormers; the rows stand in stack/releases.py."""
+
+    mindformers: str  # "1.7", for all of 1.7.x
+    mindspore: tuple[str, ...]  # version prefixes that it runs with
+    cann: str  # it came out with
+    driver: str
+    optimizer: str  # type of the YAML
+    betas_as_list: bool  # `betas: [a, b]` in place of `beta1`, `beta2`
+    python: tuple[int, int] = (3, 11)  # the newest that its MindSpore has wheels for
+    cpu: bool = True  # trains on CPU
+    cpu_workers: bool = True  # and there with several workers
+    graceful_exit: bool = False  # saves a checkpoint and ends when it is asked to (`use_graceful_exit`)
+    transformers: str = ""  # the one version that its requirements.txt names
+    pads_with_token_0: bool = False  # the token 0 counts as padding on the direct route, whatever the tokenizer says
+    # a key of model_config that it calls unknown, which is an error there -> what has taken its place
+    renamed: Mapping[str, str] = field(default_factory=dict)
