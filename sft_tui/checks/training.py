@@ -108,9 +108,8 @@ def _cpu_limits(profile: Profile, facts: Facts) -> list[Problem]:
         message = (
             f"MindFormers {release.mindformers} trains with one worker on CPU: the operator Barrier is missing there."
         )
-        problems.append(
-            Problem("nodes.worker_num", message, f"Use 1 worker, or MindFormers {ON_CPU[-1]}.", exit_code=4)
-        )
+        hint = f"Use 1 worker, or MindFormers {ON_CPU[-1]}."
+        problems.append(Problem("nodes.worker_num", message, hint, exit_code=4))
     for name in ("model_parallel", "pipeline_stage", "expert_parallel", "gradient_accumulation_steps"):
         if (size := getattr(training, name)) > 1:
             message = f"{name} {size} needs NPUs: on CPU MindFormers trains data parallel alone."

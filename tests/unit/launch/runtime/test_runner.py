@@ -63,7 +63,7 @@ sys.path.pop(0)
 sys.path.insert(0, {folder!r})
 runner = importlib.import_module("runner")
 runner._make_importable()
-print(importlib.import_module("sft_tui.launch.yaml.overlay").__file__)
+print(importlib.import_module("sft_tui.files.saved_states").__file__)
 try:
     importlib.import_module("pip_of_the_neighbour")
 except ModuleNotFoundError:
@@ -73,19 +73,16 @@ except ModuleNotFoundError:
 
 @pytest.mark.parametrize("copied", [False, True])
 def test_our_package_is_found_from_the_runner_and_nothing_beside_it(tmp_path, copied):
-    """Also where `plan --script` has put the launch folder alone."""
-    launch = PACKAGE_DIR / "launch"
+    """Also where `plan --script` has put the folder of the runner alone."""
+    package = PACKAGE_DIR
     if copied:
-        launch = tmp_path / "launch"
-        launch.mkdir()
-        for name in ("runner.py", "overlay.py", "base_yaml.py"):
-            (launch / name).write_text((PACKAGE_DIR / "launch" / name).read_text())
-        for name in ("core/memory/estimate.py", "core/parallel_layout.py", "core/__init__.py", "errors.py"):
-            (tmp_path / name).parent.mkdir(exist_ok=True)
-            (tmp_path / name).write_text((PACKAGE_DIR / name).read_text())
-    (launch.parent.parent / "pip_of_the_neighbour.py").write_text("") if copied else None
+        package = tmp_path / "scripts"
+        for name in ("launch/runtime/runner.py", "files/saved_states.py"):
+            (package / name).parent.mkdir(parents=True)
+            (package / name).write_text((PACKAGE_DIR / name).read_text())
+        (package.parent / "pip_of_the_neighbour.py").write_text("")
     done = subprocess.run(
-        [sys.executable, "-c", PROBE.format(folder=str(launch))], cwd=tmp_path, capture_output=True, text=True,
-        env={"PATH": os.environ["PATH"]},
+        [sys.executable, "-c", PROBE.format(folder=str(package / "launch/runtime"))],
+        cwd="/", capture_output=True, text=True, env={"PATH": os.environ["PATH"]},
     )  # fmt: skip
-    assert done.stdout.split("\n")[:2] == [str(launch / "overlay.py"), "nothing else"], done.stderr
+    assert done.stdout.split("\n")[:2] == [str(package / "files/saved_states.py"), "nothing else"], done.stderr
