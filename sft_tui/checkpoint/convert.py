@@ -27,7 +27,7 @@ from sft_tui.checkpoint.manifest import (
 )
 from sft_tui.checkpoint.mapping.hf_model import OutputTensor, load_source_model, plan_output
 from sft_tui.core.progress import ProgressCallback, no_progress
-from sft_tui.families.key_maps import find_family_name
+from sft_tui.families.table import find_family_name
 from sft_tui.files.whole_file import not_written
 
 

@@ -8,13 +8,13 @@ import os
 import shutil
 import socket
 from pathlib import Path
-from typing import Optional, get_args
+from typing import Optional
 
 from sft_tui.checkpoint.inspect.report import CheckpointReport
 from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.parallel_layout import build_layout
 from sft_tui.core.problem import Problem
-from sft_tui.core.profile import PATH_FIELDS, Model, Profile
+from sft_tui.core.profile import PATH_FIELDS, Profile
 from sft_tui.dataset.audit.limits import reason_text
 from sft_tui.dataset.audit.report import COVERED, AuditReport
 from sft_tui.dataset.read.inspect import DataReport
@@ -23,13 +23,14 @@ from sft_tui.dataset.template.chat import CHAT
 from sft_tui.dataset.template.fastchat import check_template
 from sft_tui.dataset.tokenizer.load import inspect_tokenizer, load_tokenizer
 from sft_tui.errors import SftError
-from sft_tui.families.routes import find_route
+from sft_tui.families.table import PLANNED
 from sft_tui.jobs.read_state import is_supervised
 from sft_tui.launch.plan.steps import needed_devices, work_paths
 from sft_tui.launch.yaml.base_yaml import parse_base
 from sft_tui.launch.yaml.sections import KEPT_CHECKPOINTS
 from sft_tui.paths import jobs_dir, visible_npus
 from sft_tui.stack.releases import KNOWN, ON_CPU, fits
+from sft_tui.stack.routes import find_route
 from sft_tui.store.job_store import list_jobs
 
 NEEDED_IN_TRAINING = ("sentencepiece", "fschat", "numpy")
@@ -66,8 +67,7 @@ def check_family(profile: Profile, checkpoint: CheckpointReport) -> list[Problem
     found, named = checkpoint.model_type, profile.model.family
     if checkpoint.config is None or found == named:
         return []
-    known = found in get_args(Model.model_fields["family"].annotation)
-    hint = f"Choose the family {found}." if known else "Choose a folder of that family."
+    hint = f"Choose the family {found}." if found in PLANNED else "Choose a folder of that family."
     return [Problem("model.family", f"{profile.model.hf_dir} holds a model of type {found}, not {named}.", hint)]
 
 

@@ -20,7 +20,7 @@ from sft_tui.checks.environment_and_data import (
     read_columns,
 )
 from sft_tui.checks.training import check_made, check_parallel, find_workload, installed_base, read_base
-from sft_tui.core.facts import EnvironmentFacts, Facts, Route
+from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.memory.estimate import Workload
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.plan import Plan
@@ -30,12 +30,13 @@ from sft_tui.core.profile_problems import missing_fields
 from sft_tui.dataset.audit.report import AuditReport
 from sft_tui.dataset.mindrecord.manifest import load_audit
 from sft_tui.dataset.read.inspect import DataReport, inspect_data
-from sft_tui.families.routes import check_route, find_route
+from sft_tui.families.family import Route
 from sft_tui.launch.plan.steps import build_plan, prompt_template, work_paths
 from sft_tui.launch.yaml.base_yaml import list_base_configs
 from sft_tui.monitor.shared_npu_smi import look_at_npus
 from sft_tui.paths import PACKAGE_DIR, command_under, own_command, visible_npus
 from sft_tui.stack.probe import probe_environment
+from sft_tui.stack.routes import check_route, find_route
 
 NPU_SMI_SECONDS = 5.0
 

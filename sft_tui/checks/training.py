@@ -16,10 +16,10 @@ from sft_tui.core.problem import Problem
 from sft_tui.core.profile import Profile
 from sft_tui.dataset.mindrecord.manifest import load_manifest as load_data_manifest
 from sft_tui.errors import InvalidInputError
-from sft_tui.families.lora_cells import ATTENTION, adaptable_cells, adapted_matrices
+from sft_tui.families.table import FAMILIES
 from sft_tui.launch.plan.steps import work_paths
+from sft_tui.launch.yaml.adapters import ATTENTION, adaptable_cells, adapted_matrices
 from sft_tui.launch.yaml.base_yaml import list_base_configs, parse_base
-from sft_tui.launch.yaml.direct_config import CONFIGS
 from sft_tui.launch.yaml.training_config import is_distributed, save_steps, training_layout, training_schedule
 from sft_tui.launch.yaml.workload import plan_workload
 from sft_tui.stack.releases import ON_CPU, RELEASES
@@ -27,7 +27,8 @@ from sft_tui.stack.releases import ON_CPU, RELEASES
 
 def installed_base(environment: EnvironmentFacts, family: str) -> str:
     """The YAML of MindFormers itself that a training on the direct route starts from; empty where it has none."""
-    config = CONFIGS.get(family, "")
+    known = FAMILIES.get(family)
+    config = known.base_yaml if known else ""
     return f"{environment.mindformers_configs}/{config}" if config and environment.mindformers_configs else ""
 
 
@@ -35,7 +36,8 @@ def check_direct(profile: Profile, facts: Facts) -> list[Problem]:
     """What the direct route does not do."""
     problems = []
     if not facts.base_yaml and not profile.training.base_yaml:
-        message = f"MindFormers' own configs/{CONFIGS.get(facts.model.family, '')} was not found."
+        known = FAMILIES.get(facts.model.family)
+        message = f"MindFormers' own configs/{known.base_yaml if known else ''} was not found."
         problems.append(Problem("training.base_yaml", message, "Name a YAML of MindFormers for it.", exit_code=4))
     layout = training_layout(profile, facts)
     sizes = layout.model_parallel * layout.pipeline_stage * (layout.expert_parallel if facts.model.num_experts else 1)
@@ -90,7 +92,7 @@ def check_parallel(profile: Profile, facts: Facts) -> list[Problem]:
     problems = (
         _cpu_limits(profile, facts) if profile.environment.device_target == "CPU" else _layout(profile, facts, layout)
     )
-    direct = facts.route == "direct"
+    direct = facts.direct
     if profile.dataset.pack and not direct:
         message = "Records are packed for models that MindFormers loads directly alone."
         problems.append(Problem("dataset.pack", message, "Switch it off: every record has a row of its own."))
@@ -103,7 +105,7 @@ def check_parallel(profile: Profile, facts: Facts) -> list[Problem]:
 def _cpu_limits(profile: Profile, facts: Facts) -> list[Problem]:
     """On CPU MindFormers has data parallelism alone, or not even that."""
     training, release, problems = profile.training, facts.environment.release, []
-    stands_in = facts.route == "direct"  # for the operator Barrier
+    stands_in = facts.direct  # for the operator Barrier
     if release is not None and not release.cpu_workers and not stands_in and profile.nodes.worker_num > 1:
         message = (
             f"MindFormers {release.mindformers} trains with one worker on CPU: the operator Barrier is missing there."
@@ -217,12 +219,11 @@ def _evaluation(profile: Profile, facts: Facts, layout: Layout) -> list[Problem]
 def _adapters(profile: Profile, facts: Facts) -> list[Problem]:
     if profile.training.method != "lora":
         return []
-    new_kind = facts.route == "direct"
-    cells = adaptable_cells(new_kind=new_kind)
+    cells = adaptable_cells(facts.model.family, direct=facts.direct)
     field, pattern = "training.lora_targets", profile.training.lora_targets or cells.attention
     hint = f"Leave it empty for {cells.attention}, as MindFormers' own files have it."
     try:
-        matched = adapted_matrices(pattern, new_kind=new_kind)
+        matched = adapted_matrices(pattern, cells)
         if facts.model.num_experts:  # they are parameters of one cell, which has no adapters
             matched = tuple(matrix for matrix in matched if matrix in ATTENTION)
         blocks = [name for name in cells.blocks if re.match(pattern, name)]
@@ -278,7 +279,7 @@ def check_made(profile: Profile, parameters: int, facts: Facts) -> list[Problem]
     manifest = load_weights_manifest(Path(paths.ckpt)) if Path(paths.ckpt).is_file() else None
     problems = [] if manifest is None else _weights_made(paths.ckpt, manifest, profile, parameters, facts)
     data = load_data_manifest(Path(paths.mindrecord("train")))
-    if data is not None and (data.work.labels == "shifted") != (facts.route == "direct"):
+    if data is not None and (data.work.labels == "shifted") != (facts.direct):
         message = f"{paths.mindrecord('train')} has labels for the other kind of network; it will be written again."
         problems.append(Problem("model.family", message, "Do not begin at a later step.", "warning"))
     if data is not None and data.work.seq_length != profile.dataset.seq_length:

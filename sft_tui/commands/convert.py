@@ -125,7 +125,7 @@ def _config_beside(model_file: Path) -> dict[str, object]:
 
 def _labels(arguments: argparse.Namespace, config: dict[str, object]) -> str:
     """As asked; else as MindFormers wants them for the model whose config.json lies beside the tokenizer."""
-    from sft_tui.families.routes import choose_route
+    from sft_tui.stack.routes import choose_route
 
     if arguments.labels:
         return str(arguments.labels.replace("-", " "))

@@ -23,10 +23,10 @@ from sft_tui.core.problem import Problem
 from sft_tui.core.profile import Environment, Profile
 from sft_tui.core.terminal_text import short_size
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
-from sft_tui.families.routes import trained_families
 from sft_tui.monitor.shared_npu_smi import look_at_npus
 from sft_tui.monitor.snapshot import NpuSnapshot, NpuUnavailable
 from sft_tui.stack.probe import probe_environment
+from sft_tui.stack.routes import trained_families
 from sft_tui.stack.source_tree import SourceTree, inspect_source_tree
 from sft_tui.stack.verdict import judge
 

@@ -25,7 +25,7 @@ def inspect(arguments: argparse.Namespace) -> int:
     """
     from sft_tui.checkpoint.inspect.report import inspect_checkpoint
     from sft_tui.checkpoint.inspect.text import describe_checkpoint
-    from sft_tui.families.routes import check_route, describe_weight_needs, weight_needs
+    from sft_tui.stack.routes import check_route, describe_weight_needs, weight_needs
 
     report = inspect_checkpoint(Path(arguments.hf_dir))
     needs = weight_needs(report.model_type, arguments.mindformers)

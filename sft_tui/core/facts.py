@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, Optional
+from typing import Optional
 
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.release import Release
-
-Route = Literal["checkpoint", "direct"]
+from sft_tui.families.family import Route
 
 
 @dataclass(frozen=True)
@@ -53,3 +52,8 @@ class Facts:
     base_yaml: str = ""  # text of the YAML that training starts from; empty: one is built
     base_yaml_path: str = ""  # where that was read
     device_memory_gb: float = 0.0  # HBM of one NPU, in 2**30 bytes; 0: not known
+
+    @property
+    def direct(self) -> bool:
+        """MindFormers loads the Hugging Face folder itself: no .ckpt, labels come shifted."""
+        return self.route == "direct"

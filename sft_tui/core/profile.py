@@ -5,7 +5,7 @@ Field titles and descriptions are the labels and help lines that the wizard show
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import (
     BaseModel,
@@ -19,6 +19,7 @@ from pydantic import (
 from sft_tui.core.nodes import Node, parse_hosts
 from sft_tui.core.plan import STOP_GRACE_SECONDS
 from sft_tui.core.sample_limits import MAX_MASKED, MAX_REJECTED, WARN_CUT
+from sft_tui.families.table import PLANNED
 
 SCHEMA_VERSION: Final = 1
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -29,6 +30,10 @@ Name = Annotated[str, StringConstraints(strip_whitespace=True, pattern=NAME_PATT
 DeviceTarget = Literal["CPU", "Ascend"]
 WeightDtype = Literal["fp32", "fp16", "bf16", "keep"]
 Switch = Literal["auto", "on", "off"]
+if TYPE_CHECKING:
+    FamilyName = str
+else:
+    FamilyName = Literal[tuple(PLANNED)]
 
 
 class _Section(BaseModel):
@@ -70,8 +75,10 @@ class Model(_Section):
     tokenizer_model: Text = Field(
         "", title="Tokenizer", description="SentencePiece tokenizer.model. Empty: the one in the model folder."
     )
-    family: Literal["llama", "qwen3", "qwen3_moe"] = Field(
-        "llama", title="Family", description="llama: Llama 1, 2, Code Llama. qwen3: dense; qwen3_moe: experts."
+    family: FamilyName = Field(
+        "llama",
+        title="Family",
+        description=" ".join(f"{name}: {family.about}." for name, family in PLANNED.items()),
     )
 
 

@@ -1,9 +1,15 @@
-"""What a model family is made of: names, shapes and layouts of its tensors on both sides, as data."""
+"""What a model family is made of, as data: its tensors on both sides, who trains it, its words in MindFormers' YAML.
+
+A family is one row: a module of this folder, named in table.py.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Mapping, Optional, Tuple
+from typing import Literal, Mapping, Optional, Tuple
+
+Route = Literal["checkpoint", "direct"]
+Labels = Literal["as tokens", "shifted"]
 
 
 @dataclass(frozen=True)
@@ -51,27 +57,94 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Family:
-    """How a family's checkpoint looks on both sides.
+class Releases:
+    """Releases of MindFormers from one to another, both among them; empty: without a bound."""
 
-    The parameters are written in the order `first`, `layer` for each layer, `last`. `tied_source` is what the output
-    layer `tied_target` is a copy of when the config ties them; without a `tied_target` the model has none of its own.
-    `skipped` matches tensors that are no parameters. Names in the source may begin with `prefix`. `aliases` are the
-    words of MindFormers' convert_weight.py. `config_names` and `config_defaults` are where config.json does not speak
-    as Llama's does. `tokenizer` is the file that such a model always comes with.
+    since: str = ""
+    until: str = ""
 
-    `direct`: MindFormers loads the folder itself and saves safetensors, there is no `.ckpt`. `expert` are the
-    parameters of each expert of a layer. `counters` matches what MindFormers counts in a training and saves beside the
-    parameters. `fixed` are values that config.json must have where it has the field: what is built otherwise is another
-    model. `unmapped` says why its parameters are not brought back, "" when they are.
+    def __contains__(self, release: str) -> bool:
+        number = _number(release)
+        return (not self.since or _number(self.since) <= number) and (not self.until or number <= _number(self.until))
+
+
+def _number(release: str) -> Tuple[int, ...]:
+    return tuple(int(part) for part in release.split("."))
+
+
+@dataclass(frozen=True)
+class Network:
+    """The words of MindFormers' YAML for a network of the checkpoint route."""
+
+    config_class: str  # type of model_config
+    model_class: str = ""  # type of arch
+    trainer_model: str = ""  # model_name of the trainer
+    tokenizer_class: str = ""
+    processor_class: str = ""
+
+
+@dataclass(frozen=True)
+class AdaptableCells:
+    """The cells of a network that LoRA can adapt, by MindFormers' names.
+
+    `attention` is the pattern of MindFormers' own files. `matrices`: what can be adapted, and the matrices of a layer
+    (in the words of the memory estimate) that lie in it. `blocks` hold others: a pattern that means one stops there.
     """
 
-    model_types: Tuple[str, ...]
-    architectures: Tuple[str, ...]
-    layer: Tuple[Rule, ...]
-    last: Tuple[Rule, ...]
-    tied_source: str
+    attention: str
+    matrices: Mapping[str, Tuple[str, ...]]
+    blocks: Tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PublishedModel:
+    """One model on the Hugging Face hub. `disk_gb` is the size of its safetensors files in powers of ten."""
+
+    name: str
+    repo: str
+    parameters_billion: float
+    disk_gb: float
+    max_positions: int
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Family:
+    """One model family. `name` is its model_type in config.json, `title` what people call it.
+
+    Trained: `trained` are the releases of MindFormers that do, `refused` says of others why they do not. `direct`:
+    MindFormers loads the Hugging Face folder itself and saves safetensors, labels come shifted, there is no `.ckpt`.
+    `planned`: a profile can name it; `about` is its help there. `rehearsed`: a whole training was seen to work on CPU.
+
+    YAML: `base_yaml` is the one below MindFormers' configs/ that a training on the direct route starts from,
+    `network` has the words of the checkpoint route, `lora` the cells that LoRA adapts.
+
+    Tensors: the parameters are written in the order `first`, `layer` for each layer, `last`; without them the family
+    has no key map. `tied_source` is what the output layer `tied_target` is a copy of when the config ties them; without
+    a `tied_target` the model has none of its own. `skipped` matches tensors that are no parameters. Names in the source
+    may begin with `prefix`. `aliases` are the words of MindFormers' convert_weight.py. `config_names` and
+    `config_defaults` are where config.json does not speak as Llama's does. `tokenizer` is the file that such a model
+    always comes with. `expert` are the parameters of each expert of a layer. `counters` matches what MindFormers counts
+    in a training and saves beside the parameters. `fixed` are values that config.json must have where it has the field:
+    what is built otherwise is another model. `unmapped` says why its parameters are not brought back.
+    """
+
+    name: str
+    title: str
+    architectures: Tuple[str, ...] = ()
+    trained: Optional[Releases] = None
+    refused: Tuple[Tuple[Releases, str], ...] = ()
+    direct: bool = False
+    planned: bool = False
+    about: str = ""
+    rehearsed: bool = False
+    base_yaml: str = ""
+    network: Optional[Network] = None
+    lora: Optional[AdaptableCells] = None
     first: Tuple[Rule, ...] = ()
+    layer: Tuple[Rule, ...] = ()
+    last: Tuple[Rule, ...] = ()
+    tied_source: str = ""
     tied_target: str = ""
     skipped: Tuple[str, ...] = ()
     prefix: str = ""
@@ -79,8 +152,19 @@ class Family:
     config_names: Mapping[str, str] = field(default_factory=dict)
     config_defaults: Mapping[str, object] = field(default_factory=dict)
     tokenizer: str = "tokenizer.model"
-    direct: bool = False
     expert: Tuple[Rule, ...] = ()
     counters: Tuple[str, ...] = ()
     fixed: Mapping[str, object] = field(default_factory=dict)
     unmapped: str = ""
+    published: Tuple[PublishedModel, ...] = ()
+
+    @property
+    def labels(self) -> Labels:
+        """The label of a place: the token there (the network shifts), or the one behind it (it does not)."""
+        return "shifted" if self.direct else "as tokens"
+
+    def route(self, release: str) -> Optional[Route]:
+        """How a release of MindFormers ("1.7") trains it; None where it does not."""
+        if self.trained is None or release not in self.trained:
+            return None
+        return "direct" if self.direct else "checkpoint"

@@ -29,7 +29,7 @@ from sft_tui.checkpoint.verify import Difference, VerifyResult, compare_all
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.progress import ProgressCallback, no_progress
 from sft_tui.errors import InvalidInputError
-from sft_tui.families.key_maps import find_family
+from sft_tui.families.table import find_family
 
 
 @dataclass(frozen=True)

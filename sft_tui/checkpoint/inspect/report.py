@@ -25,7 +25,7 @@ from sft_tui.checkpoint.mapping.tensor_map import TensorMap
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.problem import Problem
 from sft_tui.errors import InvalidInputError, SftError
-from sft_tui.families.key_maps import FAMILIES
+from sft_tui.families.table import KEY_MAPS
 
 FIELD = "model.hf_dir"
 TOKENIZER_FIELD = "model.tokenizer_model"
@@ -102,7 +102,7 @@ def inspect_checkpoint(folder: Path) -> CheckpointReport:
         found = _config(folder, problems)
         config = found.config
         # also of a config that cannot be used: what else the folder needs depends on the family alone
-        family = FAMILIES.get(config.family if config else found.model_type)
+        family = KEY_MAPS.get(config.family if config else found.model_type)
         tokenizer = family.tokenizer if family else "tokenizer.model"
         direct = family is not None and family.direct
         files, unfinished = list_files(folder, tokenizer, BESIDE if direct else None), find_unfinished(folder)
@@ -178,10 +178,10 @@ def _direct_problems(folder: Path, config: ModelConfig, entries: List[TensorEntr
     if any(entry.file.suffix == TORCH_BIN.suffix for entry in entries):
         hint = "Download the model as safetensors, or save it so: save_pretrained(..., safe_serialization=True)."
         problems.append(Problem(FIELD, f"{folder} has .bin files only; MindFormers loads safetensors.", hint))
-    output_layer = next(rule.source for rule in FAMILIES[config.family].last if rule.source.startswith("lm_head"))
+    output_layer = next(rule.source for rule in KEY_MAPS[config.family].last if rule.source.startswith("lm_head"))
     head = next((entry for entry in entries if entry.name == output_layer), None)
     if config.tied and head is not None:
-        problems.append(_tied_problem(folder, head, entries, FAMILIES[config.family].tied_source))
+        problems.append(_tied_problem(folder, head, entries, KEY_MAPS[config.family].tied_source))
     return problems
 
 

@@ -18,7 +18,7 @@ from sft_tui.checkpoint.mapping.read_config import CONFIG_NAME, dimensions_of, l
 from sft_tui.checkpoint.mapping.tensor_map import Parameter, TensorMap, expected_parameters, map_tensors
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.errors import InvalidInputError
-from sft_tui.families.key_maps import find_family, find_family_name
+from sft_tui.families.table import find_family, find_family_name
 
 COMPLAINTS_SHOWN = 5
 

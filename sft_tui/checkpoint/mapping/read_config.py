@@ -9,7 +9,7 @@ from sft_tui.checkpoint.formats.source_file import load_json_object
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.errors import InvalidInputError
 from sft_tui.families.family import Family
-from sft_tui.families.key_maps import FAMILIES, family_of, find_family_name
+from sft_tui.families.table import KEY_MAPS, family_of, find_family_name
 
 CONFIG_NAME = "config.json"
 MAX_DIMENSION = 2**31 - 1
@@ -42,12 +42,12 @@ def parse_model_config(data: Mapping[str, object], where: str) -> ModelConfig:
     Raises InvalidInputError that begins with `where` and lists every missing or wrong field at once.
     """
     family = family_of(data)
-    words = FAMILIES[family] if family else FAMILIES["llama"]
+    words = KEY_MAPS[family] if family else KEY_MAPS["llama"]
     given = {key: value for key, value in data.items() if value is not None}
     fields = _Fields({**words.config_defaults, **given}, names=words.config_names)
     if family is None:
         kind = data.get("model_type") or data.get("architectures")
-        fields.wrong.append(f"model_type {str(kind)[:80]!r} is not a known family ({', '.join(sorted(FAMILIES))})")
+        fields.wrong.append(f"model_type {str(kind)[:80]!r} is not a known family ({', '.join(sorted(KEY_MAPS))})")
     heads = fields.positive("num_attention_heads")
     hidden = fields.positive("hidden_size")
     rope = fields.optional_object("rope_parameters")  # transformers 5 keeps rope_theta and the scaling in there
@@ -126,7 +126,7 @@ def _check_fixed(words: Family, given: Mapping[str, object], wrong: List[str]) -
     """A model that is built in another way than all of its family that are known."""
     for name, value in words.fixed.items():
         if name in given and given[name] != value:
-            wrong.append(f"{name} is {str(given[name])[:40]}: a {words.model_types[0]} model with it is not known here")
+            wrong.append(f"{name} is {str(given[name])[:40]}: a {words.name} model with it is not known here")
     layers = given.get("layer_types")
     if words.direct and isinstance(layers, list) and any(kind != "full_attention" for kind in layers):
         other = next(str(kind)[:40] for kind in layers if kind != "full_attention")

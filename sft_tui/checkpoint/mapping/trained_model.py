@@ -20,7 +20,7 @@ from sft_tui.checkpoint.mapping.stored_tensor import StoredTensor, load_ckpt
 from sft_tui.checkpoint.mapping.tensor_map import Parameter
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.errors import InvalidInputError
-from sft_tui.families.key_maps import FAMILIES, find_family
+from sft_tui.families.table import KEY_MAPS, find_family
 
 _COUNTER_BYTES = 8
 _EMBEDDINGS = 2
@@ -76,7 +76,7 @@ def load_reversed_model(
     """
     family = find_family(config.family)
     if family.unmapped:
-        known = ", ".join(sorted(name for name, other in FAMILIES.items() if not other.unmapped))
+        known = ", ".join(sorted(name for name, other in KEY_MAPS.items() if not other.unmapped))
         raise InvalidInputError(
             f"Weights of {config.family} are not brought back: {family.unmapped}.", f"Known: {known}."
         )

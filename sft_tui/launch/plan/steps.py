@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from sft_tui.core.facts import Facts, Route
+from sft_tui.core.facts import Facts
 from sft_tui.core.plan import Output, Plan, PlannedFile, Step
 from sft_tui.core.profile import Dataset, Profile
+from sft_tui.families.family import Route
 from sft_tui.launch.plan.msrun import build_msrun, worker_log
 from sft_tui.launch.plan.nodes import facts_on, profile_on, spread
 from sft_tui.launch.yaml.base_yaml import compare
@@ -117,7 +118,7 @@ def _build_here(profile: Profile, facts: Facts, node_rank: int) -> Plan:
         builder.evaluate("evaluate-before", "Evaluate before training", builder.weights),
         builder.train(),
         builder.evaluate("evaluate-after", "Evaluate after training", builder.paths.finetuned),
-        *([builder.export()] if facts.route == "direct" else []),
+        *([builder.export()] if facts.direct else []),
         builder.summary(),
     ]
     return Plan(
@@ -144,7 +145,7 @@ class _PlanBuilder:
         self.node_rank = node_rank
         self.facts = facts
         self.paths = work_paths(profile)
-        self.direct = facts.route == "direct"
+        self.direct = facts.direct
         # what training starts from
         self.weights = profile.model.hf_dir if self.direct else self.paths.ckpt
         self.evaluation: RunMode = "held_out" if self.direct else "eval"

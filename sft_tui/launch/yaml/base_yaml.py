@@ -14,6 +14,7 @@ from typing import Any, Final
 import yaml
 
 from sft_tui.errors import InvalidInputError
+from sft_tui.families.table import FAMILIES
 
 
 class _Absent:
@@ -30,8 +31,6 @@ class Whole:
     value: object
 
 
-# the class of model_config in MindFormers' files -> the family of a Hugging Face config.json
-_MODEL_TYPES = {"llama": "LlamaConfig", "gpt2": "GPT2Config"}
 _SECTIONS = (
     "model", "runner_config", "parallel", "parallel_config", "recompute_config", "context", "optimizer", "lr_schedule",
     "runner_wrapper", "trainer", "processor", "metric", "train_dataset", "train_dataset_task", "eval_dataset",
@@ -163,9 +162,11 @@ def compare(base: str, text: str, *, base_name: str, name: str) -> str:
 
 def list_base_configs(home: Path, family: str) -> list[Path]:
     """The fine-tuning configurations of a MindFormers tree (configs/ and research/) for models of that family."""
-    model_type = _MODEL_TYPES.get(family, "")
+    known = FAMILIES.get(family)
+    if known is None or known.network is None:
+        return []
     found = [path for folder in ("configs", "research") for path in sorted((home / folder).glob("**/finetune_*.yaml"))]
-    return [path for path in found if _mentions(path, model_type)]
+    return [path for path in found if _mentions(path, known.network.config_class)]
 
 
 def _mentions(path: Path, model_type: str) -> bool:

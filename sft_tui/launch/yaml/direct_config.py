@@ -11,14 +11,11 @@ from typing import Any
 from sft_tui.core.facts import Facts
 from sft_tui.core.parallel_layout import Layout
 from sft_tui.core.profile import Profile
-from sft_tui.families.lora_cells import build_adapters
 from sft_tui.launch.yaml import sections
+from sft_tui.launch.yaml.adapters import build_adapters
 from sft_tui.launch.yaml.base_yaml import ABSENT, Whole, parse_base
 from sft_tui.launch.yaml.overlay import choose_memory
 
-# model_type of config.json -> its training configuration below configs/ of MindFormers; of Qwen3-MoE it has one for
-# pretraining alone
-CONFIGS = {"qwen3": "qwen3/finetune_qwen3.yaml", "qwen3_moe": "qwen3_moe/pretrain_qwen3_30b_a3b_4k.yaml"}
 # what the folder's config.json says of a model, and MindFormers' other words for it (its transformer_config_utils.py):
 # in model_config they would take its place
 _OF_THE_FOLDER = (
@@ -106,7 +103,7 @@ def _model(
     if cpu:
         model["compute_dtype"] = "float32"
     dropout = profile.training.lora_dropout if trains else 0.0
-    pet_config = {**build_adapters(profile, new_kind=True), "lora_dropout": dropout}
+    pet_config = {**build_adapters(profile, direct=True), "lora_dropout": dropout}
     model["pet_config"] = Whole(pet_config) if adapters else ABSENT
     if not trains:
         model.update(hidden_dropout=0.0, attention_dropout=0.0)

@@ -13,7 +13,10 @@ from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.parallel_layout import Layout
 from sft_tui.core.profile import Profile
 from sft_tui.core.release import Release
-from sft_tui.families.lora_cells import build_adapters
+from sft_tui.families.family import Network
+from sft_tui.families.llama import NETWORK as LLAMA_NETWORK
+from sft_tui.families.table import FAMILIES
+from sft_tui.launch.yaml.adapters import build_adapters
 
 CHECKPOINT_PREFIX = "sft"
 CPU_TRAIN_CELL = "train_one_step.CpuTrainOneStepCell"
@@ -41,17 +44,24 @@ def sinks(profile: Profile) -> bool:
     return profile.training.sink_size > 0 and profile.environment.device_target != "CPU"
 
 
-def build_processor(tokenizer_model: str) -> dict[str, Any]:
+def network(profile: Profile) -> Network:
+    """The words for the network of the profile's family; those of Llama where the family has none."""
+    family = FAMILIES.get(profile.model.family)
+    return family.network if family and family.network else LLAMA_NETWORK
+
+
+def build_processor(profile: Profile, tokenizer_model: str) -> dict[str, Any]:
     """processor: the tokenizer."""
+    words = network(profile)
     tokenizer = {
-        "type": "LlamaTokenizer",
+        "type": words.tokenizer_class,
         "vocab_file": tokenizer_model,
         "unk_token": "<unk>",
         "bos_token": "<s>",
         "eos_token": "</s>",
         "pad_token": "<unk>",
     }
-    return {"return_tensors": "ms", "tokenizer": tokenizer, "type": "LlamaProcessor"}
+    return {"return_tensors": "ms", "tokenizer": tokenizer, "type": words.processor_class}
 
 
 def build_parallel(layout: Layout, cpu: bool) -> dict[str, Any]:
@@ -121,7 +131,7 @@ def build_model(profile: Profile, model: ModelConfig, *, adapters: bool) -> dict
     cpu = profile.environment.device_target == "CPU"
     compute = "float32" if cpu else "bfloat16"
     config: dict[str, Any] = {
-        "type": "LlamaConfig",
+        "type": network(profile).config_class,
         "batch_size": profile.training.batch_size,
         "seq_length": profile.dataset.seq_length,
         "hidden_size": model.hidden_size,
@@ -150,8 +160,8 @@ def build_model(profile: Profile, model: ModelConfig, *, adapters: bool) -> dict
     if cpu:  # the fused operators exist on NPUs only
         config.update({"fused_rms_norm": False, "use_rope_slice": True})
     if adapters:
-        config["pet_config"] = build_adapters(profile, new_kind=False)
-    return {"model_config": config, "arch": {"type": "LlamaForCausalLM"}}
+        config["pet_config"] = build_adapters(profile, direct=False)
+    return {"model_config": config, "arch": {"type": network(profile).model_class}}
 
 
 def build_optimization(profile: Profile, release: Release, cpu: bool) -> dict[str, Any]:

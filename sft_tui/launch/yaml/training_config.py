@@ -23,7 +23,7 @@ USUAL_MEMORY_GB = 64  # of the devices that MindFormers' own files are written f
 def training_layout(profile: Profile, facts: Facts) -> Layout:
     """How the workers share the training. In MindFormers' own YAML the sizes are those of some large model."""
     base = parse_base(facts.base_yaml)
-    if facts.route == "direct" and not profile.training.base_yaml:
+    if facts.direct and not profile.training.base_yaml:
         base = {name: section for name, section in base.items() if name != "parallel_config"}
     return build_layout(profile, base)
 
@@ -93,7 +93,7 @@ def build_training_yaml(
     release = facts.environment.release
     if release is None:
         raise ValueError("facts without a known release of MindFormers: examine must refuse them first")
-    if facts.route == "direct":
+    if facts.direct:
         if not facts.base_yaml:
             raise ValueError("facts without MindFormers' own YAML: preflight must refuse them first")
         changes = build_direct_changes(
@@ -116,13 +116,13 @@ def build_training_yaml(
         "src_strategy_path_or_dir": strategy_dir,
         "resume_training": False,
         "run_mode": run_mode,
-        "trainer": {"type": "CausalLanguageModelingTrainer", "model_name": "llama2_7b"},
+        "trainer": {"type": "CausalLanguageModelingTrainer", "model_name": sections.network(profile).trainer_model},
         "runner_config": sections.build_runner(profile, layout, trains=trains),
         "use_parallel": parallel,
         **sections.build_parallel(layout, cpu),
         "context": sections.build_context(target, device_memory_gb(profile, facts)),
         "model": sections.build_model(profile, facts.model, adapters=adapters),
-        "processor": sections.build_processor(facts.tokenizer_model),
+        "processor": sections.build_processor(profile, facts.tokenizer_model),
         "metric": {"type": "PerplexityMetric"},
         "do_eval": False,
         "callbacks": [],

@@ -12,7 +12,7 @@ from sft_tui.core.facts import Facts
 from sft_tui.core.memory.estimate import Workload, known_limit, pool_bytes
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.profile import Profile
-from sft_tui.families.lora_cells import adapted_matrices
+from sft_tui.launch.yaml.adapters import adaptable_cells, adapted_matrices
 from sft_tui.launch.yaml.training_config import build_training_yaml, device_memory_gb
 
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
@@ -45,7 +45,7 @@ def read_workload(config: Mapping[str, Any], model: ModelConfig) -> Workload:
     sizes, parallel = _section(config, "parallel_config"), _section(config, "parallel")
     runner, recompute = _section(config, "runner_config"), _section(config, "recompute_config")
     sharding = _section(parallel, "parallel_optimizer_config")
-    new_kind = config.get("use_legacy") is False
+    direct = config.get("use_legacy") is False
     work = Workload(
         hidden_size=model.hidden_size,
         num_layers=model.num_layers,
@@ -57,7 +57,7 @@ def read_workload(config: Mapping[str, Any], model: ModelConfig) -> Workload:
         # both halves of an interleaved batch are under way at a time
         batch_size=_size(runner, "batch_size") * _size(config, "micro_batch_interleave_num"),
         # MindFormers' Llama has an output layer of its own, whatever config.json says
-        tied=new_kind and model.tied,
+        tied=direct and model.tied,
         head_dim=model.head_dim,
         qk_norms=model.qk_norms,
         num_experts=model.num_experts,
@@ -75,15 +75,16 @@ def read_workload(config: Mapping[str, Any], model: ModelConfig) -> Workload:
         recompute=recompute.get("recompute") is True,
         select_recompute=_selected(recompute.get("select_recompute")),
         vocab_emb_dp=bool(sizes.get("vocab_emb_dp")),
-        param_bytes=_type_bytes(network, "params_dtype" if new_kind else "param_init_type"),
+        param_bytes=_type_bytes(network, "params_dtype" if direct else "param_init_type"),
         compute_bytes=_type_bytes(network, "compute_dtype"),
-        softmax_bytes=_type_bytes(network, "softmax_compute_dtype" if new_kind else "softmax_compute_type"),
-        flash_attention=bool(network.get("use_flash_attention", new_kind)),
+        softmax_bytes=_type_bytes(network, "softmax_compute_dtype" if direct else "softmax_compute_type"),
+        flash_attention=bool(network.get("use_flash_attention", direct)),
     )
     adapters = _section(network, "pet_config")
     if adapters.get("pet_type") != "lora":
         return work
-    targets = adapted_matrices(str(adapters.get("target_modules", "")), new_kind=new_kind)
+    cells = adaptable_cells(model.family, direct=direct)
+    targets = adapted_matrices(str(adapters.get("target_modules", "")), cells)
     return Workload(**{**vars(work), "lora_rank": _size(adapters, "lora_rank"), "lora_targets": targets})
 
 

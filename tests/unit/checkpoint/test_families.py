@@ -10,7 +10,7 @@ from sft_tui.checkpoint.convert import convert_weight, same_work
 from sft_tui.checkpoint.inspect.report import inspect_checkpoint
 from sft_tui.checkpoint.verify import verify_weight
 from sft_tui.errors import InvalidInputError
-from sft_tui.families.key_maps import FAMILIES, find_family_name
+from sft_tui.families.table import KEY_MAPS, find_family_name
 
 CASES = ["qwen2_gqa_fp16", "qwen2_tied_bf16", "gpt2_fp32", "gpt2_fp16"]
 
@@ -18,7 +18,7 @@ CASES = ["qwen2_gqa_fp16", "qwen2_tied_bf16", "gpt2_fp32", "gpt2_fp16"]
 def test_every_family_has_a_golden_file(golden):
     names = [path.name for path in (golden / "checkpoints").iterdir()]
     llama = "expected_gqa_bf16.json" in names
-    others = [name for name, family in FAMILIES.items() if name != "llama" and not family.unmapped]
+    others = [name for name, family in KEY_MAPS.items() if name != "llama" and not family.unmapped]
     assert llama and all(any(f"expected_{family}" in name for name in names) for family in others)
 
 

@@ -28,7 +28,7 @@ class DatasetScreen(FormScreen):
         facts = session.findings.facts if session.findings else None
         if facts is None:
             return frozenset()
-        return frozenset({"template"} if facts.route == "direct" else {"pack"})
+        return frozenset({"template"} if facts.direct else {"pack"})
 
     def found_lines(self, session: Session) -> list[str]:
         """Records, what is wrong with them, and what a row will hold."""
@@ -49,7 +49,7 @@ class DatasetScreen(FormScreen):
             length = session.readable.dataset.seq_length
             lines.append(
                 f"rows of {length} tokens, each labelled with the one behind it"
-                if facts.route == "direct"
+                if facts.direct
                 else f"rows of {length + 1} tokens for training, of {length} for evaluation (MindFormers' rule)"
             )
             if facts.packed_rows:

@@ -9,7 +9,7 @@ from textual.widgets import Select
 
 from sft_tui.checkpoint.inspect.text import describe_checkpoint
 from sft_tui.core.terminal_text import short_size
-from sft_tui.families.catalogue import CATALOGUE, find_entry
+from sft_tui.families.catalogue import CATALOGUE, describe_model, find_entry
 from sft_tui.tui.screens.wizard.form import FormScreen
 from sft_tui.tui.session import Session
 from sft_tui.tui.widgets.text_block import TextBlock
@@ -25,7 +25,7 @@ class ModelScreen(FormScreen):
 
     def compose_above(self) -> ComposeResult:
         """The catalogue."""
-        options = [(f"{e.name}  ({e.parameters_billion:g} B)", e.repo) for e in CATALOGUE]
+        options = [(f"{model.name}  ({model.parameters_billion:g} B)", model.repo) for _, model in CATALOGUE]
         yield Select(options, prompt="Catalogue: models that fit this way", id="catalogue", compact=True)
         yield TextBlock(id="catalogue-entry")
 
@@ -33,7 +33,7 @@ class ModelScreen(FormScreen):
     def _show_entry(self, event: Select.Changed) -> None:
         event.stop()
         entry = find_entry(str(event.value))
-        lines = entry.lines() if entry else []
+        lines = describe_model(*entry) if entry else []
         self.query_one("#catalogue-entry", TextBlock).show(Content("\n".join(lines)))
 
     def found_lines(self, session: Session) -> list[str]:

@@ -23,7 +23,7 @@ from sft_tui.checkpoint.formats.ckpt_write import plan_tensor
 from sft_tui.checkpoint.formats.weight_files import load_tensor_entries
 from sft_tui.checkpoint.inspect.report import inspect_checkpoint
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError, StoppedError
-from sft_tui.families.key_maps import FAMILIES
+from sft_tui.families.table import KEY_MAPS
 
 Parameters = Dict[str, Tuple[str, Sequence[int], bytes]]
 
@@ -329,7 +329,7 @@ def test_a_full_disk_is_noticed_before_the_work(llama, tmp_path, monkeypatch):
 
 
 def test_every_table_can_be_turned_around():
-    for family in FAMILIES.values():
+    for family in KEY_MAPS.values():
         rules = [*family.first, *family.layer, *family.last]
         sources: Dict[str, List[Tuple[int, int]]] = {}
         for rule in rules:

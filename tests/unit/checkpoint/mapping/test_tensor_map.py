@@ -9,7 +9,7 @@ from sft_tui.checkpoint.mapping.hf_model import load_source_model, map_model
 from sft_tui.checkpoint.mapping.read_config import dimensions_of, load_model_config
 from sft_tui.checkpoint.mapping.tensor_map import expected_parameters
 from sft_tui.errors import InvalidInputError
-from sft_tui.families.key_maps import family_of, find_family
+from sft_tui.families.table import family_of, find_family
 
 
 def complaints(folder):

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sft_tui.families.key_maps import FAMILIES
-from sft_tui.families.routes import (
-    ROUTES,
-    VERSIONS,
+from sft_tui.families.table import FAMILIES
+from sft_tui.stack.releases import VERSIONS
+from sft_tui.stack.routes import (
     check_route,
     choose_route,
     describe_weight_needs,
@@ -44,7 +43,7 @@ def has_network(version: str, model_type: str, kind: str) -> bool:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("model_type", ROUTES)
+@pytest.mark.parametrize("model_type", FAMILIES)
 def test_every_row_is_what_the_source_tree_says(version, model_type):
     choice = choose_route(model_type, version + ".0")
     direct = trains(version, model_type) and has_network(version, model_type, "train")
@@ -55,11 +54,6 @@ def test_every_row_is_what_the_source_tree_says(version, model_type):
         assert has_network(version, model_type, "infer")
     if "older than the model" in choice.reason:
         assert not has_network(version, model_type, "infer")
-
-
-def test_every_family_with_a_key_map_has_a_row():
-    assert set(FAMILIES) <= set(ROUTES)
-    assert all(bool(ROUTES[name].direct) == family.direct for name, family in FAMILIES.items() if name != "glm4")
 
 
 def test_a_version_that_does_not_train_a_model_says_which_ones_do():
