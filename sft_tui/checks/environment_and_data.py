@@ -25,9 +25,10 @@ from sft_tui.dataset.tokenizer.load import inspect_tokenizer, load_tokenizer
 from sft_tui.errors import SftError
 from sft_tui.families.table import PLANNED
 from sft_tui.jobs.read_state import is_supervised
-from sft_tui.launch.plan.steps import needed_devices, work_paths
+from sft_tui.launch.plan.steps import needed_devices
+from sft_tui.launch.plan.work_paths import work_paths
 from sft_tui.launch.yaml.base_yaml import parse_base
-from sft_tui.launch.yaml.sections import KEPT_CHECKPOINTS
+from sft_tui.launch.yaml.parts import KEPT_CHECKPOINTS
 from sft_tui.paths import jobs_dir, visible_npus
 from sft_tui.stack.releases import KNOWN, ON_CPU, fits
 from sft_tui.stack.routes import find_route

@@ -31,7 +31,8 @@ from sft_tui.dataset.audit.report import AuditReport
 from sft_tui.dataset.mindrecord.manifest import load_audit
 from sft_tui.dataset.read.inspect import DataReport, inspect_data
 from sft_tui.families.family import Route
-from sft_tui.launch.plan.steps import build_plan, prompt_template, work_paths
+from sft_tui.launch.plan.steps import build_plan, prompt_template
+from sft_tui.launch.plan.work_paths import work_paths
 from sft_tui.launch.yaml.base_yaml import list_base_configs
 from sft_tui.monitor.shared_npu_smi import look_at_npus
 from sft_tui.paths import PACKAGE_DIR, command_under, own_command, visible_npus

@@ -17,10 +17,10 @@ from sft_tui.core.profile import Profile
 from sft_tui.dataset.mindrecord.manifest import load_manifest as load_data_manifest
 from sft_tui.errors import InvalidInputError
 from sft_tui.families.table import FAMILIES
-from sft_tui.launch.plan.steps import work_paths
+from sft_tui.launch.plan.work_paths import work_paths
 from sft_tui.launch.yaml.adapters import ATTENTION, adaptable_cells, adapted_matrices
 from sft_tui.launch.yaml.base_yaml import list_base_configs, parse_base
-from sft_tui.launch.yaml.training_config import is_distributed, save_steps, training_layout, training_schedule
+from sft_tui.launch.yaml.run_spec import is_distributed, save_steps, training_layout, training_schedule
 from sft_tui.launch.yaml.workload import plan_workload
 from sft_tui.stack.releases import ON_CPU, RELEASES
 

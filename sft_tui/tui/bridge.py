@@ -116,7 +116,7 @@ def look_at(profile: Profile) -> ProfileExamined:
     from sft_tui.checks.examine import examine
     from sft_tui.jobs.client import find_offer
     from sft_tui.jobs.completion import current_steps
-    from sft_tui.launch.plan.steps import work_paths
+    from sft_tui.launch.plan.work_paths import work_paths
 
     findings = examine(profile)
     summary = load_summary(Path(work_paths(profile).summary))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from sft_tui.core.facts import Facts
@@ -11,83 +10,13 @@ from sft_tui.core.profile import Dataset, Profile
 from sft_tui.families.family import Route
 from sft_tui.launch.plan.msrun import build_msrun, worker_log
 from sft_tui.launch.plan.nodes import facts_on, profile_on, spread
-from sft_tui.launch.yaml.base_yaml import compare
-from sft_tui.launch.yaml.training_config import (
-    RunMode,
-    build_training_yaml,
-    is_distributed,
-    saves_on_request,
-    training_steps,
-)
+from sft_tui.launch.plan.work_paths import work_paths
+from sft_tui.launch.plan.yaml_texts import YamlTexts
+from sft_tui.launch.yaml.run_spec import RunMode, is_distributed, saves_on_request, training_steps
 from sft_tui.launch.yaml.workload import tokens_per_step
 
+_SAME_ON_NODES = ("tokens_per_step", "total_steps")
 CHAT_TEMPLATE = "chat"  # preprocess: the one in the model's folder
-
-
-@dataclass(frozen=True)
-class WorkPaths:
-    """Every file that the steps of a profile write. All absolute."""
-
-    work_dir: str
-    run_name: str
-    family: str
-
-    @property
-    def ckpt(self) -> str:
-        """Converted weights."""
-        return f"{self.work_dir}/weights/{self.family}.ckpt"
-
-    def conversation(self, part: str) -> str:
-        """Conversations; `part` is train or eval."""
-        return f"{self.work_dir}/data/{part}_conversation.json"
-
-    def mindrecord(self, part: str) -> str:
-        """MindRecord; `part` is train or eval."""
-        return f"{self.work_dir}/data/{part}.mindrecord"
-
-    @property
-    def run_dir(self) -> str:
-        """All that one training run leaves."""
-        return f"{self.work_dir}/runs/{self.run_name}"
-
-    @property
-    def finetuned(self) -> str:
-        """Folder of the fine-tuned weights, one folder per rank, without optimizer state."""
-        return f"{self.run_dir}/checkpoint_network"
-
-    @property
-    def exported(self) -> str:
-        """Folder of the fine-tuned model as Hugging Face has it."""
-        return f"{self.run_dir}/hf"
-
-    @property
-    def summary(self) -> str:
-        """What the run brought."""
-        return f"{self.run_dir}/summary.json"
-
-    def log_dir(self, step_id: str) -> str:
-        """MindFormers' own logs of a step (`LOG_MF_PATH`)."""
-        return f"{self.run_dir}/log/{step_id}"
-
-    @property
-    def checkpoints(self) -> str:
-        """Folder of the checkpoints that training can go on from, one folder per rank."""
-        return f"{self.run_dir}/checkpoint"
-
-    @property
-    def graceful_exit(self) -> str:
-        """The file that asks a training to save and end."""
-        return f"{self.run_dir}/graceful_exit.json"
-
-    def config(self, step_id: str) -> str:
-        """The YAML of a step."""
-        return f"{self.run_dir}/{step_id}.yaml"
-
-
-def work_paths(profile: Profile) -> WorkPaths:
-    """Where the steps of the profile write."""
-    work_dir = str(PurePosixPath(profile.environment.work_dir))
-    return WorkPaths(work_dir, profile.training.run_name, profile.model.family)
 
 
 def prompt_template(profile: Profile, route: Route) -> str:
@@ -98,35 +27,58 @@ def prompt_template(profile: Profile, route: Route) -> str:
 def build_plan(profile: Profile, facts: Facts) -> Plan:
     """The steps of the profile on this machine, and from here on its nodes.
 
-    A step that the route does without says why.
+    A step that the route does without says why. The YAML is built once, whatever the number of nodes.
     """
     hosts = profile.nodes.hosts
-    plan = _build_here(profile, facts, 0)
-    on_nodes = [_build_here(profile_on(profile, h), facts_on(facts, h), rank) for rank, h in enumerate(hosts)]
-    return spread(plan, profile, facts, on_nodes) if hosts else plan
-
-
-def _build_here(profile: Profile, facts: Facts, node_rank: int) -> Plan:
-    builder = _PlanBuilder(profile, facts, node_rank)
-    steps = [
-        builder.inspect(),
-        builder.convert_weight(),
-        builder.convert_alpaca(),
-        *([builder.convert_alpaca_eval()] if profile.dataset.eval_path else []),
-        builder.preprocess("train"),
-        builder.preprocess("eval"),
-        builder.evaluate("evaluate-before", "Evaluate before training", builder.weights),
-        builder.train(),
-        builder.evaluate("evaluate-after", "Evaluate after training", builder.paths.finetuned),
-        *([builder.export()] if facts.direct else []),
-        builder.summary(),
-    ]
-    return Plan(
+    texts = YamlTexts(profile, facts, work_dirs=tuple(host.work_dir for host in hosts if host.work_dir))
+    head = _PlanBuilder(profile, facts, 0, texts)
+    plan = Plan(
         profile=profile.name,
         rehearsal=profile.rehearsal,
         stop_grace_seconds=profile.training.stop_grace_seconds,
-        steps=tuple(steps),
-        files=builder.files(),
+        steps=tuple(_all_steps(head)),
+        files=head.files(),
+    )
+    if not hosts:
+        return plan
+    on_nodes = []
+    for rank, host in enumerate(hosts):
+        node = _PlanBuilder(profile_on(profile, host), facts_on(facts, host), rank, texts)
+        before, train, after = _distributed(node)
+        train = train.model_copy(update={name: getattr(plan.step("train"), name) for name in _SAME_ON_NODES})
+        on_nodes.append(plan.model_copy(update={"steps": (before, train, after), "files": node.files()}))
+    return spread(plan, profile, facts, on_nodes)
+
+
+def _all_steps(builder: _PlanBuilder) -> list[Step]:
+    before, train, after = _distributed(builder)
+    return [
+        builder.inspect(),
+        builder.convert_weight(),
+        builder.convert_alpaca(),
+        *([builder.convert_alpaca_eval()] if builder.profile.dataset.eval_path else []),
+        builder.preprocess("train"),
+        builder.preprocess("eval"),
+        before,
+        train.model_copy(
+            update={
+                "tokens_per_step": tokens_per_step(builder.profile, builder.facts),
+                # of packed rows the number is only foretold
+                "total_steps": 0 if builder.facts.packed_rows else training_steps(builder.profile, builder.facts),
+            }
+        ),
+        after,
+        *([builder.export()] if builder.facts.direct else []),
+        builder.summary(),
+    ]
+
+
+def _distributed(builder: _PlanBuilder) -> tuple[Step, Step, Step]:
+    """The steps that a node may have a part of."""
+    return (
+        builder.evaluate("evaluate-before", "Evaluate before training", builder.weights),
+        builder.train(),
+        builder.evaluate("evaluate-after", "Evaluate after training", builder.paths.finetuned),
     )
 
 
@@ -140,14 +92,15 @@ def needed_devices(profile: Profile, mode: RunMode, visible_npus: tuple[int, ...
 
 
 class _PlanBuilder:
-    def __init__(self, profile: Profile, facts: Facts, node_rank: int) -> None:
+    def __init__(self, profile: Profile, facts: Facts, node_rank: int, texts: YamlTexts) -> None:
         self.profile = profile
+        self.texts = texts
         self.node_rank = node_rank
         self.facts = facts
         self.paths = work_paths(profile)
         self.direct = facts.direct
         # what training starts from
-        self.weights = profile.model.hf_dir if self.direct else self.paths.ckpt
+        self.weights = self.paths.weights(profile, self.direct)
         self.evaluation: RunMode = "held_out" if self.direct else "eval"
         self._no_evaluation = (
             ""
@@ -240,9 +193,6 @@ class _PlanBuilder:
             update={
                 "checkpoint_dir": self.paths.checkpoints,
                 "workers": self.profile.nodes.worker_num,
-                "tokens_per_step": tokens_per_step(self.profile, self.facts),
-                # of packed rows the number is only foretold
-                "total_steps": 0 if self.facts.packed_rows else training_steps(self.profile, self.facts),
                 "graceful_exit": self.paths.graceful_exit if saves_on_request(self.facts) else "",
             }
         )
@@ -277,32 +227,8 @@ class _PlanBuilder:
 
     def files(self) -> tuple[PlannedFile, ...]:
         """The YAML files that the MindFormers steps read."""
-
-        def yaml(step_id: str, mode: RunMode, checkpoint: str, part: str, strategy_dir: str = "") -> PlannedFile:
-            text = build_training_yaml(
-                self.profile, self.facts, run_mode=mode, output_dir=self._output_dir(mode, step_id),
-                load_checkpoint=checkpoint, mindrecord=self.paths.mindrecord(part),
-                strategy_dir=strategy_dir, graceful_exit=self.paths.graceful_exit,
-                # before training there are no adapters to load
-                adapters=self.profile.training.method == "lora" and step_id != "evaluate-before",
-            )  # fmt: skip
-            return self._planned(self.paths.config(step_id), text)
-
-        train = yaml("train", "finetune", self.weights, "train")
-        if self._no_evaluation:
-            return (train,)
-        before = yaml("evaluate-before", self.evaluation, self.weights, "eval")
-        # what several NPUs trained lies in slices; beside them MindFormers notes how it sliced
-        sliced = f"{self.paths.run_dir}/strategy" if is_distributed(self.profile, self.evaluation) else ""
-        return before, train, yaml("evaluate-after", self.evaluation, self.paths.finetuned, "eval", sliced)
-
-    def _planned(self, path: str, text: str) -> PlannedFile:
-        base = (self.profile.training.base_yaml or self.facts.base_yaml_path) if self.facts.base_yaml else ""
-        changes = compare(self.facts.base_yaml, text, base_name=base, name=path) if base else ""
-        return PlannedFile(path=path, text=text, based_on=base, changes=changes)
-
-    def _output_dir(self, mode: RunMode, step_id: str) -> str:
-        return self.paths.run_dir if mode == "finetune" else f"{self.paths.run_dir}/{step_id}"
+        steps = ("train",) if self._no_evaluation else ("evaluate-before", "train", "evaluate-after")
+        return tuple(self.texts.file(step_id, self.paths.work_dir) for step_id in steps)
 
     def _mindformers(
         self, step_id: str, title: str, mode: RunMode, inputs: tuple[str, ...], outputs: tuple[Output, ...]

@@ -7,11 +7,10 @@ import functools
 import io
 import re
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-
-import yaml
 
 from sft_tui.errors import InvalidInputError
 from sft_tui.families.table import FAMILIES
@@ -36,6 +35,7 @@ _SECTIONS = (
     "runner_wrapper", "trainer", "processor", "metric", "train_dataset", "train_dataset_task", "eval_dataset",
     "eval_dataset_task",
 )  # fmt: skip
+_KEPT_TEXTS = 256
 _CHOOSE = "Choose a finetune_*.yaml of MindFormers."
 
 
@@ -47,9 +47,8 @@ def parse_base(text: str) -> Mapping[str, Any]:
     from ruamel.yaml.error import YAMLError
 
     try:
-        content = yaml.safe_load(text)
-        _editor().load(text)  # stricter: a key that is there twice is an error to it
-    except (yaml.YAMLError, YAMLError) as error:
+        content = _plain_yaml().load(text)
+    except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}: " if mark else ""
         why = getattr(error, "problem", None) or "it cannot be read"
@@ -75,12 +74,131 @@ def _check_sections(content: Mapping[str, Any]) -> None:
 
 def merge_into_base(text: str, changes: Mapping[str, Any]) -> str:
     """The base with those changes; its comments, order and aliases stay. Pure."""
-    editor = _editor()
-    document = editor.load(text)
-    _merge(document, changes)
+    return _base(text).merge(changes)
+
+
+def merge_values(text: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The content of what `merge_into_base` writes."""
+    content = deepcopy(dict(parse_base(text)))
+    _merge(content, changes)
+    return content
+
+
+def dump_new(config: Mapping[str, Any]) -> str:
+    """A YAML without a base, section by section: after an edit of the profile most of them are as they were."""
+    return "".join(_dump_section(key, _Known(value)) for key, value in config.items())
+
+
+class _Known:
+    """A value for a cache: the same where it is written the same."""
+
+    def __init__(self, value: object) -> None:
+        self.value, self._text = value, repr(value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Known) and self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+@functools.lru_cache(maxsize=512)
+def _dump_section(key: str, known: _Known) -> str:
     stream = io.StringIO()
-    editor.dump(document, stream)
+    _plain_yaml().dump({key: known.value}, stream)
+    # the version that tells readers of YAML 1.1 nothing new
+    return stream.getvalue().partition("---\n")[2]
+
+
+@functools.lru_cache(maxsize=4)
+def _base(text: str) -> _Base:
+    return _Base(text)
+
+
+class _Base:
+    """A base YAML in groups of sections that are written by themselves, and kept: most changes concern few of them.
+
+    Sections from an anchor to its aliases make one group. New keys go before the last one, so into its group. Where the
+    groups together are not what the whole is, all is one group.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._document = _editor().load(text)
+        self._written: dict[tuple[int, _Known], str] = {}
+        whole = _write(deepcopy(self._document))  # writing takes some comments away
+        self._groups = _group_sections(text, list(self._document))
+        if "".join(self._write_group(number, {}) for number in range(len(self._groups))) != whole:
+            self._groups = [list(self._document)]
+            self._written.clear()
+
+    def merge(self, changes: Mapping[str, Any]) -> str:
+        """The text with the changes."""
+        last = len(self._groups) - 1
+        new = {key: value for key, value in changes.items() if key not in self._document}
+        texts = []
+        for number, names in enumerate(self._groups):
+            theirs = {key: changes[key] for key in changes if key in names or (number == last and key in new)}
+            known = number, _Known(theirs)
+            if known not in self._written:
+                self._written[known] = self._write_group(number, theirs)
+            texts.append(self._written[known])
+        while len(self._written) > _KEPT_TEXTS:
+            del self._written[next(iter(self._written))]
+        return "".join(texts)
+
+    def _write_group(self, number: int, changes: Mapping[str, Any]) -> str:
+        from ruamel.yaml.comments import CommentedMap
+
+        whole, part = self._document, CommentedMap()
+        for name in self._groups[number]:
+            part[name] = whole[name]
+            if name in whole.ca.items:
+                part.ca.items[name] = whole.ca.items[name]
+        if number == 0:
+            part.ca.comment = whole.ca.comment
+        if number == len(self._groups) - 1:
+            part.ca.end = whole.ca.end
+        part = deepcopy(part)
+        _merge(part, changes)
+        return _write(part) if part else ""
+
+
+def _group_sections(text: str, names: list[str]) -> list[list[str]]:
+    """Sections from the first that has an anchor to the last that has an alias belong together."""
+    starts = {match[1]: match.start() for match in re.finditer(r"(?m)^[\"']?([^\s#\"':]+)[\"']?\s*:", text)}
+    if set(starts) != set(names):
+        return [names]
+    places = [starts[name] for name in names] + [len(text)]
+    marked = [
+        number
+        for number in range(len(names))
+        if re.search(r"(?m)(?:^|[\s\[,:-])[&*]\w", text[places[number] : places[number + 1]])
+    ]
+    groups: list[list[str]] = []
+    for number, name in enumerate(names):
+        if marked and marked[0] < number <= marked[-1]:
+            groups[-1].append(name)
+        else:
+            groups.append([name])
+    return groups
+
+
+def _write(document: Any) -> str:  # noqa: ANN401 - ruamel's CommentedMap
+    stream = io.StringIO()
+    _editor().dump(document, stream)
     return stream.getvalue()
+
+
+def _plain_yaml() -> Any:  # noqa: ANN401 - ruamel's own types, which may be absent
+    """Reads and writes as PyYAML does, by which MindFormers reads: YAML 1.1."""
+    from ruamel.yaml import YAML
+
+    plain: Any = YAML(typ="safe", pure=True)
+    plain.version = (1, 1)
+    plain.default_flow_style = False
+    plain.sort_base_mapping_type_on_output = False
+    plain.allow_unicode = True
+    return plain
 
 
 def _editor() -> Any:  # noqa: ANN401 - ruamel's own types, which may be absent
@@ -122,10 +240,17 @@ def _merge(document: Any, changes: Mapping[str, Any]) -> None:  # noqa: ANN401 -
         elif isinstance(value, list) and _are_sections(value) and isinstance(document.get(key), list):
             _merge_by_type(document[key], value)
         elif key not in document:
-            # the last key carries the comment of what follows: a new one goes before it
-            document.insert(max(0, len(document) - 1), key, _quoted(value))
+            _add(document, key, _quoted(value))
         elif document[key] != value or isinstance(document[key], bool) != isinstance(value, bool):
             document[key] = _quoted(value)
+
+
+def _add(document: Any, key: str, value: object) -> None:  # noqa: ANN401 - ruamel's CommentedMap, or a dict
+    """The last key carries the comment of what follows: a new one goes before it."""
+    if hasattr(document, "insert"):
+        document.insert(max(0, len(document) - 1), key, value)
+    else:
+        document[key] = value
 
 
 def _are_sections(value: list[Any]) -> bool:

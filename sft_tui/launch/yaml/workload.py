@@ -6,25 +6,21 @@ import re
 from collections.abc import Mapping
 from typing import Any, Optional
 
-import yaml
-
 from sft_tui.core.facts import Facts
 from sft_tui.core.memory.estimate import Workload, known_limit, pool_bytes
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.profile import Profile
 from sft_tui.launch.yaml.adapters import adaptable_cells, adapted_matrices
-from sft_tui.launch.yaml.training_config import build_training_yaml, device_memory_gb
+from sft_tui.launch.yaml.run_spec import RunSpec, device_memory_gb
+from sft_tui.launch.yaml.training_config import build_training_config
 
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
 def plan_workload(profile: Profile, facts: Facts) -> tuple[Workload, Optional[int]]:
     """The training of a profile, and what its memory pool holds in bytes; None on CPU, where nothing is set aside."""
-    text = build_training_yaml(
-        profile, facts, run_mode="finetune", output_dir="", load_checkpoint="", mindrecord="",
-        adapters=profile.training.method == "lora",
-    )  # fmt: skip
-    config = yaml.safe_load(text)
+    run = RunSpec(profile, facts, adapters=profile.training.method == "lora")
+    config = build_training_config(run)
     if profile.environment.device_target == "CPU":
         return read_workload(config, facts.model), None
     limit = known_limit(str(_section(config, "context").get("max_device_memory", "")))

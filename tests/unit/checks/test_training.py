@@ -16,7 +16,7 @@ from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.profile import default_data
 from sft_tui.core.profile_problems import validate_profile
 from sft_tui.dataset.read.inspect import DataReport
-from sft_tui.launch.yaml.training_config import training_layout, training_schedule
+from sft_tui.launch.yaml.run_spec import training_layout, training_schedule
 from sft_tui.stack.releases import find_release
 
 LLAMA2_7B = ModelConfig(

@@ -9,8 +9,8 @@ from textual.content import Content
 
 from sft_tui.core.profile import Profile
 from sft_tui.core.terminal_text import neutralise
-from sft_tui.launch.plan.steps import work_paths
-from sft_tui.launch.yaml.training_config import is_distributed
+from sft_tui.launch.plan.work_paths import work_paths
+from sft_tui.launch.yaml.run_spec import is_distributed
 from sft_tui.tui.screens.wizard.base import WizardScreen
 from sft_tui.tui.session import Session
 from sft_tui.tui.widgets.text_block import TextBlock

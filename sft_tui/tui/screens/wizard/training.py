@@ -12,8 +12,8 @@ from textual.widgets import Select
 from sft_tui.checks.environment_and_data import needed_bytes
 from sft_tui.core.memory.text import layout_line, memory_line, memory_lines
 from sft_tui.core.terminal_text import neutralise, short_size
-from sft_tui.launch.plan.steps import work_paths
-from sft_tui.launch.yaml.training_config import save_steps, training_schedule
+from sft_tui.launch.plan.work_paths import work_paths
+from sft_tui.launch.yaml.run_spec import save_steps, training_schedule
 from sft_tui.tui.screens.wizard.form import FormScreen
 from sft_tui.tui.session import Session
 from sft_tui.tui.widgets.form_field import FormField

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sft_tui.core.terminal_text import short_size
-from sft_tui.launch.plan.steps import work_paths
+from sft_tui.launch.plan.work_paths import work_paths
 from sft_tui.tui.screens.wizard.form import FormScreen
 from sft_tui.tui.session import Session
 

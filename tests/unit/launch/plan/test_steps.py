@@ -11,7 +11,8 @@ import threading
 import pytest
 import yaml
 
-from sft_tui.launch.plan.steps import build_plan, work_paths
+from sft_tui.launch.plan.steps import build_plan
+from sft_tui.launch.plan.work_paths import work_paths
 
 ALL = [
     "inspect", "convert-weight", "convert-alpaca", "preprocess-train", "preprocess-eval",

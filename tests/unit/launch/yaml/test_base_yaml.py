@@ -17,7 +17,7 @@ from sft_tui.core.profile_problems import validate_profile
 from sft_tui.errors import InvalidInputError
 from sft_tui.launch.plan.steps import build_plan
 from sft_tui.launch.yaml.base_yaml import list_base_configs, merge_into_base, parse_base
-from sft_tui.launch.yaml.training_config import training_steps
+from sft_tui.launch.yaml.run_spec import training_steps
 from sft_tui.launch.yaml.workload import plan_workload, read_workload
 from sft_tui.stack.releases import find_release
 

@@ -8,16 +8,18 @@ import pytest
 import yaml
 
 from sft_tui.launch.plan.steps import build_plan
-from sft_tui.launch.yaml.training_config import build_training_yaml, save_steps, training_steps
+from sft_tui.launch.yaml.run_spec import RunSpec, save_steps, training_steps
+from sft_tui.launch.yaml.training_config import build_training_yaml
 
 
 @pytest.fixture
 def build(make_profile, make_facts):
     def build(run_mode="finetune", facts=None, **changes):
-        text = build_training_yaml(
-            make_profile(**changes), facts or make_facts(), run_mode=run_mode, output_dir="/w/runs/run1",
-            load_checkpoint="/w/weights/llama.ckpt", mindrecord="/w/data/x.mindrecord",
+        run = RunSpec(
+            make_profile(**changes), facts or make_facts(), run_mode, "/w/runs/run1", "/w/weights/llama.ckpt",
+            "/w/data/x.mindrecord",
         )  # fmt: skip
+        text = build_training_yaml(run)
         return yaml.safe_load(text)
 
     return build
@@ -105,9 +107,8 @@ def test_single_steps_stay_visible(build):
 
 
 def test_nothing_in_the_yaml_is_an_alias_or_a_python_object(make_profile, make_facts):
-    text = build_training_yaml(
-        make_profile(), make_facts(), run_mode="finetune", output_dir="/w", load_checkpoint="/c", mindrecord="/中文/m"
-    )
+    run = RunSpec(make_profile(), make_facts(), output_dir="/w", load_checkpoint="/c", mindrecord="/中文/m")
+    text = build_training_yaml(run)
     assert "!!" not in text and "&id" not in text
     assert "/中文/m" in text
 
