@@ -21,7 +21,7 @@ from sft_tui.dataset.read.inspect import DataReport
 from sft_tui.dataset.read.sources import parse_columns
 from sft_tui.dataset.template.chat import CHAT
 from sft_tui.dataset.template.fastchat import check_template
-from sft_tui.dataset.tokenizer.load import inspect_tokenizer, load_tokenizer
+from sft_tui.dataset.tokenizer.load import Tokenizer
 from sft_tui.errors import SftError
 from sft_tui.families.table import PLANNED
 from sft_tui.jobs.read_state import is_supervised
@@ -50,17 +50,14 @@ def check_paths(profile: Profile) -> list[Problem]:
     return problems
 
 
-def check_tokenizer(tokenizer: Path, checkpoint: CheckpointReport) -> tuple[int, list[Problem]]:
-    """Vocabulary size of the tokenizer, and what is wrong with it."""
-    field = "model.tokenizer_model"
-    try:
-        vocab = inspect_tokenizer(tokenizer)
-    except SftError as error:
-        return 0, [Problem(field, error.message, error.hint)]
+def check_tokenizer(path: Path, tokenizer: Tokenizer, checkpoint: CheckpointReport) -> list[Problem]:
+    """It has no more pieces than the model has embeddings."""
+    vocab = tokenizer.vocab_size
     if checkpoint.config is not None and vocab > checkpoint.config.vocab_size:
-        message = f"{tokenizer} has {vocab} pieces, the model only {checkpoint.config.vocab_size} embeddings."
-        return vocab, [Problem(field, message, "Use the tokenizer.model that belongs to this checkpoint.")]
-    return vocab, []
+        message = f"{path} has {vocab} pieces, the model only {checkpoint.config.vocab_size} embeddings."
+        hint = "Use the tokenizer.model that belongs to this checkpoint."
+        return [Problem("model.tokenizer_model", message, hint)]
+    return []
 
 
 def check_family(profile: Profile, checkpoint: CheckpointReport) -> list[Problem]:
@@ -234,31 +231,31 @@ def read_columns(profile: Profile) -> tuple[dict[str, str], list[Problem]]:
         return {}, [Problem("dataset.columns", error.message, error.hint)]
 
 
-def check_samples(
-    profile: Profile, tokenizer: Path, template: str, columns: dict[str, str]
+def look_at_samples(
+    path: Path, tokenizer: Tokenizer, template: str, seq_length: int, columns: dict[str, str]
 ) -> tuple[Optional[AuditReport], list[Problem]]:
-    """The template is known, and answers are not cut away, seen on the first records."""
+    """The first records as they would be encoded; or why they cannot be, by the template or the data."""
     from sft_tui.dataset.audit.sample import audit_sample
 
-    dataset = profile.dataset
     try:
-        loaded = load_tokenizer(tokenizer)
-        check_template(template, loaded)
+        check_template(template, tokenizer)
     except SftError as error:
-        # a profile of the direct route has no say over its template
-        hint = (
-            "It belongs into the model folder: take it from the model's own page." if template == CHAT else error.hint
-        )
-        return None, [Problem("dataset.template", error.message, hint)]
-    path = Path(dataset.train_path)
+        return None, [template_problem(template, error)]
     try:
-        sample = audit_sample(path, loaded, template, dataset.seq_length, tuple(columns.items()))
+        return audit_sample(path, tokenizer, template, seq_length, tuple(columns.items())), []
     except SftError as error:
         return None, [Problem("dataset.train_path", error.message, error.hint)]
-    return sample, _lost_samples(sample, dataset.max_masked, dataset.warn_cut)
 
 
-def _lost_samples(sample: AuditReport, max_masked: float, warn_cut: float) -> list[Problem]:
+def template_problem(template: str, error: SftError) -> Problem:
+    """The template, or the tokenizer that it goes with, cannot be used."""
+    # a profile of the direct route has no say over its template
+    hint = "It belongs into the model folder: take it from the model's own page." if template == CHAT else error.hint
+    return Problem("dataset.template", error.message, hint)
+
+
+def check_samples(sample: AuditReport, max_masked: float, warn_cut: float) -> list[Problem]:
+    """Answers are not cut away, as far as the first records tell."""
     if sample.masked == sample.rows:
         message = f"Nothing is left to learn: all {sample.rows} records looked at are cut before their answer begins."
         if sample.masked_reasons.get("cut_off", 0) < sample.masked:

@@ -1,4 +1,7 @@
-"""Looks at everything a job will need, before any long work: the facts for the plan, and the problems."""
+"""Looks at everything a job will need, before any long work: the facts for the plan, and the problems.
+
+Each look is kept with what it depends on, so that the edit of one field costs what depends on it.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,12 @@ from sft_tui.checks.environment_and_data import (
     check_tokenizer,
     check_training,
     check_work_dir,
+    look_at_samples,
+    needed_bytes,
     read_columns,
+    template_problem,
 )
+from sft_tui.checks.kept import Kept
 from sft_tui.checks.training import check_made, check_parallel, find_workload, installed_base, read_base
 from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.memory.estimate import Workload
@@ -30,7 +37,10 @@ from sft_tui.core.profile_problems import missing_fields
 from sft_tui.dataset.audit.report import AuditReport
 from sft_tui.dataset.mindrecord.manifest import load_audit
 from sft_tui.dataset.read.inspect import DataReport, inspect_data
+from sft_tui.dataset.tokenizer.load import Tokenizer, load_tokenizer
+from sft_tui.errors import SftError
 from sft_tui.families.family import Route
+from sft_tui.files.stamps import Stamp, stamp
 from sft_tui.launch.plan.steps import build_plan, prompt_template
 from sft_tui.launch.plan.work_paths import work_paths
 from sft_tui.launch.yaml.base_yaml import list_base_configs
@@ -57,6 +67,7 @@ class Findings:
     sample: Optional[AuditReport] = None  # of the first records, as they would be encoded
     audit: Optional[AuditReport] = None  # of the last MindRecord for training that this profile made
     workload: Optional[tuple[Workload, Optional[int]]] = None  # what training takes, and its memory pool in bytes
+    needed_bytes: int = 0  # what the job will still put on disk
     base_configs: tuple[Path, ...] = ()  # YAML files of the MindFormers source that training could start from
 
     @property
@@ -66,18 +77,20 @@ class Findings:
 
 
 def examine(profile: Profile) -> Findings:
-    """Probe, inspect and plan. Takes seconds for large data sets: call it in a worker thread."""
+    """Probe, inspect and plan. Takes seconds for large data sets: call it in a worker thread.
+
+    What was found before is taken again where neither the fields of the profile nor the files it depends on changed.
+    """
     environment = probe_environment(profile.environment.python, profile.environment.mindformers_home)
-    hf_dir = profile.model.hf_dir
-    checkpoint = inspect_checkpoint(Path(hf_dir)) if hf_dir else CheckpointReport(Path())
+    checkpoint = _look_at_checkpoint(profile.model.hf_dir)
     columns, column_problems = read_columns(profile)
-    train = _inspect_data(profile.dataset.train_path, "dataset.train_path", columns)
-    evaluation = _inspect_data(profile.dataset.eval_path, "dataset.eval_path", columns)
+    train = _look_at_data(profile.dataset.train_path, "dataset.train_path", columns)
+    evaluation = _look_at_data(profile.dataset.eval_path, "dataset.eval_path", columns)
     route = find_route(profile.model.family, environment.mindformers_version)
     tokenizer = find_tokenizer(profile, route)
     base_path = installed_base(environment, profile.model.family) if route == "direct" else ""
     base_yaml, base_problems = read_base(profile, base_path)
-    vocab, tokenizer_problems = _look_at_tokenizer(profile, route, tokenizer, checkpoint)
+    vocab, tokenizer_problems = _count_pieces(profile, route, tokenizer, checkpoint)
     problems = [
         *missing_fields(profile),
         *check_paths(profile),
@@ -96,15 +109,14 @@ def examine(profile: Profile) -> Findings:
     fits_model = checkpoint.config and profile.dataset.seq_length <= checkpoint.config.max_position_embeddings
     sample = None
     if tokenizer and vocab and fits_model and train and train.count:
-        sample, sample_problems = check_samples(profile, tokenizer, prompt_template(profile, route), columns)
+        sample, sample_problems = _look_at_samples(profile, tokenizer, prompt_template(profile, route), columns)
         problems += sample_problems
     findings = Findings(tuple(problems), environment, checkpoint, train, evaluation, vocab, sample=sample)
     if checkpoint.config is None or environment.release is None or train is None:
         return findings
     records = _records(profile, train, evaluation)
-    facts = _facts(profile, environment, checkpoint.config, str(tokenizer), records, base_yaml)
     facts = replace(
-        facts,
+        _facts(profile, environment, checkpoint.config, str(tokenizer), records, base_yaml),
         route=route,
         base_yaml_path=profile.training.base_yaml or base_path,
         packed_rows=_foretell_rows(sample, records[0]) if profile.dataset.pack else 0,
@@ -113,7 +125,6 @@ def examine(profile: Profile) -> Findings:
     if not any(p.severity == "error" for p in problems):
         problems += check_made(profile, checkpoint.parameters, facts)
     plan = None if any(p.severity == "error" for p in problems) else build_plan(profile, facts)
-    home = profile.environment.mindformers_home
     return replace(
         findings,
         problems=tuple(problems),
@@ -121,21 +132,85 @@ def examine(profile: Profile) -> Findings:
         plan=plan,
         audit=load_audit(Path(work_paths(profile).mindrecord("train"))),
         workload=find_workload(profile, facts),
-        base_configs=tuple(list_base_configs(Path(home), profile.model.family)) if home else (),
+        base_configs=_base_configs(profile.environment.mindformers_home, profile.model.family),
+        needed_bytes=needed_bytes(profile, checkpoint, train, base_yaml),
     )
 
 
-def _look_at_tokenizer(
-    profile: Profile, route: Route, tokenizer: Optional[Path], checkpoint: CheckpointReport
+_checkpoints: Kept[CheckpointReport] = Kept()
+_data: Kept[DataReport] = Kept(8)
+_tokenizers: Kept[Tokenizer] = Kept(2)
+_samples: Kept[tuple[Optional[AuditReport], list[Problem]]] = Kept(8)
+_configs: Kept[tuple[Path, ...]] = Kept()
+
+
+def _look_at_checkpoint(hf_dir: str) -> CheckpointReport:
+    if not hf_dir:
+        return CheckpointReport(Path())
+    folder = Path(hf_dir)
+    return _checkpoints.get((hf_dir, stamp(folder)), lambda: inspect_checkpoint(folder))
+
+
+def _look_at_data(path: str, field: str, columns: dict[str, str]) -> Optional[DataReport]:
+    """Reading a large file again after every key in the wizard would take a core."""
+    if not path:
+        return None
+    key = path, field, tuple(columns.items()), stamp(Path(path))
+    return _data.get(key, lambda: inspect_data(Path(path), field, columns=columns))
+
+
+def keep_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer of a file or a folder, loaded once while its folder is unchanged. Raises SftError."""
+    return _tokenizers.get((path, _tokenizer_stamp(path)), lambda: load_tokenizer(path))
+
+
+def _tokenizer_stamp(path: Path) -> Optional[Stamp]:
+    # chat template and configuration lie beside it
+    return stamp(path if path.is_dir() else path.parent)
+
+
+def _count_pieces(
+    profile: Profile, route: Route, path: Optional[Path], checkpoint: CheckpointReport
 ) -> tuple[int, list[Problem]]:
-    """How many pieces it has, 0 where that is not known; and what does not fit."""
+    """How many pieces the tokenizer has, 0 where that is not known; and what does not fit."""
     if route == "direct":  # it was looked at with the rest of the folder
         broken = any(p.severity == "error" for p in checkpoint.problems)
         return (0 if checkpoint.tokenizer is None or broken else checkpoint.tokenizer.ids), []
     # without a model folder a missing tokenizer in it is no news
-    if tokenizer is None or not (profile.model.tokenizer_model or checkpoint.files):
+    if path is None or not (profile.model.tokenizer_model or checkpoint.files):
         return 0, []
-    return check_tokenizer(tokenizer, checkpoint)
+    try:
+        tokenizer = keep_tokenizer(path)
+    except SftError as error:
+        return 0, [Problem("model.tokenizer_model", error.message, error.hint)]
+    return tokenizer.vocab_size, check_tokenizer(path, tokenizer, checkpoint)
+
+
+def _look_at_samples(
+    profile: Profile, path: Path, template: str, columns: dict[str, str]
+) -> tuple[Optional[AuditReport], list[Problem]]:
+    """The template is known, and answers are not cut away, seen on the first records."""
+    dataset = profile.dataset
+    data = Path(dataset.train_path)
+    try:
+        tokenizer = keep_tokenizer(path)
+    except SftError as error:
+        return None, [template_problem(template, error)]
+    sample, problems = _samples.get(
+        (data, stamp(data), path, _tokenizer_stamp(path), template, dataset.seq_length, tuple(columns.items())),
+        lambda: look_at_samples(data, tokenizer, template, dataset.seq_length, columns),
+    )
+    if sample is None:
+        return None, problems
+    return sample, check_samples(sample, dataset.max_masked, dataset.warn_cut)
+
+
+def _base_configs(home: str, family: str) -> tuple[Path, ...]:
+    """YAML files of the MindFormers source that training could start from."""
+    if not home:
+        return ()
+    folders = [stamp(Path(home) / name) for name in ("configs", "research")]
+    return _configs.get((home, family, tuple(folders)), lambda: tuple(list_base_configs(Path(home), family)))
 
 
 def _facts(
@@ -191,16 +266,6 @@ def _records(profile: Profile, train: DataReport, evaluation: Optional[DataRepor
     return train.count - held_out, held_out
 
 
-def _inspect_data(path: str, field: str, columns: dict[str, str]) -> Optional[DataReport]:
-    if not path:
-        return None
-    try:
-        status = Path(path).stat()
-    except (OSError, ValueError):
-        return inspect_data(Path(path), field)
-    return _inspect_unchanged(path, field, tuple(columns.items()), status.st_size, status.st_mtime_ns)
-
-
 @functools.lru_cache(maxsize=1)
 def _device_memory_gb(npu_smi: str) -> float:
     """HBM of the smallest NPU in 2**30 bytes, 0 if it cannot be told; asked once, for a call may take seconds."""
@@ -212,14 +277,6 @@ def _device_memory_gb(npu_smi: str) -> float:
         if device.hbm_total_mb
     ]
     return min(totals) / 1024 if totals else 0.0
-
-
-@functools.lru_cache(maxsize=8)
-def _inspect_unchanged(
-    path: str, field: str, columns: tuple[tuple[str, str], ...], _size: int, _mtime_ns: int
-) -> DataReport:
-    """Reading a large file again after every key in the wizard would take a core."""
-    return inspect_data(Path(path), field, columns=dict(columns))
 
 
 def find_tokenizer(profile: Profile, route: Route = "checkpoint") -> Optional[Path]:

@@ -10,6 +10,7 @@ from typing import Any, Callable, Final, Optional
 import psutil
 
 from sft_tui.core.job import JobState
+from sft_tui.files.stamps import Signature, signature
 from sft_tui.jobs import completion, process
 from sft_tui.jobs.read_state import read_state
 from sft_tui.logs.tail import LogTail
@@ -32,7 +33,7 @@ Tell = Callable[[dict[str, Any]], None]
 class PartWatch:
     """Tells changes as JSON objects; `before` is what stood where the workers log when the part was submitted."""
 
-    def __init__(self, folder: JobFolder, offset: int, before: completion.Signature, tell: Tell) -> None:
+    def __init__(self, folder: JobFolder, offset: int, before: Signature, tell: Tell) -> None:
         self._folder, self._offset, self._before, self._tell = folder, offset, before, tell
         self._step = folder.load_spec().plan.steps[0]
         self._own_log = LogTail(folder.step_log(self._step.id))
@@ -75,7 +76,7 @@ class PartWatch:
         )  # fmt: skip
 
     def _fresh(self, path: Path) -> bool:
-        now = completion.signature(path).get(path.name)
+        now = signature(path).get(path.name)
         return now is not None and now != self._before.get(path.name)
 
     def _tell_log(self) -> bool:

@@ -16,15 +16,12 @@ from pydantic import BaseModel, ConfigDict
 from sft_tui.core.plan import Output, Plan, Step
 from sft_tui.core.secret_names import looks_secret
 from sft_tui.files.atomic import make_private_dir, write_atomic
+from sft_tui.files.stamps import Signature, Signatures, signature
 from sft_tui.logs.training_log import LoadedWeights, first_error_line, parse_line
 
 RECORD_SCHEMA_VERSION = 1
 _WITH_MANIFEST = ("ckpt", "mindrecord")
 CHECKPOINTS = (".ckpt", ".safetensors")
-
-
-Signature = dict[str, tuple[int, int]]  # size and mtime in nanoseconds of each file
-Signatures = dict[str, Signature]  # of each path
 
 
 class StepRecord(BaseModel):
@@ -39,23 +36,6 @@ class StepRecord(BaseModel):
     inputs: Signatures
     outputs: Signatures
     facts: dict[str, Any] = {}
-
-
-def signature(path: Path) -> Signature:
-    """Size and mtime of a file, or of every file in a folder (hidden ones left out); empty where nothing is."""
-    if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if not _is_hidden(p.relative_to(path)) and p.is_file())
-    else:
-        files = [path] if path.is_file() else []
-    result = {}
-    for file in files:
-        status = file.stat()
-        result[str(file.relative_to(path)) if file != path else file.name] = (status.st_size, status.st_mtime_ns)
-    return result
-
-
-def _is_hidden(relative: Path) -> bool:
-    return any(part.startswith(".") for part in relative.parts)
 
 
 def sign_inputs(step: Step) -> Signatures:

@@ -16,6 +16,7 @@ from sft_tui.checkpoint.formats.safetensors_header import load_header
 from sft_tui.core.plan import Plan, Step
 from sft_tui.errors import SftError
 from sft_tui.files.saved_states import STEP_COUNTER, SUFFIX, read_counter
+from sft_tui.files.stamps import Signature
 from sft_tui.jobs import completion
 
 
@@ -52,7 +53,7 @@ def newest_of_interrupted(step: Step) -> Optional[ResumePoint]:
     return None
 
 
-def _newest(step: Step, before: completion.Signature) -> Optional[ResumePoint]:
+def _newest(step: Step, before: Signature) -> Optional[ResumePoint]:
     folder = Path(step.checkpoint_dir)
     found = [
         point

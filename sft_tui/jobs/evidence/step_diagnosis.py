@@ -9,7 +9,7 @@ from sft_tui.core.plan import Step
 from sft_tui.diagnosis.read_logs import Evidence, read_files
 from sft_tui.diagnosis.verdict import Verdict, diagnose
 from sft_tui.errors import InvalidInputError
-from sft_tui.jobs.completion import Signature, signature
+from sft_tui.files.stamps import Signature, signature
 from sft_tui.store.job_store import JobFolder
 
 SECONDS_AT_MOST = 10.0  # a job that has failed must not seem to run on

@@ -11,6 +11,8 @@ from sft_tui.launch.yaml.fields import MODEL, YamlField, has, put, rows_of
 from sft_tui.launch.yaml.parts import build_callbacks, build_datasets
 from sft_tui.launch.yaml.run_spec import RunSpec
 
+_LATE = ("trainer", "processor", "metric", "micro_batch_interleave_num", "model")
+
 
 def build_overlay(run: RunSpec) -> dict[str, Any]:
     """The changes to the base.
@@ -18,8 +20,7 @@ def build_overlay(run: RunSpec) -> dict[str, Any]:
     It keeps its types, optimizer, schedule, fusions and callbacks, and a `max_device_memory` that the device has.
     """
     base, changes = run.base, dict[str, Any]()
-    # keys of the first level that the base lacks come in this order
-    rows = sorted(rows_of(run), key=lambda item: "." in item[0].key)
+    rows = sorted(rows_of(run), key=lambda item: _place(item[0].key))
     for row, value in rows:
         if row.key not in ("callbacks", "context.max_device_memory") and _is_written(row, base, run.cpu):
             put(changes, row.key, value)
@@ -35,6 +36,12 @@ def build_overlay(run: RunSpec) -> dict[str, Any]:
     changes.update(_datasets(run))
     changes["callbacks"] = _callbacks(run)
     return changes
+
+
+def _place(key: str) -> int:
+    """Where a key of the first level comes that the base lacks: as it always was, lest finished runs look changed."""
+    section = key.partition(".")[0]
+    return 2 if section in _LATE else int(section != key)
 
 
 def _is_written(row: YamlField, base: Mapping[str, Any], cpu: bool) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sft_tui.core.plan import Step
+from sft_tui.files.stamps import signature
 from sft_tui.jobs import completion
 from sft_tui.jobs.resume import newest_of_interrupted
 from tests.unit.saved_training import SavingTraining
@@ -19,7 +20,7 @@ def begun(tmp_path):
             id="train", title="Fine-tune", argv=("true",), cwd=str(tmp_path), workers=workers,
             checkpoint_dir=str(tmp_path / "checkpoint"), total_steps=total_steps,
         )  # fmt: skip
-        before = {step.checkpoint_dir: completion.signature(tmp_path / "checkpoint")}
+        before = {step.checkpoint_dir: signature(tmp_path / "checkpoint")}
         completion.note_begin(completion.records_dir(step), step, "1-p", {}, before, keep_earlier=False)
         return step
 

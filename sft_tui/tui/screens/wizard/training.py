@@ -9,7 +9,6 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Select
 
-from sft_tui.checks.environment_and_data import needed_bytes
 from sft_tui.core.memory.text import layout_line, memory_line, memory_lines
 from sft_tui.core.terminal_text import neutralise, short_size
 from sft_tui.launch.plan.work_paths import work_paths
@@ -77,9 +76,8 @@ class TrainingScreen(FormScreen):
             f" {schedule.steps_per_epoch} steps; {schedule.left_out} fill no step",
             f"a checkpoint every {save_steps(profile, findings.facts)} steps in {work_paths(profile).run_dir}",
         ]
-        if findings.train is not None:
-            needed = needed_bytes(profile, findings.checkpoint, findings.train, findings.facts.base_yaml)
-            lines.append(f"disk for weights, data and the newest three checkpoints: about {short_size(needed)}")
+        needed = short_size(findings.needed_bytes)
+        lines.append(f"disk for weights, data and the newest three checkpoints: about {needed}")
         lines.append(_base_line(session))
         if findings.workload is not None:
             lines += [layout_line(findings.workload[0]), "", *memory_lines(*findings.workload)]
