@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from sft_tui.core.facts import Facts
@@ -10,12 +10,23 @@ from sft_tui.core.nodes import Launch, Node, NodePart
 from sft_tui.core.plan import Plan, PlannedFile, Step
 from sft_tui.core.profile import Profile
 
+ON_NODES = ("evaluate-before", "train", "evaluate-after")  # the steps that a node may have a part of
 PASS_ON_SECONDS = 20.0  # more than the nodes have to end in: the head waits for their word
+
+
+@dataclass(frozen=True)
+class NodeSteps:
+    """The distributed steps as one node runs them, by the id of the head's step, and the files that they read."""
+
+    steps: dict[str, Step]
+    files: tuple[PlannedFile, ...]
 
 
 def profile_on(profile: Profile, node: Node) -> Profile:
     """The profile as it is on that node: its interpreter, its working folder."""
     changes = {k: v for k, v in (("python", node.python), ("work_dir", node.work_dir)) if v}
+    if not changes:
+        return profile
     return profile.model_copy(update={"environment": profile.environment.model_copy(update=changes)})
 
 
@@ -28,10 +39,10 @@ def facts_on(facts: Facts, node: Node) -> Facts:
     return replace(facts, environment=environment, visible_npus=())
 
 
-def spread(plan: Plan, profile: Profile, facts: Facts, on_nodes: list[Plan]) -> Plan:
+def spread(plan: Plan, profile: Profile, facts: Facts, on_nodes: list[NodeSteps]) -> Plan:
     """The plan of the head: each distributed step becomes one that starts it on all nodes and follows them.
 
-    `on_nodes` are the same plan as each node would run it, in the order of node_rank.
+    `on_nodes` are the parts of the nodes in the order of node_rank.
     """
     steps, files = list[Step](), {file.path: file for file in plan.files}
     for step in plan.steps:
@@ -62,18 +73,17 @@ def _head_step(step: Step, profile: Profile, facts: Facts, path: str) -> Step:
     return step.model_copy(update=changes)
 
 
-def _launch(step: Step, profile: Profile, facts: Facts, on_nodes: list[Plan]) -> Launch:
+def _launch(step: Step, profile: Profile, facts: Facts, on_nodes: list[NodeSteps]) -> Launch:
     parts = []
-    for rank, (node, plan) in enumerate(zip(profile.nodes.hosts, on_nodes)):
-        theirs = plan.step(step.id)
-        # no checkpoint to go on from is looked for there: the head says from which
-        own = theirs.model_copy(update={"checkpoint_dir": "", "id": f"{step.id}-node{rank}"})
-        config = tuple(file for file in plan.files if file.path in theirs.inputs)
+    for rank, (node, theirs) in enumerate(zip(profile.nodes.hosts, on_nodes)):
+        own = theirs.steps[step.id]
+        config = tuple(file for file in theirs.files if file.path in own.inputs)
         work_dir = _normal(node.work_dir or profile.environment.work_dir)
-        part = Plan(profile=plan.profile, stop_grace_seconds=plan.stop_grace_seconds, steps=(own,), files=config)
+        grace = profile.training.stop_grace_seconds
+        part = Plan(profile=profile.name, stop_grace_seconds=grace, steps=(own,), files=config)
         python = node.python or facts.environment.python
         parts.append(NodePart(rank=rank, node=node, python=python, work_dir=work_dir, plan=part))
-    configs = {file.path for plan in on_nodes for file in plan.files}
+    configs = {file.path for node in on_nodes for file in node.files}
     return Launch(
         step=step.id,
         master_addr=profile.nodes.master,

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+import posixpath
+from dataclasses import dataclass
+from typing import Any
 
 from sft_tui.core.facts import Facts
 from sft_tui.core.plan import Output, Plan, PlannedFile, Step
 from sft_tui.core.profile import Dataset, Profile
 from sft_tui.families.family import Route
 from sft_tui.launch.plan.msrun import build_msrun, worker_log
-from sft_tui.launch.plan.nodes import facts_on, profile_on, spread
+from sft_tui.launch.plan.nodes import ON_NODES, NodeSteps, facts_on, profile_on, spread
 from sft_tui.launch.plan.work_paths import work_paths
 from sft_tui.launch.plan.yaml_texts import YamlTexts
 from sft_tui.launch.yaml.run_spec import RunMode, is_distributed, saves_on_request, training_steps
 from sft_tui.launch.yaml.workload import tokens_per_step
 
-_SAME_ON_NODES = ("tokens_per_step", "total_steps")
 CHAT_TEMPLATE = "chat"  # preprocess: the one in the model's folder
 
 
@@ -31,7 +32,10 @@ def build_plan(profile: Profile, facts: Facts) -> Plan:
     """
     hosts = profile.nodes.hosts
     texts = YamlTexts(profile, facts, work_dirs=tuple(host.work_dir for host in hosts if host.work_dir))
-    head = _PlanBuilder(profile, facts, 0, texts)
+    # of packed rows the number of steps is only foretold
+    steps = 0 if facts.packed_rows else training_steps(profile, facts)
+    numbers = _Numbers(tokens_per_step(profile, facts), steps)
+    head = _PlanBuilder(profile, facts, 0, texts, numbers)
     plan = Plan(
         profile=profile.name,
         rehearsal=profile.rehearsal,
@@ -43,15 +47,20 @@ def build_plan(profile: Profile, facts: Facts) -> Plan:
         return plan
     on_nodes = []
     for rank, host in enumerate(hosts):
-        node = _PlanBuilder(profile_on(profile, host), facts_on(facts, host), rank, texts)
-        before, train, after = _distributed(node)
-        train = train.model_copy(update={name: getattr(plan.step("train"), name) for name in _SAME_ON_NODES})
-        on_nodes.append(plan.model_copy(update={"steps": (before, train, after), "files": node.files()}))
+        node = _PlanBuilder(profile_on(profile, host), facts_on(facts, host), rank, texts, numbers, part=True)
+        on_nodes.append(NodeSteps(dict(zip(ON_NODES, _on_nodes(node))), node.files()))
     return spread(plan, profile, facts, on_nodes)
 
 
+@dataclass(frozen=True)
+class _Numbers:
+    """Of a training, the same on all nodes."""
+
+    tokens_per_step: int
+    total_steps: int
+
+
 def _all_steps(builder: _PlanBuilder) -> list[Step]:
-    before, train, after = _distributed(builder)
     return [
         builder.inspect(),
         builder.convert_weight(),
@@ -59,21 +68,13 @@ def _all_steps(builder: _PlanBuilder) -> list[Step]:
         *([builder.convert_alpaca_eval()] if builder.profile.dataset.eval_path else []),
         builder.preprocess("train"),
         builder.preprocess("eval"),
-        before,
-        train.model_copy(
-            update={
-                "tokens_per_step": tokens_per_step(builder.profile, builder.facts),
-                # of packed rows the number is only foretold
-                "total_steps": 0 if builder.facts.packed_rows else training_steps(builder.profile, builder.facts),
-            }
-        ),
-        after,
+        *_on_nodes(builder),
         *([builder.export()] if builder.facts.direct else []),
         builder.summary(),
     ]
 
 
-def _distributed(builder: _PlanBuilder) -> tuple[Step, Step, Step]:
+def _on_nodes(builder: _PlanBuilder) -> tuple[Step, ...]:
     """The steps that a node may have a part of."""
     return (
         builder.evaluate("evaluate-before", "Evaluate before training", builder.weights),
@@ -92,9 +93,12 @@ def needed_devices(profile: Profile, mode: RunMode, visible_npus: tuple[int, ...
 
 
 class _PlanBuilder:
-    def __init__(self, profile: Profile, facts: Facts, node_rank: int, texts: YamlTexts) -> None:
+    def __init__(
+        self, profile: Profile, facts: Facts, node_rank: int, texts: YamlTexts, numbers: _Numbers, *, part: bool = False
+    ) -> None:
         self.profile = profile
-        self.texts = texts
+        self.texts, self.numbers = texts, numbers
+        self.part = part  # of a training on several nodes
         self.node_rank = node_rank
         self.facts = facts
         self.paths = work_paths(profile)
@@ -179,7 +183,8 @@ class _PlanBuilder:
         log = self.paths.log_dir(step_id)
         outputs = (Output(path=log, kind="perplexity"), Output(path=log, kind="weights_loaded"))
         inputs = (self.paths.config(step_id), checkpoint, self.paths.mindrecord("eval"))
-        return self._unless_no_evaluation(self._mindformers(step_id, title, self.evaluation, inputs, outputs))
+        not_needed = self._no_evaluation
+        return self._mindformers(step_id, title, self.evaluation, inputs, outputs, not_needed=not_needed)
 
     def train(self) -> Step:
         outputs = (
@@ -188,14 +193,12 @@ class _PlanBuilder:
             Output(path=self.paths.log_dir("train"), kind="weights_loaded"),
         )
         inputs = (self.paths.config("train"), self.weights, self.paths.mindrecord("train"))
-        step = self._mindformers("train", "Fine-tune", "finetune", inputs, outputs)
-        return step.model_copy(
-            update={
-                "checkpoint_dir": self.paths.checkpoints,
-                "workers": self.profile.nodes.worker_num,
-                "graceful_exit": self.paths.graceful_exit if saves_on_request(self.facts) else "",
-            }
-        )
+        return self._mindformers(
+            "train", "Fine-tune", "finetune", inputs, outputs,
+            checkpoint_dir=self.paths.checkpoints, workers=self.profile.nodes.worker_num,
+            graceful_exit=self.paths.graceful_exit if saves_on_request(self.facts) else "",
+            tokens_per_step=self.numbers.tokens_per_step, total_steps=self.numbers.total_steps,
+        )  # fmt: skip
 
     def export(self) -> Step:
         hf_dir, output = self.profile.model.hf_dir, self.paths.exported
@@ -231,7 +234,13 @@ class _PlanBuilder:
         return tuple(self.texts.file(step_id, self.paths.work_dir) for step_id in steps)
 
     def _mindformers(
-        self, step_id: str, title: str, mode: RunMode, inputs: tuple[str, ...], outputs: tuple[Output, ...]
+        self,
+        step_id: str,
+        title: str,
+        mode: RunMode,
+        inputs: tuple[str, ...],
+        outputs: tuple[Output, ...],
+        **more: Any,  # noqa: ANN401 - other fields of the step
     ) -> Step:
         environment = self.facts.environment
         runner = f"{self.facts.package_dir}/launch/runtime/runner.py"
@@ -241,27 +250,33 @@ class _PlanBuilder:
         if self.profile.environment.device_target == "CPU":
             arguments = (*arguments, "--register_path", f"{self.facts.package_dir}/launch/runtime/cpu")
         # msrun calls plain `python`: the training interpreter's folder has to come first
-        search_paths = {"PATH": str(PurePosixPath(environment.python).parent)}
+        search_paths = {"PATH": posixpath.dirname(environment.python) or "."}
         if environment.mindformers_home:
             search_paths["PYTHONPATH"] = environment.mindformers_home
-        training_log = ""
+        rank, training_log = self.node_rank, ""
         argv: tuple[str, ...] = (environment.python, *arguments)
         if is_distributed(self.profile, mode):
-            nodes, rank = self.profile.nodes, self.node_rank
+            nodes = self.profile.nodes
             # on a shared disk each node has a folder of its own
             msrun_log = f"{self.paths.run_dir}/msrun_log/{step_id}" + (f"/node_{rank}" if nodes.hosts else "")
             argv = build_msrun(environment.msrun, nodes, log_dir=msrun_log, script=arguments, node_rank=rank)
             training_log = worker_log(msrun_log, nodes, rank)
-        step = self._step(step_id, title, argv, inputs, outputs)
-        # the records of what is done lie in the working directory: here one set for each run
-        return step.model_copy(
-            update={
-                "env": {"LOG_MF_PATH": self.paths.log_dir(step_id), **self._plog(step_id)},
-                "search_paths": search_paths,
-                "training_log": training_log,
-                "devices": needed_devices(self.profile, mode, self.facts.visible_npus),
-                "cwd": self.paths.run_dir,
-            }
+        if self.part:
+            # no checkpoint to go on from is looked for there: the head says from which
+            more["checkpoint_dir"] = ""
+        return Step(
+            id=f"{step_id}-node{rank}" if self.part else step_id,
+            title=title,
+            argv=argv,
+            # the records of what is done lie in the working directory: here one set for each run
+            cwd=self.paths.run_dir,
+            env={"LOG_MF_PATH": self.paths.log_dir(step_id), **self._plog(step_id)},
+            search_paths=search_paths,
+            inputs=inputs,
+            outputs=outputs,
+            training_log=training_log,
+            devices=needed_devices(self.profile, mode, self.facts.visible_npus),
+            **more,
         )
 
     def _plog(self, step_id: str) -> dict[str, str]:

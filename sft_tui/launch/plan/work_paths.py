@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -74,5 +75,9 @@ class WorkPaths:
 
 def work_paths(profile: Profile) -> WorkPaths:
     """Where the steps of the profile write."""
-    work_dir = str(PurePosixPath(profile.environment.work_dir))
-    return WorkPaths(work_dir, profile.training.run_name, profile.model.family)
+    return WorkPaths(_normal(profile.environment.work_dir), profile.training.run_name, profile.model.family)
+
+
+@functools.lru_cache(maxsize=256)
+def _normal(path: str) -> str:
+    return str(PurePosixPath(path))

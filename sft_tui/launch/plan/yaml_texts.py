@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Optional
 
 from sft_tui.core.facts import Facts
 from sft_tui.core.plan import PlannedFile
@@ -31,14 +30,17 @@ class YamlTexts:
     def file(self, step_id: str, work_dir: str) -> PlannedFile:
         """The YAML of a step (evaluate-before, train, evaluate-after) below that working folder."""
         built_for = _ANY_WORK_DIR if self._shared else work_dir
-        found: Optional[PlannedFile] = self._built.get((step_id, built_for))
+        if (step_id, work_dir) in self._built:
+            return self._built[step_id, work_dir]
+        found = self._built.get((step_id, built_for))
         if found is None:
             found = self._build(step_id, WorkPaths(built_for, self._own.run_name, self._own.family))
             self._built[step_id, built_for] = found
         if not self._shared:
             return found
         words = {name: getattr(found, name).replace(_ANY_WORK_DIR, work_dir) for name in ("path", "text", "changes")}
-        return found.model_copy(update=words)
+        self._built[step_id, work_dir] = found.model_copy(update=words)
+        return self._built[step_id, work_dir]
 
     def _build(self, step_id: str, paths: WorkPaths) -> PlannedFile:
         profile, facts = self._profile, self._facts
