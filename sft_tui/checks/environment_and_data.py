@@ -20,7 +20,7 @@ from sft_tui.dataset.audit.report import COVERED, AuditReport
 from sft_tui.dataset.read.inspect import DataReport
 from sft_tui.dataset.read.sources import parse_columns
 from sft_tui.dataset.template.chat import CHAT
-from sft_tui.dataset.template.fastchat import check_template
+from sft_tui.dataset.template.layouts import check_template
 from sft_tui.dataset.tokenizer.load import Tokenizer
 from sft_tui.errors import SftError
 from sft_tui.families.table import PLANNED
@@ -34,7 +34,7 @@ from sft_tui.stack.releases import KNOWN, ON_CPU, fits
 from sft_tui.stack.routes import find_route
 from sft_tui.store.job_store import list_jobs
 
-NEEDED_IN_TRAINING = ("sentencepiece", "fschat", "numpy")
+NEEDED_IN_TRAINING = ("sentencepiece", "numpy")
 NEEDED_FOR_FOLDERS = ("tokenizers", "numpy")  # that have tokenizer.json and a chat template
 
 

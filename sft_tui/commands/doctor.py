@@ -31,7 +31,7 @@ from sft_tui.stack.source_tree import SourceTree, inspect_source_tree
 from sft_tui.stack.verdict import judge
 
 NPU_SECONDS = 5.0
-PINS = ("transformers", "tokenizers", "sentencepiece", "fschat", "pyarrow")
+PINS = ("transformers", "tokenizers", "sentencepiece", "pyarrow")
 
 
 def run_doctor(arguments: argparse.Namespace) -> int:

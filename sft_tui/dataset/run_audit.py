@@ -11,7 +11,7 @@ from sft_tui.dataset.encode.encoded_row import IGNORE_TOKEN_ID
 from sft_tui.dataset.encode.encoder import check_seq_length
 from sft_tui.dataset.encode.pipeline import Encoding, Pipeline, count_encoders
 from sft_tui.dataset.mindrecord.file import read_rows
-from sft_tui.dataset.template.fastchat import DEFAULT_TEMPLATE, check_template
+from sft_tui.dataset.template.layouts import DEFAULT_TEMPLATE, check_template
 from sft_tui.dataset.tokenizer.load import load_tokenizer
 from sft_tui.errors import InvalidInputError
 

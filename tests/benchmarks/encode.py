@@ -20,7 +20,7 @@ from sft_tui.dataset.encode import llama_preprocess as reference
 from sft_tui.dataset.encode.encoder import BATCH, Encoder
 from sft_tui.dataset.read.conversation import Conversation
 from sft_tui.dataset.read.sources import read_records
-from sft_tui.dataset.template.fastchat import DEFAULT_TEMPLATE
+from sft_tui.dataset.template.layouts import DEFAULT_TEMPLATE
 from sft_tui.dataset.tokenizer.load import load_tokenizer
 
 

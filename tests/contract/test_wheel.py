@@ -53,6 +53,12 @@ def test_every_style_sheet_is_in_the_wheel(installed):
     assert in_wheel == {p.name for p in (ROOT / "styles").iterdir()}
 
 
+def test_the_layouts_of_templates_are_in_the_wheel(installed, tmp_path):
+    code = "from sft_tui.dataset.template import layouts; print(layouts.__file__, len(layouts.list_templates()))"
+    result = run(installed, ["-c", code], tmp_path)
+    assert result.stdout.split() == [str(installed / "sft_tui/dataset/template/layouts.py"), "48"], result.stderr
+
+
 def test_the_wheel_brings_the_licence_and_the_command(installed):
     (information,) = installed.glob("sft_tui-*.dist-info")
     assert "sft-tui = sft_tui.__main__:main" in (information / "entry_points.txt").read_text()

@@ -15,7 +15,7 @@ from sft_tui.dataset.encode.pipeline import Encoding, encode_few
 from sft_tui.dataset.read.bad_record import BadRecord
 from sft_tui.dataset.read.conversation import Conversation
 from sft_tui.dataset.read.sources import read_records
-from sft_tui.dataset.template.fastchat import DEFAULT_TEMPLATE, check_template
+from sft_tui.dataset.template.layouts import DEFAULT_TEMPLATE, check_template
 from sft_tui.dataset.tokenizer.load import Tokenizer, load_tokenizer
 from sft_tui.errors import InvalidInputError
 

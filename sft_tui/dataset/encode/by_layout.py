@@ -11,7 +11,7 @@ from sft_tui.dataset.encode.encoded_row import IGNORE_TOKEN_ID, EncodedRow
 from sft_tui.dataset.encode.prompt import Prompt, write_prompt
 from sft_tui.dataset.read.conversation import Conversation
 from sft_tui.dataset.template.dialog import Dialog, read_dialog
-from sft_tui.dataset.template.fastchat import load_layout
+from sft_tui.dataset.template.layouts import load_layout
 from sft_tui.dataset.tokenizer.load import Tokenizer
 
 Written = Tuple[Dialog, Prompt]

@@ -11,7 +11,7 @@ from sft_tui.dataset.encode.llama_preprocess import ReferenceEncoder
 from sft_tui.dataset.read.bad_record import BadRecord
 from sft_tui.dataset.read.conversation import Conversation
 from sft_tui.dataset.template.chat import CHAT
-from sft_tui.dataset.template.fastchat import DEFAULT_TEMPLATE, check_template
+from sft_tui.dataset.template.layouts import DEFAULT_TEMPLATE, check_template
 from sft_tui.dataset.tokenizer.load import Tokenizer
 from sft_tui.dataset.tokenizer.sentencepiece import SentencePieceTokenizer
 from sft_tui.errors import InvalidInputError

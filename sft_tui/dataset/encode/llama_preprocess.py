@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Iterator, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Iterator, List, Optional, Sequence, Tuple
 
 from sft_tui.dataset.encode.encoded_row import IGNORE_TOKEN_ID, EncodedRow
 from sft_tui.dataset.read.conversation import Conversation
 from sft_tui.dataset.template.dialog import alternate
-from sft_tui.dataset.template.fastchat import DEFAULT_TEMPLATE
+from sft_tui.dataset.template.layouts import DEFAULT_TEMPLATE, load_layout
 from sft_tui.dataset.tokenizer.sentencepiece import SentencePieceTokenizer
 from sft_tui.dataset.tokenizer.word_cache import pack_ids
 from sft_tui.errors import InvalidInputError
@@ -48,15 +48,13 @@ def build_prompt(conversation: Conversation) -> str:
     if not conversation.turns:
         raise InvalidInputError("it has no turn.", "Remove the record.")
     texts = alternate(conversation, start=int(_leaves_out(conversation)))
-    template = _template()
-    if all(texts) and len(texts) == 2:
-        # What FastChat writes of one full round, without its bookkeeping.
-        return f"{template.system_message} USER: {texts[0]} ASSISTANT: {texts[1]}{_SEPARATOR}"
-    filled = template.copy()
+    system, openings = _words()
+    parts = [system]
     for index, text in enumerate(texts):
-        filled.append_message(filled.roles[index % 2], text)
-    prompt: str = filled.get_prompt()
-    return prompt
+        opening, end = openings[index % 2]
+        # as FastChat: of an empty text nothing is written but who would speak
+        parts.append(opening + text + end if text else opening.rstrip(" "))
+    return "".join(parts)
 
 
 def split_rounds(prompt: str) -> List[Round]:
@@ -96,10 +94,12 @@ def _leaves_out(conversation: Conversation) -> bool:
 
 
 @cache
-def _template() -> Any:  # noqa: ANN401 - FastChat has no types
-    from fastchat.conversation import get_conv_template
-
-    return get_conv_template(DEFAULT_TEMPLATE)
+def _words() -> Tuple[str, Tuple[Tuple[str, str], Tuple[str, str]]]:
+    """What the layout writes before all, and what before and behind a question, and an answer."""
+    layout = load_layout(DEFAULT_TEMPLATE)
+    asked = layout.between
+    space, assistant = layout.middle[:1], layout.middle[1:]
+    return layout.head[: -len(asked)], ((asked, space), (assistant + layout.lead, layout.end))
 
 
 def _assemble(

@@ -9,7 +9,7 @@ from typing import List, Optional, Tuple
 from sft_tui.dataset.encode import llama_preprocess as reference
 from sft_tui.dataset.read.conversation import Conversation
 from sft_tui.dataset.template.dialog import Dialog, read_dialog
-from sft_tui.dataset.template.fastchat import DEFAULT_TEMPLATE, Layout, load_layout
+from sft_tui.dataset.template.layouts import DEFAULT_TEMPLATE, Layout, load_layout
 from sft_tui.errors import InvalidInputError
 
 

@@ -12,7 +12,7 @@ from sft_tui.dataset.audit.limits import Limits
 from sft_tui.dataset.encode.encoder import check_seq_length
 from sft_tui.dataset.read.rejects import OnError
 from sft_tui.dataset.template.chat import CHAT
-from sft_tui.dataset.template.fastchat import DEFAULT_TEMPLATE, check_template
+from sft_tui.dataset.template.layouts import DEFAULT_TEMPLATE, check_template
 from sft_tui.dataset.tokenizer.load import Tokenizer
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
 

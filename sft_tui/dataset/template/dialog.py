@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import List, Optional, Tuple
 
 from sft_tui.dataset.read.conversation import Conversation
-from sft_tui.dataset.template.fastchat import Layout
+from sft_tui.dataset.template.layouts import Layout
 from sft_tui.errors import InvalidInputError
 
 _SURROGATE_HINT = "It holds half of a pair like \\ud83d; remove it, or write the whole character."

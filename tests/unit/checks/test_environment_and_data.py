@@ -16,7 +16,6 @@ def found(family, version, **packages):
         "tokenizers": "0.21.0",
         "numpy": "1.26.4",
         "sentencepiece": "0.2.0",
-        "fschat": "1",
     }
     environment = EnvironmentFacts(
         "/env/bin/python",

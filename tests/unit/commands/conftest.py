@@ -24,7 +24,6 @@ def fake_stack(tmp_path_factory):
         folder = tmp_path_factory.mktemp("stack")
         for name, version in {
             "sentencepiece": "0.2",
-            "fschat": "0.2",
             "numpy": "1.26",
             **versions,
         }.items():

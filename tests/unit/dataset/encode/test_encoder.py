@@ -14,7 +14,7 @@ from sft_tui.dataset.encode.encoded_row import IGNORE_TOKEN_ID, REASONS
 from sft_tui.dataset.encode.encoder import Encoder
 from sft_tui.dataset.read.bad_record import BadRecord
 from sft_tui.dataset.read.conversation import Conversation, Turn
-from sft_tui.dataset.template.fastchat import DEFAULT_TEMPLATE, list_templates
+from sft_tui.dataset.template.layouts import DEFAULT_TEMPLATE, list_templates
 from sft_tui.errors import InvalidInputError
 from tests.unit.dataset.rows import encode_conversation, encode_conversations, padded, read_conversations
 

@@ -69,8 +69,7 @@ def turns(draw):
 
 def expected(theirs, said: List[Tuple[str, str]], length: int):
     """What the reference is described to do; None for the labels where it stops with ragged rows."""
-    from fastchat.conversation import get_conv_template
-
+    get_conv_template = pytest.importorskip("fastchat.conversation").get_conv_template
     template = get_conv_template("vicuna_v1.1")
     for index, (_, text) in enumerate(said if said[0][0] == "human" else said[1:]):
         template.append_message(template.roles[index % 2], text)

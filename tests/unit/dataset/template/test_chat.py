@@ -18,7 +18,7 @@ from sft_tui.dataset.encode.encoder import Encoder
 from sft_tui.dataset.mindrecord.request import Request, check_tokenizer
 from sft_tui.dataset.read.bad_record import BadRecord
 from sft_tui.dataset.read.conversation import Conversation, Turn
-from sft_tui.dataset.template.fastchat import check_template
+from sft_tui.dataset.template.layouts import check_template
 from sft_tui.dataset.tokenizer.load import load_tokenizer
 from sft_tui.demo.toy_qwen3 import write_toy_tokenizer
 from sft_tui.errors import InvalidInputError

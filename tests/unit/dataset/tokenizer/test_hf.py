@@ -16,7 +16,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from sft_tui.dataset.encode.encoded_row import IGNORE_TOKEN_ID, REASONS
 from sft_tui.dataset.encode.encoder import Encoder
 from sft_tui.dataset.read.conversation import Conversation, Turn
-from sft_tui.dataset.template.fastchat import check_template
+from sft_tui.dataset.template.layouts import check_template
 from sft_tui.dataset.tokenizer.load import inspect_tokenizer, load_tokenizer
 from sft_tui.errors import InvalidInputError
 

@@ -1,18 +1,20 @@
 """Knows the templates of FastChat's registry and a few of today's: how each writes a conversation, or why not.
 
-What a template writes is learned by watching it: conversations of marked texts are rendered, cut at every place where
-a message is added, and each rendering must begin with the one before it. What lies between the marks is the layout.
-Nothing is guessed: a template that does not nest, changes the texts, numbers its rounds, or does not say where an
-answer ends is refused.
+`layouts.json` holds what was learned by watching FastChat 0.2.36: conversations of marked texts were rendered, cut at
+every place where a message is added, and each rendering had to begin with the one before it. What lies between the
+marks is the layout. Nothing is guessed: a template that does not nest, changes the texts, numbers its rounds, or does
+not say where an answer ends is refused. The tests learn all of it anew where FastChat is installed.
 """
 
 from __future__ import annotations
 
 import difflib
+import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Collection, Dict, List, Optional, Tuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Collection, Dict, List, Optional, Tuple
 
 from sft_tui.dataset.template.chat import CHAT, load_chat_template
 from sft_tui.errors import InvalidInputError
@@ -54,6 +56,7 @@ class _RefusedError(Exception):
     """Why a template cannot be used: a part of a sentence."""
 
 
+@cache
 def _own_templates() -> Dict[str, Layout]:
     """Templates that the registry of FastChat 0.2.36 does not have."""
     user, assistant = (f"<|start_header_id|>{role}<|end_header_id|>\n\n" for role in ("user", "assistant"))
@@ -86,15 +89,14 @@ def list_templates(kind: str = HUGGING_FACE) -> List[str]:
 
 def all_templates() -> List[str]:
     """Every name of the registry and of our own, usable or not, sorted."""
-    from fastchat.conversation import conv_templates
-
-    return sorted({*conv_templates, *_own_templates()})
+    layouts, refused = _frozen()
+    return sorted({*layouts, *refused, *_own_templates()})
 
 
 def why_refused(name: str, kind: str = HUGGING_FACE) -> str:
     """Why a known template cannot be used with a tokenizer of that kind, "" when it can."""
     try:
-        layout = _derive(name)
+        layout = _find(name)
         if kind == SENTENCEPIECE:
             find_end(layout, _LLAMA_END_TOKENS)
         elif not layout.end.strip():
@@ -109,7 +111,7 @@ def load_layout(name: str) -> Layout:
     if name not in all_templates():
         raise InvalidInputError(f"There is no template `{name}`.", _hint(name, list_templates()))
     try:
-        return _derive(name)
+        return _find(name)
     except _RefusedError as refused:
         raise InvalidInputError(
             f"Template `{name}` cannot be used: {refused}.", _hint(name, list_templates())
@@ -171,74 +173,22 @@ def find_end(layout: Layout, tokens: Collection[str]) -> int:
 
 
 @cache
-def _derive(name: str) -> Layout:
+def _frozen() -> Tuple[Dict[str, Layout], Dict[str, str]]:
+    """The layouts of FastChat's templates, and why others have none, by name."""
+    content = json.loads(Path(__file__).with_name("layouts.json").read_text(encoding="utf-8"))
+    layouts: Dict[str, Layout] = {}
+    for name, parts in content["layouts"].items():
+        system, stops = parts.pop("system"), parts.pop("stops")
+        layouts[name] = Layout(name, **parts, system=system and tuple(system), stops=tuple(stops))
+    return layouts, content["refused"]
+
+
+def _find(name: str) -> Layout:
     """The layout of a known template; raises _RefusedError."""
-    own = _own_templates().get(name)
-    if own is not None:
-        return own
-    from fastchat.conversation import get_conv_template
-
-    template: Any = get_conv_template(name)
-    if template.sep_style is None:
-        raise _RefusedError("it is for a service that takes messages, and writes no text")
-    texts = [f" \u2603{index} a\r\n\n<n> b: </n>\n" for index in range(6)]
-    layout = _read_layout(template, name, texts)
-    _check_layout(template, layout, texts)
-    _check_layout(template, layout, [f"\u2604\t{index}\u2602" for index in range(6)])
-    middle = layout.middle.rstrip(" ")
-    return replace(layout, middle=middle, lead=layout.middle[len(middle) :] + layout.lead)
-
-
-def _read_layout(template: Any, name: str, texts: List[str]) -> Layout:  # noqa: ANN401
-    one = _render(template, [texts[0], texts[1]])
-    opened = _render(template, [texts[0], None])
-    two = _render(template, [texts[0], texts[1], texts[2], None])
-    head, _, middle = _cut(opened, texts[0])
-    if not one.startswith(opened):
-        raise _RefusedError("what it writes before an answer changes once the answer is there")
-    lead, _, end = _cut(one[len(opened) :], texts[1])
-    between, _, _ = _cut(two[len(one) :] if two.startswith(one) else "", texts[2])
-    system: Optional[Tuple[str, str]] = None
-    asked = _render(template, [texts[0]], system=texts[3])
-    if texts[3] in asked:
-        before, _, after = _cut(asked, texts[3])
-        system = before, _cut(after, texts[0])[0]
-    stops = template.stop_str or ()
-    return Layout(name, head, system, middle, lead, end, between, (stops,) if isinstance(stops, str) else tuple(stops))
-
-
-def _check_layout(template: Any, layout: Layout, texts: List[str]) -> None:  # noqa: ANN401
-    """Raise _RefusedError unless the layout writes what the template writes, at every stage of three rounds."""
-    systems = [None] if layout.system is None else [None, "\u2605 s"]
-    for system in systems:
-        written = layout.head if system is None or layout.system is None else system.join(layout.system)
-        for index in range(0, len(texts), 2):
-            opened = written + texts[index] + layout.middle
-            rendered = _render(template, [*texts[: index + 1], None], system=system)
-            asked = _render(template, texts[: index + 1], system=system)
-            if rendered != opened or not opened.startswith(asked):
-                raise _RefusedError("it does not write every round alike")
-            written = opened + layout.lead + texts[index + 1] + layout.end
-            if _render(template, texts[: index + 2], system=system) != written:
-                raise _RefusedError("it does not write every round alike")
-            written += layout.between
-
-
-def _render(template: Any, texts: Collection[Optional[str]], system: Optional[str] = None) -> str:  # noqa: ANN401
-    """What the template writes, its example conversation included."""
-    filled = template.copy()
-    if system is not None:
-        filled.set_system_message(system)
-    for index, text in enumerate(texts):
-        filled.append_message(filled.roles[index % 2], text)
-    prompt: str = filled.get_prompt()
-    return prompt
-
-
-def _cut(text: str, mark: str) -> Tuple[str, str, str]:
-    if text.count(mark) != 1:
-        raise _RefusedError("it changes the texts that it is given")
-    return text.partition(mark)
+    layouts, refused = _frozen()
+    if name in refused:
+        raise _RefusedError(refused[name])
+    return _own_templates().get(name) or layouts[name]
 
 
 def _hint(name: str, usable: List[str]) -> str:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-from fastchat.conversation import get_conv_template
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,7 +9,7 @@ from sft_tui.dataset.encode.encoder import Encoder
 from sft_tui.dataset.encode.prompt import build_prompt, write_prompt
 from sft_tui.dataset.read.conversation import Conversation, Turn
 from sft_tui.dataset.template.dialog import Dialog
-from sft_tui.dataset.template.fastchat import all_templates, check_template, list_templates, load_layout, why_refused
+from sft_tui.dataset.template.layouts import all_templates, check_template, list_templates, load_layout, why_refused
 from sft_tui.errors import InvalidInputError
 from tests.unit.dataset.rows import encode_conversation
 
@@ -190,6 +189,7 @@ ODD = st.lists(
     system=st.one_of(st.none(), ODD),
 )
 def test_a_layout_writes_what_fastchat_writes(name, texts, system):
+    get_conv_template = pytest.importorskip("fastchat.conversation").get_conv_template
     layout = load_layout(name)
     filled = get_conv_template(name)
     if system is not None and layout.system is not None:
