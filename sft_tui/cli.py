@@ -38,6 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_jobs(commands)
     _add_diagnose(commands)
     _add_profile(commands)
+    _add_completion(commands, parser)
     return parser
 
 
@@ -302,6 +303,13 @@ def _add_profile(commands: _Commands) -> None:
         metavar="FIELD=VALUE",
         help="such as model.hf_dir=/models/llama; repeatable",
     )
+
+
+def _add_completion(commands: _Commands, whole: argparse.ArgumentParser) -> None:
+    text = "print a script that makes a shell complete commands"
+    parser = _Group(commands).add("completion", "completion:print_completion", text)
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"))
+    parser.set_defaults(whole_parser=whole)
 
 
 def run_command(argv: list[str]) -> int:
