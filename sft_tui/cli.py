@@ -175,7 +175,7 @@ def _add_preprocess(commands: _Commands) -> None:
     parser.add_argument("--pack", action="store_true", help="several whole records to a row; shifted labels only")
     _add_rejects(parser)
     _flag(parser, "force", action="store_true", help="write again what was written from the same files")
-    audit = group.add("audit", "convert:audit", "tell what training will see of a data set", json=True)
+    audit = group.add("audit", "audit:run_audit", "tell what training will see of a data set", json=True)
     audit.add_argument("path", help="MindRecord, or file with records")
     _add_encoding(audit)
     _flag(audit, "record", type=int, default=0, metavar="N", help="show record N as the model sees it")

@@ -18,7 +18,12 @@ _ON, _OFF = "\x1b[7m", "\x1b[27m"
 _MARKS = ("[[", "]]")
 
 
-def print_audit(arguments: argparse.Namespace) -> int:
+def run_audit(arguments: argparse.Namespace) -> int:
+    """`sft-tui audit`."""
+    return _print_record(arguments) if arguments.record else _print_audit(arguments)
+
+
+def _print_audit(arguments: argparse.Namespace) -> int:
     """Numbers and bars; with --json the report."""
     from sft_tui.commands.convert import find_encoder_file
     from sft_tui.dataset.audit.limits import Limits, check_limits, cut_warning
@@ -49,7 +54,7 @@ def print_audit(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def print_record(arguments: argparse.Namespace) -> int:
+def _print_record(arguments: argparse.Namespace) -> int:
     """One record as the model sees it."""
     from sft_tui.commands.convert import find_encoder_file
     from sft_tui.dataset.audit.sample import view_record

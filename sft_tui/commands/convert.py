@@ -1,4 +1,4 @@
-"""convert-alpaca, preprocess, audit, summary: the steps of a plan that deal with data and results, by hand."""
+"""convert-alpaca, preprocess, summary: the steps of a plan that deal with data and results, by hand."""
 
 from __future__ import annotations
 
@@ -161,13 +161,6 @@ def _say_preprocessed(result: PreprocessResult) -> None:
         warn(f"warning: {counts.masked} rows teach nothing: no token of the answer is left. sft-tui audit names them")
     if counts.rejected:
         warn(f"warning: {counts.rejected} records could not be used and were skipped")
-
-
-def audit(arguments: argparse.Namespace) -> int:
-    """`sft-tui audit`."""
-    from sft_tui.commands.audit import print_audit, print_record
-
-    return print_record(arguments) if arguments.record else print_audit(arguments)
 
 
 def summarise(arguments: argparse.Namespace) -> int:
