@@ -164,9 +164,6 @@ def _add_preprocess(commands: _Commands) -> None:
         parser, "purpose", choices=("train", "eval"), default="train",
         help="rows of seq_length + 1 tokens for training, of seq_length for evaluation (default: %(default)s)",
     )  # fmt: skip
-    _flag(parser, "eval_split", type=float, default=0.0, metavar="SHARE", help="hold out this share for evaluation")
-    _flag(parser, "eval_output_file", default="", help="MindRecord for it (default: OUTPUT_eval)")
-    _flag(parser, "seed", type=int, default=0, help="decides what is held out (default: %(default)s)")
     _add_encoding(parser)
     _flag(
         parser, "labels", choices=("as-tokens", "shifted"), default="",

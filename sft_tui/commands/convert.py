@@ -83,9 +83,6 @@ def preprocess(arguments: argparse.Namespace) -> int:
         file_partition=arguments.file_partition,
         purpose=arguments.purpose,
         columns=tuple(parse_columns(arguments.columns).items()),
-        eval_split=arguments.eval_split,
-        eval_output_file=Path(arguments.eval_output_file) if arguments.eval_output_file else None,
-        seed=arguments.seed,
         on_error=arguments.on_error,
         max_rejected=arguments.max_rejected,
         limits=Limits(arguments.max_masked, arguments.warn_cut, _vocab_size(arguments, config)),
@@ -93,12 +90,10 @@ def preprocess(arguments: argparse.Namespace) -> int:
         pack=arguments.pack,
     )
     with ProgressReport("preprocess") as report:
-        results = run_preprocess(request, reuse=not arguments.force, progress=report)
+        result = run_preprocess(request, reuse=not arguments.force, progress=report)
     if arguments.json:
-        first, *held_out = (result.to_json() for result in results)
-        print_json({**first, "held_out": held_out[0] if held_out else None})
-        return 0
-    for result in results:
+        print_json(result.to_json())
+    else:
         _say_preprocessed(result)
     return 0
 

@@ -71,10 +71,8 @@ class PreprocessResult:
         }
 
 
-def preprocess(
-    request: Request, *, reuse: bool = True, progress: ProgressCallback = no_progress
-) -> Tuple[PreprocessResult, ...]:
-    """Tokenize records ("qa") or plain text ("wiki") into a MindRecord, or two when some are held out.
+def preprocess(request: Request, *, reuse: bool = True, progress: ProgressCallback = no_progress) -> PreprocessResult:
+    """Tokenize records ("qa") or plain text ("wiki") into a MindRecord.
 
     Columns: `input_ids` and, for qa, `labels`, int32 [-1] (MindFormers llama_preprocess). `reuse`: when the same
     work is done already, nothing is done. `progress` hears of records. An output from before is kept until the new one
@@ -83,34 +81,31 @@ def preprocess(
     """
     started = time.monotonic()
     check_request(request)
-    works = describe_work(request)
-    found = [load_same(output, work) for output, work in zip(request.outputs, works)] if reuse else [None]
-    if all(found):
-        return tuple(_result(manifest, path, started) for path, manifest in zip(request.outputs, found) if manifest)
+    work, output = describe_work(request), request.output_file
+    found = load_same(output, work) if reuse else None
+    if found is not None:
+        return _result(found, output, started)
     by_records = request.dataset_type == "qa"
     tokenizer = load_tokenizer(request.model_file, threads=1 if by_records else 0)
     check_tokenizer(request, tokenizer)
-    for output in request.outputs:
-        check_output_path(output)
+    check_output_path(output)
     with ExitStack() as stack:
-        rejects = stack.enter_context(Rejects(request.output_file, request.on_error, request.max_rejected))
+        rejects = stack.enter_context(Rejects(output, request.on_error, request.max_rejected))
         # before MindSpore is imported: the processes of the pipeline start without it, and work while it loads
-        encoding = _encoding(request, works[0])
+        encoding = _encoding(request, work)
         pipeline = stack.enter_context(Pipeline(encoding, tokenizer=tokenizer)) if by_records else None
         import_mindrecord()
-        parts = _open_parts(request, works, stack)
-        run = _Run(request, tokenizer, parts, rejects, progress)
+        made = _Output(request, stack.enter_context(partial_folder(output)), work)
+        run = _Run(request, tokenizer, made, rejects, progress)
         if pipeline is not None:
             run.write_records(pipeline)
         else:
-            run.write_text(works[0])
-        reports = [part.finish(request) for part in parts]
-        rejects.check(sum(report.rows for report in reports) + rejects.count)
-        for report in reports:
-            check_limits(report, request.limits)
-        for part in parts:
-            part.writer.commit()
-        return tuple(part.publish(report, request, started) for part, report in zip(parts, reports))
+            run.write_text()
+        report = made.finish()
+        rejects.check(report.rows + rejects.count)
+        check_limits(report, request.limits)
+        made.writer.commit()
+        return made.publish(report, started)
 
 
 def _encoding(request: Request, work: Work) -> Encoding:
@@ -118,20 +113,17 @@ def _encoding(request: Request, work: Work) -> Encoding:
         inputs=tuple(stamp.path for stamp in work.inputs),
         model_file=str(request.model_file),
         template=request.template,
-        length=request.tokens_of(request.purpose),
+        length=request.used_tokens,
         columns=request.columns,
-        eval_length=request.tokens_of("eval"),
-        eval_share=request.eval_split,
-        seed=request.seed,
     )
 
 
-class _Part:
-    """One MindRecord on its way."""
+class _Output:
+    """The MindRecord on its way."""
 
-    def __init__(self, request: Request, output: Path, folder: Path, work: Work) -> None:
-        self.output, self.folder, self.work = output, folder, work
-        self.tally = Tally(request.length_of(work.purpose))
+    def __init__(self, request: Request, folder: Path, work: Work) -> None:
+        self.folder, self.work = folder, work
+        self.tally = Tally(request.row_length)
         self.rows = 0
         self._packer = Packer(self.tally.row_length)
         self._columns = ("input_ids", "labels") if request.dataset_type == "qa" else ("input_ids",)
@@ -140,8 +132,8 @@ class _Part:
 
     def open(self, rows: float, vocab_size: int) -> None:
         """See that there is room for about so many rows, and get ready for them."""
-        request, name, length = self._request, self.folder / self.output.name, self.tally.row_length
-        check_space(self.output, rows, length, vocab_size, request.file_partition)
+        request, name, length = self._request, self.folder / self._request.output_file.name, self.tally.row_length
+        check_space(request.output_file, rows, length, vocab_size, request.file_partition)
         page = choose_page_size(rows / request.file_partition, count_row_bytes(length, vocab_size))
         self._writer = RowWriter(name, request.file_partition, self._columns, request.dataset_type, page)
 
@@ -151,14 +143,14 @@ class _Part:
         assert self._writer is not None
         return self._writer
 
-    def add(self, batch: EncodedBatch, chosen: npt.NDArray[np.bool_], pad_id: int) -> None:
-        """Count and write the chosen records of a batch."""
-        self.tally.add_batch(batch, chosen)
+    def add(self, batch: EncodedBatch, pad_id: int) -> None:
+        """Count and write the records of a batch."""
+        self.tally.add_batch(batch)
         if self._request.pack:
-            for ids, labels in split_records(batch, chosen):
+            for ids, labels in split_records(batch):
                 self._write(packed_rows(self._packer.add(ids, labels), self.tally.row_length, pad_id))
             return
-        rows = padded_rows(batch, chosen, self._request.tokens_of(self.work.purpose), pad_id)
+        rows = padded_rows(batch, self._request.used_tokens, pad_id)
         self._write(shifted_rows(rows) if self._request.labels == SHIFTED else rows)
 
     def add_last(self, pad_id: int) -> None:
@@ -170,8 +162,9 @@ class _Part:
             self.rows += len(rows)
             self.writer.write(rows)
 
-    def finish(self, request: Request) -> AuditReport:
+    def finish(self) -> AuditReport:
         """The audit of what was written. Raises InvalidInputError when that is nothing."""
+        request = self._request
         kind = "conversations" if request.dataset_type == "qa" else "wiki"
         if not self.tally.rows:
             raise _no_rows(self.work, self.tally.row_length)
@@ -180,9 +173,10 @@ class _Part:
             return report
         return replace(report, pad_share=1.0 - self.tally.used / (self.rows * self.tally.row_length))
 
-    def publish(self, report: AuditReport, request: Request, started: float) -> PreprocessResult:
+    def publish(self, report: AuditReport, started: float) -> PreprocessResult:
         """Put the files in their place, with a manifest."""
-        publish(self.folder, self.output, request.file_partition)
+        request, output = self._request, self._request.output_file
+        publish(self.folder, output, request.file_partition)
         manifest = Manifest(
             work=self.work,
             rows=self.rows or report.rows,
@@ -194,73 +188,62 @@ class _Part:
             trained_tokens=report.trained_tokens,
             rejected=report.rejected,
             row_length=report.row_length,
-            files=stamp_outputs(self.output, request.file_partition),
+            files=stamp_outputs(output, request.file_partition),
         )
-        save_audit(self.output, report)
-        save_manifest(self.output, manifest)
-        return _result(manifest, self.output, started, cut_warning(report, request.limits) or "", skipped=False)
-
-
-def _open_parts(request: Request, works: Tuple[Work, ...], stack: ExitStack) -> List[_Part]:
-    pairs = zip(request.outputs, works)
-    return [_Part(request, output, stack.enter_context(partial_folder(output)), work) for output, work in pairs]
+        save_audit(output, report)
+        save_manifest(output, manifest)
+        return _result(manifest, output, started, cut_warning(report, request.limits) or "", skipped=False)
 
 
 class _Run:
-    """Hands the rows to the parts, and tells how far it is."""
+    """Hands the rows to the output, and tells how far it is."""
 
     def __init__(
-        self, request: Request, tokenizer: Tokenizer, parts: List[_Part], rejects: Rejects, progress: ProgressCallback
+        self, request: Request, tokenizer: Tokenizer, output: _Output, rejects: Rejects, progress: ProgressCallback
     ) -> None:
-        self._request, self._tokenizer, self._parts = request, tokenizer, parts
+        self._request, self._tokenizer, self._output = request, tokenizer, output
         self._rejects, self._progress = rejects, progress
 
     def write_records(self, pipeline: Pipeline) -> None:
         """Write what comes out of the pipeline."""
+        output = self._output
         for number, batch in enumerate(pipeline):
             for bad in batch.bad:
                 self._rejects.take(bad)
-            self._parts[0].tally.rejected += len(batch.bad)
+            output.tally.rejected += len(batch.bad)
             expected = (len(batch) + len(batch.bad)) * batch.bytes_total / max(1, batch.bytes_read)
             if number == 0:
-                self._open(expected)
-            for part, chosen in zip(self._parts, (~batch.held_out, batch.held_out)):
-                part.add(batch, chosen, self._tokenizer.pad_id)
-            done = sum(part.tally.rows for part in self._parts) + self._rejects.count
+                output.open(expected, self._tokenizer.vocab_size)
+            output.add(batch, self._tokenizer.pad_id)
+            done = output.tally.rows + self._rejects.count
             total = done * batch.bytes_total / max(1, batch.bytes_read)
             self._tell(done, max(done, round(total)))
-        for part in self._parts:
-            part.add_last(self._tokenizer.pad_id)
-        self._tell(sum(part.tally.rows for part in self._parts) + self._rejects.count)
+        output.add_last(self._tokenizer.pad_id)
+        self._tell(output.tally.rows + self._rejects.count)
 
-    def write_text(self, work: Work) -> None:
+    def write_text(self) -> None:
         """Write rows of plain text: every token is learned."""
-        [part] = self._parts
+        output, work = self._output, self._output.work
         size = sum(stamp.size for stamp in work.inputs)
-        self._open(size / _BYTES_OF_A_TOKEN / part.tally.row_length)
+        output.open(size / _BYTES_OF_A_TOKEN / output.tally.row_length, self._tokenizer.vocab_size)
         rows: List[npt.NDArray[np.int32]] = []
 
         def flush() -> None:
-            part.writer.write([{"input_ids": ids} for ids in rows])
+            output.writer.write([{"input_ids": ids} for ids in rows])
             rows.clear()
-            self._tell(part.tally.rows)
+            self._tell(output.tally.rows)
 
-        for ids in _wiki_rows(work, self._tokenizer, part.tally.row_length):
-            part.tally.add_row(len(ids), len(ids), int(ids.max()))
+        for ids in _wiki_rows(work, self._tokenizer, output.tally.row_length):
+            output.tally.add_row(len(ids), len(ids), int(ids.max()))
             rows.append(ids)
             if len(rows) == _WIKI_ROWS:
                 flush()
         if rows:
             flush()
 
-    def _open(self, rows: float) -> None:
-        for part in self._parts:
-            part.open(rows, self._tokenizer.vocab_size)
-
     def _tell(self, done: int, total: Optional[int] = None) -> None:
-        tallies = [part.tally for part in self._parts]
-        cut, masked = sum(tally.cut for tally in tallies), sum(tally.masked for tally in tallies)
-        counts = [f"{cut} cut"] * bool(cut) + [f"{masked} teach nothing"] * bool(masked)
+        tally = self._output.tally
+        counts = [f"{tally.cut} cut"] * bool(tally.cut) + [f"{tally.masked} teach nothing"] * bool(tally.masked)
         counts += [f"{self._rejects.count} rejected"] * bool(self._rejects.count)
         unit = "records" if self._request.dataset_type == "qa" else "rows"
         self._progress(Progress(done, done if total is None else total, unit, ", ".join(counts)))
@@ -276,10 +259,6 @@ def _no_rows(work: Work, length: int) -> InvalidInputError:
     if work.dataset_type == "wiki":
         return InvalidInputError(
             f"{first} does not fill a single row of {length} tokens.", "Give more text, or a smaller seq_length."
-        )
-    if work.eval_split:
-        return InvalidInputError(
-            f"{first} has too few records: none was chosen for {work.purpose}.", "Use more records or another share."
         )
     return InvalidInputError(f"{first} holds no record.", "Give a file with at least one.")
 

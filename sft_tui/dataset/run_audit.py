@@ -41,7 +41,7 @@ def audit(
     task = Encoding((str(path),), str(model_file), template, tally.row_length, columns, counts_alone=True)
     with Pipeline(task, count_encoders(writing=False), tokenizer) as pipeline:
         for batch in pipeline:
-            tally.add_batch(batch, ~batch.held_out)
+            tally.add_batch(batch)
             tally.rejected += len(batch.bad)
             first_bad = first_bad or next(iter(batch.bad), None)
             done = tally.rows + tally.rejected

@@ -128,19 +128,19 @@ class Tally:
         """Rows so far that have nothing to learn."""
         return sum(self.reasons.values())
 
-    def add_batch(self, batch: EncodedBatch, chosen: npt.NDArray[np.bool_]) -> None:
-        """Count the chosen rows of a batch."""
+    def add_batch(self, batch: EncodedBatch) -> None:
+        """Count the rows of a batch."""
         import numpy as np
 
-        self.lengths.frombytes(batch.tokens[chosen].tobytes())
-        self.fingerprints.frombytes(batch.fingerprints[chosen].tobytes())
+        self.lengths.frombytes(batch.tokens.tobytes())
+        self.fingerprints.frombytes(batch.fingerprints.tobytes())
         # shifted, the last token of a full row is a label only
-        self.used += int(np.minimum(batch.lengths[chosen], self.row_length).sum())
-        self.trained += int(batch.trained[chosen].sum())
-        self.cut += int(batch.cut[chosen].sum())
-        self.left_out += int(batch.left_out[chosen].sum())
+        self.used += int(np.minimum(batch.lengths, self.row_length).sum())
+        self.trained += int(batch.trained.sum())
+        self.cut += int(batch.cut.sum())
+        self.left_out += int(batch.left_out.sum())
         self.largest_id = max(self.largest_id, batch.largest_id)
-        for place in np.flatnonzero(chosen & (batch.cut | (batch.reasons > 0))).tolist():
+        for place in np.flatnonzero(batch.cut | (batch.reasons > 0)).tolist():
             tokens, name = int(batch.tokens[place]), REASON_NAMES[batch.reasons[place]]
             if batch.cut[place] and len(self.cut_examples) < MAX_EXAMPLES:
                 reason = f"{tokens} tokens are more than {self.row_length}"

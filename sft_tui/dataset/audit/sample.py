@@ -60,7 +60,7 @@ def audit_sample(
     batch = encode_few(task, tokenizer, str(path), records)
     if batch.bad and not len(batch):
         raise batch.bad[0].error()
-    tally.add_batch(batch, ~batch.held_out)
+    tally.add_batch(batch)
     tally.rejected = len(batch.bad)
     return replace(tally.report(str(path), "conversations", seq_length), packed_rows=_count_packed(tally, seq_length))
 

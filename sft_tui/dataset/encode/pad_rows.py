@@ -15,24 +15,20 @@ if TYPE_CHECKING:
     Row = Dict[str, Ints]
 
 
-def padded_rows(
-    batch: EncodedBatch, chosen: npt.NDArray[np.bool_], length: int, pad_id: int
-) -> List[Dict[str, npt.NDArray[np.int32]]]:
-    """The chosen rows of a batch, filled up to `length`: ids with the padding token, labels with IGNORE_TOKEN_ID."""
+def padded_rows(batch: EncodedBatch, length: int, pad_id: int) -> List[Row]:
+    """The rows of a batch, filled up to `length`: ids with the padding token, labels with IGNORE_TOKEN_ID."""
     import numpy as np
 
     from sft_tui.dataset.encode.encoded_row import IGNORE_TOKEN_ID
 
-    lengths = batch.lengths[chosen]
-    of_row = np.repeat(chosen, batch.lengths)
-    filled = np.arange(length) < lengths[:, np.newaxis]
+    filled = np.arange(length) < batch.lengths[:, np.newaxis]
     columns = {}
     for name, values, empty in (
         ("input_ids", batch.input_ids, pad_id),
         ("labels", batch.labels, IGNORE_TOKEN_ID),
     ):
-        column = np.full((len(lengths), length), empty, dtype=np.int32)
-        column[filled] = values[of_row]
+        column = np.full((len(batch), length), empty, dtype=np.int32)
+        column[filled] = values
         columns[name] = column
     return [{"input_ids": ids, "labels": labels} for ids, labels in zip(columns["input_ids"], columns["labels"])]
 
@@ -42,15 +38,15 @@ def shifted_rows(rows: Sequence[Row]) -> List[Row]:
     return [{"input_ids": row["input_ids"][:-1], "labels": row["labels"][1:]} for row in rows]
 
 
-def split_records(batch: EncodedBatch, chosen: npt.NDArray[np.bool_]) -> Iterator[Tuple[Ints, Ints]]:
-    """Ids and shifted labels of each chosen record: its last token has no label, whatever comes behind it."""
+def split_records(batch: EncodedBatch) -> Iterator[Tuple[Ints, Ints]]:
+    """Ids and shifted labels of each record: its last token has no label, whatever comes behind it."""
     import numpy as np
 
     from sft_tui.dataset.encode.encoded_row import IGNORE_TOKEN_ID
 
-    ends = np.cumsum(batch.lengths)
-    for place in np.flatnonzero(chosen).tolist():
-        begin, end = int(ends[place] - batch.lengths[place]), int(ends[place])
+    end = 0
+    for length in batch.lengths.tolist():
+        begin, end = end, end + length
         labels = np.full(end - begin, IGNORE_TOKEN_ID, dtype=np.int32)
         labels[:-1] = batch.labels[begin + 1 : end]
         yield batch.input_ids[begin:end], labels

@@ -52,7 +52,6 @@ REASON_NAMES = ("", *REASONS)
 class Encoding:
     """What is read, and how it becomes rows of `length` tokens.
 
-    With `eval_share` that share of the records, chosen by `seed` and by what they say, becomes rows of `eval_length`.
     `counts_alone`: nobody wants the rows, but what is known of them.
     """
 
@@ -61,9 +60,6 @@ class Encoding:
     template: str
     length: int
     columns: Tuple[Tuple[str, str], ...] = ()
-    eval_length: int = 0
-    eval_share: float = 0.0
-    seed: int = 0
     counts_alone: bool = False
 
 
@@ -73,7 +69,7 @@ class EncodedBatch:
 
     The arrays have an entry a row: `numbers` of the records, `lengths` in tokens as kept and `tokens` before cutting,
     `trained` labels, `reasons` (index into REASON_NAMES), `fingerprints` of what the records say (uint64),
-    `left_out` (a first turn that the template has no place for), `held_out`. `input_ids` and `labels` are the rows
+    `left_out` (a first turn that the template has no place for). `input_ids` and `labels` are the rows
     without padding, one after the other, unless counts alone were asked for; `largest_id` is known anyway. `ids` are
     the names of rows that are cut or masked, by their place. `bytes_read` is that of all files, of `bytes_total`.
     """
@@ -86,7 +82,6 @@ class EncodedBatch:
     reasons: npt.NDArray[np.uint8]
     fingerprints: npt.NDArray[np.uint64]
     left_out: npt.NDArray[np.bool_]
-    held_out: npt.NDArray[np.bool_]
     input_ids: Ints
     labels: Ints
     largest_id: int
@@ -268,19 +263,17 @@ def _read_all(task: Encoding, encoders: Sequence[Connection]) -> None:
 
 def _encode_all(task: Encoding, tokenizer: Tokenizer, receive: Connection, send: Connection) -> None:
     """Encode what comes, until an end or an error comes."""
-    train = Encoder(tokenizer, task.template, task.length)
-    held_out = Encoder(tokenizer, task.template, task.eval_length) if task.eval_share else train
+    encoder = Encoder(tokenizer, task.template, task.length)
     while True:
         read = _hear(receive)
-        send.send(_encode_read(task, read, train, held_out) if isinstance(read, _Read) else read)
+        send.send(_encode_read(task, read, encoder) if isinstance(read, _Read) else read)
         if not isinstance(read, _Read):
             return
 
 
 def encode_few(task: Encoding, tokenizer: Tokenizer, source: str, records: Records) -> EncodedBatch:
     """Encode some records here and now, without processes. Raises InvalidInputError."""
-    encoder = Encoder(tokenizer, task.template, task.length)
-    return _encode_read(task, _Read(source, records, 0, 0), encoder, encoder)
+    return _encode_read(task, _Read(source, records, 0, 0), Encoder(tokenizer, task.template, task.length))
 
 
 def _hear(receive: Connection) -> object:
@@ -290,36 +283,30 @@ def _hear(receive: Connection) -> object:
         raise EOFError from error
 
 
-def _encode_read(task: Encoding, read: _Read, train: Encoder, held_out: Encoder) -> EncodedBatch:
+def _encode_read(task: Encoding, read: _Read, encoder: Encoder) -> EncodedBatch:
     conversations = [record for record in read.records if isinstance(record, Conversation)]
-    prints = [_fingerprints(conversation, task.seed) for conversation in conversations]
-    limit = int(task.eval_share * 2**64)
-    chosen = [choice < limit for _, choice in prints]
-    encoded = train.encode(conversations, read.source)
-    if any(chosen):
-        other = iter(held_out.encode([c for c, out in zip(conversations, chosen) if out], read.source))
-        encoded = [next(other) if out else row for row, out in zip(encoded, chosen)]
+    encoded = encoder.encode(conversations, read.source)
     bad = [record for record in read.records if isinstance(record, BadRecord)]
     bad += [row for row in encoded if isinstance(row, BadRecord)]
-    kept = [(row, says, out) for row, (says, _), out in zip(encoded, prints, chosen) if isinstance(row, EncodedRow)]
+    kept = [
+        (row, _fingerprint(conversation))
+        for row, conversation in zip(encoded, conversations)
+        if isinstance(row, EncodedRow)
+    ]
     return _pack(task, read, kept, tuple(sorted(bad, key=lambda record: record.number)))
 
 
-def _fingerprints(conversation: Conversation, seed: int) -> Tuple[int, int]:
-    """Two numbers of 64 bits that depend on what a conversation says: the second on the seed as well."""
+def _fingerprint(conversation: Conversation) -> int:
+    """A number of 64 bits that depends on what a conversation says."""
     text = "\0".join(part for turn in conversation.turns for part in (turn.speaker, turn.text))
     data = text.encode("utf-8", "surrogatepass")
-    says = hashlib.blake2b(data, digest_size=8).digest()
-    choice = hashlib.blake2b(says, digest_size=8, key=str(seed).encode()).digest()
-    return int.from_bytes(says, "big"), int.from_bytes(choice, "big")
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
 
 
-def _pack(
-    task: Encoding, read: _Read, kept: List[Tuple[EncodedRow, int, bool]], bad: Tuple[BadRecord, ...]
-) -> EncodedBatch:
+def _pack(task: Encoding, read: _Read, kept: List[Tuple[EncodedRow, int]], bad: Tuple[BadRecord, ...]) -> EncodedBatch:
     import numpy as np
 
-    rows = [row for row, _, _ in kept]
+    rows = [row for row, _ in kept]
     none = np.zeros(0, dtype=np.int32)
     sent = [] if task.counts_alone else rows
     return EncodedBatch(
@@ -329,9 +316,8 @@ def _pack(
         tokens=np.array([row.tokens for row in rows], dtype=np.int32),
         trained=np.array([row.trained_tokens for row in rows], dtype=np.int32),
         reasons=np.array([REASON_NAMES.index(row.masked_reason) for row in rows], dtype=np.uint8),
-        fingerprints=np.array([says for _, says, _ in kept], dtype=np.uint64),
+        fingerprints=np.array([says for _, says in kept], dtype=np.uint64),
         left_out=np.array([row.left_out for row in rows], dtype=np.bool_),
-        held_out=np.array([out for _, _, out in kept], dtype=np.bool_),
         input_ids=np.concatenate([none, *(row.input_ids for row in sent)]),
         labels=np.concatenate([none, *(row.labels for row in sent)]),
         largest_id=max((int(row.input_ids.max()) for row in rows if len(row.input_ids)), default=-1),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
@@ -33,8 +33,8 @@ class FileStamp:
 class Work:
     """All that decides what is in a MindRecord, and whether it is accepted.
 
-    `part` is "train" or "held_out" where an input is split by `eval_split` and `seed`, else "all". `labels` is
-    "as tokens" or "shifted" (see `Request`). `chat_sha256` is that of the folder's chat template, where it is used.
+    `labels` is "as tokens" or "shifted" (see `Request`). `chat_sha256` is that of the folder's chat template, where it
+    is used.
     """
 
     dataset_type: str
@@ -43,9 +43,6 @@ class Work:
     purpose: str
     file_partition: int
     columns: Tuple[Tuple[str, str], ...]
-    part: str
-    eval_split: float
-    seed: int
     on_error: str
     max_rejected: float
     max_masked: float
@@ -107,20 +104,17 @@ def find_inputs(input_glob: str) -> List[Path]:
     return found
 
 
-def describe_work(request: Request) -> Tuple[Work, ...]:
-    """The work that a request means now, for each of its outputs; raises InvalidInputError for files not there."""
+def describe_work(request: Request) -> Work:
+    """The work that a request means now; raises InvalidInputError for files not there."""
     inputs = find_inputs(request.input_glob)
     try:
-        work = Work(
+        return Work(
             dataset_type=request.dataset_type,
             template=request.template,
             seq_length=request.seq_length,
             purpose=request.purpose,
             file_partition=request.file_partition,
             columns=request.columns,
-            part="all",
-            eval_split=request.eval_split,
-            seed=request.seed,
             on_error=request.on_error,
             max_rejected=request.max_rejected,
             max_masked=request.limits.max_masked,
@@ -134,9 +128,6 @@ def describe_work(request: Request) -> Tuple[Work, ...]:
         )
     except OSError as error:
         raise InvalidInputError(f"{error.filename} could not be read: {error.strerror}.", "Check the path.") from error
-    if not request.eval_split:
-        return (work,)
-    return (replace(work, part="train"), replace(work, part="held_out", purpose="eval"))
 
 
 def _hash_template(request: Request) -> str:
@@ -189,6 +180,11 @@ def load_manifest(output_file: Path) -> Optional[Manifest]:
         if data["schema_version"] != SCHEMA_VERSION:
             return None
         work = dict(data["work"])
+        # earlier versions could split an input in two: what is not all of it was made of other work
+        if work.pop("part", "all") != "all":
+            return None
+        for name in ("eval_split", "seed"):
+            work.pop(name, None)
         work["model_file"] = FileStamp(**work["model_file"])
         work["inputs"] = _stamps(work["inputs"])
         work["columns"] = tuple((str(ours), str(theirs)) for ours, theirs in work["columns"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Optional, Tuple
+from typing import Tuple
 
 from sft_tui.core.sample_limits import MAX_REJECTED
 from sft_tui.dataset.audit.limits import Limits
@@ -31,10 +31,8 @@ _FILE_BYTES = 17 * 1024 * 1024
 class Request:
     """Parameters of `preprocess`.
 
-    `purpose`: MindFormers trains on rows of seq_length + 1 tokens and evaluates on rows of seq_length. With
-    `eval_split` that share of the records goes to `eval_output_file` instead, as rows for evaluation; which, is decided
-    by `seed` and by what a record says: the same record always falls on the same side, and so does its double.
-    `columns` maps our fields to those of the file. `max_rejected` is the share of records that may be skipped.
+    `purpose`: MindFormers trains on rows of seq_length + 1 tokens and evaluates on rows of seq_length. `columns` maps
+    our fields to those of the file. `max_rejected` is the share of records that may be skipped.
     `labels`: MindFormers' networks of the first generation shift labels by one themselves; those of today want them
     "shifted", and rows of exactly seq_length. `pack`: several whole records to a row.
     """
@@ -48,9 +46,6 @@ class Request:
     file_partition: int = 1
     purpose: str = "train"
     columns: Tuple[Tuple[str, str], ...] = ()
-    eval_split: float = 0.0
-    eval_output_file: Optional[Path] = None
-    seed: int = 0
     on_error: OnError = "fail"
     max_rejected: float = MAX_REJECTED
     limits: Limits = field(default_factory=Limits)
@@ -59,30 +54,13 @@ class Request:
 
     @property
     def row_length(self) -> int:
-        """Tokens of a row in `output_file`."""
-        return self.length_of(self.purpose)
-
-    def length_of(self, purpose: str) -> int:
-        """Tokens of a row for training or evaluation."""
-        return self.seq_length + (purpose == "train" and self.labels == AS_TOKENS)
-
-    def tokens_of(self, purpose: str) -> int:
-        """Tokens of a record that a row for training or evaluation makes use of: shifted, the last one is a label."""
-        return self.length_of(purpose) + (self.labels == SHIFTED and not self.pack)
+        """Tokens of a row."""
+        return self.seq_length + (self.purpose == "train" and self.labels == AS_TOKENS)
 
     @property
-    def eval_output(self) -> Optional[Path]:
-        """Where held-out records go, None when none are held out."""
-        if not self.eval_split:
-            return None
-        return self.eval_output_file or self.output_file.with_name(
-            f"{self.output_file.stem}_eval{self.output_file.suffix}"
-        )
-
-    @property
-    def outputs(self) -> Tuple[Path, ...]:
-        """The one or two MindRecords that will be written."""
-        return (self.output_file,) if self.eval_output is None else (self.output_file, self.eval_output)
+    def used_tokens(self) -> int:
+        """Tokens of a record that a row makes use of: shifted, the last one is a label."""
+        return self.row_length + (self.labels == SHIFTED and not self.pack)
 
 
 def check_request(request: Request) -> None:
@@ -106,40 +84,16 @@ def check_request(request: Request) -> None:
             f"file_partition is {request.file_partition}; it must lie between 1 and {_MAX_PARTITIONS}.",
             "Mostly 1 is right.",
         )
-    for output in request.outputs:
-        _check_name(output)
-    _check_split(request)
+    _check_name(request.output_file)
+    share = request.limits.max_masked
+    if not 0.0 <= share <= 1.0:
+        raise InvalidInputError(f"max_masked is {share}; it must lie between 0 and 1.", "For example 0.05.")
 
 
 def _check_name(output: Path) -> None:
     if set(output.name) & set(_FORBIDDEN) or output.name != output.name.strip():
         raise InvalidInputError(
             f"MindRecord does not accept the file name {output.name!r}.", "Use letters, digits, `_`, `-` and `.`."
-        )
-
-
-def _check_split(request: Request) -> None:
-    for name, share in (
-        ("eval_split", request.eval_split),
-        ("max_masked", request.limits.max_masked),
-    ):
-        if not 0.0 <= share <= 1.0:
-            raise InvalidInputError(f"{name} is {share}; it must lie between 0 and 1.", "For example 0.05.")
-    if request.eval_output_file is not None and not request.eval_split:
-        raise InvalidInputError(
-            "A file for held-out records was given, but no share to put there.", "Say how many: --eval_split 0.05."
-        )
-    if not request.eval_split:
-        return
-    if request.eval_split == 1.0:
-        raise InvalidInputError("eval_split is 1: nothing would be left to train on.", "For example 0.05.")
-    if request.dataset_type != "qa" or request.purpose != "train":
-        raise InvalidInputError(
-            "Only records for training (qa) can be split.", "Leave out --eval_split, or use --purpose train."
-        )
-    if len({output.resolve() for output in request.outputs}) == 1:
-        raise InvalidInputError(
-            f"{request.output_file} is named for training and for evaluation.", "Choose two different output files."
         )
 
 

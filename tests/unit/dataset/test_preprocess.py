@@ -45,11 +45,6 @@ def request_(golden: Path, model_file: Path, tmp_path: Path) -> Request:
         ({"file_partition": 1001}, "file_partition is 1001"),
         ({"template": "vicunna"}, "no template `vicunna`"),
         ({"output_file": Path("a:b.mindrecord")}, "file name 'a:b.mindrecord'"),
-        ({"eval_split": 0.1, "eval_output_file": Path("a?.mindrecord")}, "file name 'a?.mindrecord'"),
-        ({"eval_split": 1.5}, "eval_split is 1.5"),
-        ({"eval_split": 1.0}, "nothing would be left"),
-        ({"eval_split": 0.5, "purpose": "eval"}, "can be split"),
-        ({"eval_output_file": Path("x.mindrecord")}, "no share"),
         ({"limits": Limits(max_masked=2.0)}, "max_masked is 2.0"),
         ({"input_glob": "/nowhere/*.json"}, "No file matches"),
         ({"model_file": Path("/nowhere/tokenizer.model")}, "/nowhere/tokenizer.model"),
@@ -119,12 +114,12 @@ def run_real(code: str, request: Request, *more: str) -> Any:
 def test_mindspore_reads_the_rows_of_the_reference(request_, golden, partitions):
     answer = run_real(
         "import mindspore.dataset as ds\nheard = []\n"
-        "[result] = preprocess(request, progress=lambda item: heard.append((item.done, item.total, item.unit)))\n"
+        "result = preprocess(request, progress=lambda item: heard.append((item.done, item.total, item.unit)))\n"
         "dataset = ds.MindDataset([str(path) for path in result.files], shuffle=False)\n"
         "rows = [[item['input_ids'].tolist(), item['labels'].tolist(), str(item['labels'].dtype)] "
         "for item in dataset.create_dict_iterator(num_epochs=1, output_numpy=True)]\n"
         "answer = {'result': result.to_json(), 'rows': rows, 'heard': heard, 'audit': audit(out, "
-        "request.model_file, 256).to_json(), 'again': preprocess(request)[0].to_json()}",
+        "request.model_file, 256).to_json(), 'again': preprocess(request).to_json()}",
         replace(request_, file_partition=partitions),
     )
     reference = np.load(golden / "llama_qa_reference.npz")
@@ -151,27 +146,19 @@ def test_mindspore_reads_the_rows_of_the_reference(request_, golden, partitions)
 
 
 @pytest.mark.real
-def test_rows_for_evaluation_are_one_token_shorter_and_a_share_can_be_held_out(request_):
+def test_rows_for_evaluation_are_one_token_shorter(request_):
     answer = run_real(
         "def ids(path):\n    return sorted(row['input_ids'].tolist() for row in read_rows(path))\n"
-        "both = preprocess(replace(request, eval_split=0.3, seed=7))\n"
-        "split = [ids(result.files[0]) for result in both]\n"
-        "again = preprocess(replace(request, eval_split=0.3, seed=7), reuse=False)\n"
-        "again = [ids(result.files[0]) for result in again]\n"
-        "other = preprocess(replace(request, eval_split=0.3, seed=8))\n"
-        "[whole] = preprocess(replace(request, purpose='eval', output_file=out.with_name('e.mindrecord')))\n"
-        "answer = {'split': split, 'again': again, 'names': "
-        "[str(result.files[0].name) for result in both], 'whole': ids(whole.files[0]), "
-        "'counts': [result.manifest.rows for result in (*both, *other)]}",
+        "train = preprocess(request)\n"
+        "evaluation = preprocess(replace(request, purpose='eval', output_file=out.with_name('e.mindrecord')))\n"
+        "again = preprocess(request, reuse=False)\n"
+        "answer = [ids(result.files[0]) for result in (train, evaluation, again)]",
         request_,
     )
-    train, held_out = answer["split"]
-    assert answer["names"] == ["out.mindrecord", "out_eval.mindrecord"]
-    assert ({len(row) for row in train}, {len(row) for row in held_out}) == ({257}, {256})
-    assert len(train) + len(held_out) == 30 and train and held_out
-    assert sorted(row[:256] for row in [*train, *held_out]) == sorted(answer["whole"])
-    assert answer["again"] == answer["split"]
-    assert sum(answer["counts"][2:]) == 30
+    train, evaluation, again = answer
+    assert ({len(row) for row in train}, {len(row) for row in evaluation}) == ({257}, {256})
+    assert sorted(row[:256] for row in train) == evaluation
+    assert again == train
 
 
 @pytest.mark.real
@@ -208,7 +195,7 @@ def test_bad_records_stop_it_or_are_listed(request_, write_json):
     answer = run_real(
         "request = replace(request, input_glob=sys.argv[1])\n"
         "def attempt(**changes):\n"
-        "    try:\n        return preprocess(replace(request, **changes))[0].to_json()\n"
+        "    try:\n        return preprocess(replace(request, **changes)).to_json()\n"
         "    except SftError as error:\n        return [str(error), error.exit_code, sorted(p.name for p in "
         "out.parent.iterdir())]\n"
         "answer = [attempt(), attempt(on_error='skip', max_rejected=0.001), attempt(on_error='skip')]",
@@ -239,13 +226,13 @@ def test_plain_text_has_input_ids_alone(request_, tmp_path):
     text = tmp_path / "wiki.txt"
     text.write_text("\n\n".join(f"Paragraph {number} of a long text ." for number in range(200)), encoding="utf-8")
     answer = run_real(
-        "[result] = preprocess(request)\nrows = list(read_rows(out))\n"
+        "result = preprocess(request)\nrows = list(read_rows(out))\n"
         "try:\n    preprocess(replace(request, seq_length=10 ** 6))\n"
         "except SftError as error:\n    message = str(error)\n"
         "try:\n    audit(out, request.model_file, 100)\n"
         "except SftError as error:\n    other = str(error)\n"
         "report = audit(out, request.model_file, 63).to_json()\n"
-        "[short] = preprocess(replace(request, purpose='eval'))\n"
+        "short = preprocess(replace(request, purpose='eval'))\n"
         "answer = {'result': result.to_json(), 'columns': sorted({name for row in rows for name in row}), "
         "'lengths': sorted({len(row['input_ids']) for row in rows}), 'rows': len(rows), 'message': message, "
         "'other': other, 'audit': report, 'short': sorted({len(row['input_ids']) for row in read_rows(out)})}",

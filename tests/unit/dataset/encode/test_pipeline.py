@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from sft_tui.dataset.encode import pipeline as pipeline_module
 from sft_tui.dataset.encode.encoded_row import EncodedRow
@@ -56,7 +54,7 @@ def test_rows_keep_the_order_of_the_file(task, encoders, tokenizer):
     conversations = [record for record in read_records(Path(todo.inputs[0])) if isinstance(record, Conversation)]
     alone = Encoder(tokenizer, "vicuna_v1.1", LENGTH).encode(conversations)
     expected = [padded(row, LENGTH, tokenizer.pad_id) for row in alone if isinstance(row, EncodedRow)]
-    found = [row for batch in batches for row in padded_rows(batch, ~batch.held_out, LENGTH, tokenizer.pad_id)]
+    found = [row for batch in batches for row in padded_rows(batch, LENGTH, tokenizer.pad_id)]
     assert len(found) == len(expected)
     for row, (input_ids, labels) in zip(found, expected):
         np.testing.assert_array_equal(row["input_ids"], input_ids)
@@ -144,31 +142,3 @@ def test_who_is_killed_ends_the_processes(task):
     while any(child.is_running() for child in children) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not any(child.is_running() for child in children)
-
-
-@settings(max_examples=8, deadline=None)
-@given(share=st.sampled_from([0.1, 0.5, 0.9]), seed=st.integers(0, 5))
-def test_what_is_held_out_depends_on_the_seed_and_on_what_is_said_alone(tmp_path_factory, model_file, share, seed):
-    import json
-
-    folder = tmp_path_factory.mktemp("held_out")
-    few, many = folder / "few.json", folder / "many.json"
-    few.write_text(json.dumps(records(100)), encoding="utf-8")
-    many.write_text(json.dumps([*records(150)[::-1], *records(20)]), encoding="utf-8")
-
-    def chosen(path):
-        task = Encoding(
-            (str(path),), str(model_file), "vicuna_v1.1", LENGTH, eval_length=LENGTH - 1, eval_share=share, seed=seed
-        )
-        with Pipeline(task, 1) as pipeline:
-            batches = list(pipeline)
-        held = np.concatenate([batch.held_out for batch in batches])
-        prints = np.concatenate([batch.fingerprints for batch in batches])
-        assert all(batch.lengths[batch.held_out].max(initial=0) < LENGTH for batch in batches)
-        return set(prints[held].tolist()), set(prints[~held].tolist())
-
-    out, kept = chosen(few)
-    others_out, others_kept = chosen(many)
-    assert not out & kept and not others_out & others_kept
-    assert out <= others_out and kept <= others_kept
-    assert abs(len(out) - 100 * share) < 25
