@@ -9,13 +9,11 @@ from dataclasses import dataclass
 class Schedule:
     """The way from records to steps.
 
-    `rows_per_rank` a rank reads in an epoch, `repeated` of all ranks' rows are read twice to make them equal;
-    `rows_per_step` a rank reads for one optimizer step; `left_out` rows of a rank fill no step at the end of an epoch;
-    `steps` is for the whole run.
+    `rows_per_rank` a rank reads in an epoch, `rows_per_step` for one optimizer step; `left_out` rows of a rank fill no
+    step at the end of an epoch; `steps` is for the whole run.
     """
 
     rows_per_rank: int
-    repeated: int
     rows_per_step: int
     steps_per_epoch: int
     left_out: int
@@ -49,4 +47,4 @@ def build_schedule(
     steps = per_epoch * epochs
     if sink_size:
         steps = per_epoch * epochs // sink_size * sink_size
-    return Schedule(rows, rows * data_parallel - records, rows_per_step, per_epoch, left, steps)
+    return Schedule(rows, rows_per_step, per_epoch, left, steps)

@@ -29,7 +29,6 @@ class ConversionResult:
     eval_records: int
     output: Path
     seconds: float
-    eval_output: Optional[Path] = None
     rejected: int = 0
     rejected_path: Optional[Path] = None
 
@@ -82,7 +81,6 @@ def convert_alpaca(
         held_out.count,
         output_path,
         time.monotonic() - started,
-        eval_output_path,
         rejects.count,
         rejects.path if rejects.count else None,
     )

@@ -61,7 +61,7 @@ class MergedPages:
             # nothing can be said of the order before all have been looked at: go on from where each has something
             ahead = tuple(page.lines[0].start if page.lines else page.end for page in pages)
             return MergedPage((), cursor, ahead, is_whole=False)
-        taken = self._in_order(pages, cursor)[:count]
+        taken = self._in_order(pages)[:count]
         end = [page.end if not page.lines else offset for page, offset in zip(pages, cursor)]
         for merged in taken:
             end[merged.source] = merged.line.end
@@ -73,7 +73,7 @@ class MergedPages:
         if not all(page.is_whole for page in pages):
             back = tuple(page.lines[-1].end if page.lines else page.start for page in pages)
             return MergedPage((), back, cursor, is_whole=False)
-        taken = self._in_order(pages, cursor)[-count:]
+        taken = self._in_order(pages)[-count:]
         start = [page.start if not page.lines else offset for page, offset in zip(pages, cursor)]
         for merged in reversed(taken):
             start[merged.source] = merged.line.start
@@ -97,7 +97,7 @@ class MergedPages:
         """In each file the first line that is not older. Raises OSError."""
         return tuple(_offset_at(file, time) for file in self._files)
 
-    def _in_order(self, pages: Sequence[LogPage], cursor: Cursor) -> List[MergedLine]:
+    def _in_order(self, pages: Sequence[LogPage]) -> List[MergedLine]:
         if len(pages) == 1:
             return [MergedLine(0, line) for line in pages[0].lines]
         timed: List[Tuple[float, int, int, MergedLine]] = []

@@ -63,10 +63,6 @@ class JobFolder:
         make_private_dir(self.path / "exits")
         write_atomic(self.step_exit(record.step), record.model_dump_json(indent=1))
 
-    def load_exit(self, step_id: str) -> StepExit:
-        """How the step ended. Raises SftError."""
-        return _load(StepExit, self.step_exit(step_id))
-
     def load_spec(self) -> JobSpec:
         """What was submitted. Raises SftError."""
         return _load(JobSpec, self.path / "spec.json")

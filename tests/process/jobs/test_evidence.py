@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from sft_tui.core.job import StepExit
 from sft_tui.core.plan import Output
 from sft_tui.jobs import client
 from sft_tui.jobs.evidence.machine_evidence import MEMORY_HINT
@@ -20,13 +21,17 @@ from sft_tui.metrics.store import iterate_metrics
 # --- exits
 
 
+def read_exit(folder, step):
+    return StepExit.model_validate_json(folder.step_exit(step).read_text(encoding="utf-8"))
+
+
 def test_every_step_that_ran_has_an_exit_record(lab):
     folder, _ = lab.run(
         lab.step("one", "exit 0"),
         lab.step("two", "true", not_needed="for a reason"),
         lab.step("three", "kill -KILL $$"),
     )
-    one, three = folder.load_exit("one"), folder.load_exit("three")
+    one, three = read_exit(folder, "one"), read_exit(folder, "three")
     assert (one.schema_version, one.status, one.exit_code, one.signal, one.left_running) == (1, "done", 0, "", ())
     assert (three.status, three.exit_code, three.signal) == ("failed", -signal.SIGKILL, "SIGKILL")
     assert "killed by SIGKILL" in three.reason
@@ -36,7 +41,7 @@ def test_every_step_that_ran_has_an_exit_record(lab):
 
 def test_the_time_that_a_step_took_is_that_of_a_steady_clock(lab):
     folder, _ = lab.run(lab.step("one", "sleep 0.3; python3 -c 'sum(range(3000000))'"))
-    record = folder.load_exit("one")
+    record = read_exit(folder, "one")
     assert record.seconds >= 0.3
     assert record.cpu_seconds > 0.01
 
