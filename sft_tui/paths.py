@@ -52,6 +52,14 @@ def runtime_dir() -> Path | None:
     return Path(folder) if folder.startswith("/") and Path(folder).is_dir() else None
 
 
+def boot_id() -> str:
+    """Differs after each start of the machine; empty where the kernel does not tell."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
 def styles_dir() -> Path:
     """Folder of the Textual CSS: beside the package in a checkout, inside it in a wheel."""
     for folder in (PACKAGE_DIR.parent / "styles", PACKAGE_DIR / "styles"):

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import getpass
-import os
 import shlex
 import socket
-import stat
 import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from pathlib import Path
 from typing import IO, Callable, Final, Iterator, Literal, Optional, Sequence, TypeVar, Union
 
 from sft_tui.core.nodes import Node
 from sft_tui.core.terminal_text import neutralise
 from sft_tui.errors import SftError
-from sft_tui.paths import find_executable, runtime_dir
+from sft_tui.files.runtime_folder import make_runtime_folder
+from sft_tui.paths import find_executable
 
 PARALLEL: Final = 72  # nodes at a time
 CONNECT_SECONDS: Final = 10
@@ -167,12 +165,6 @@ def run_all(
 
 def control_dir() -> str:
     """A short private folder for the sockets of shared connections. Raises OSError."""
-    folder = runtime_dir() or Path(tempfile.gettempdir())
-    if len(str(folder)) > CONTROL_PATH_LONGEST:
-        folder = Path("/tmp")  # noqa: S108 - checked below
-    path = folder / f"sft-tui-{os.getuid()}"
-    path.mkdir(mode=0o700, exist_ok=True)
-    status = path.lstat()
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
-        return tempfile.mkdtemp(prefix="sft-")  # somebody else made it: connections would go through their hands
-    return str(path)
+    folder = make_runtime_folder(longest=CONTROL_PATH_LONGEST)
+    # where somebody else made it, connections would go through their hands
+    return str(folder) if folder is not None else tempfile.mkdtemp(prefix="sft-")

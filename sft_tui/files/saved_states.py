@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 SUFFIX = ".safetensors"
+CHECKPOINT_SUFFIXES = (".ckpt", SUFFIX)  # of what a training saves, by either route
 STEP_COUNTER = "step_num"
 _NAME = re.compile(
     r".*rank_(?P<rank>\d+)(?:_(?P<run>\d+))?(?P<network>-network)?-(?P<epoch>\d+)_(?P<step>\d+)\.safetensors"

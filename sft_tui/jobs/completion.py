@@ -16,12 +16,13 @@ from pydantic import BaseModel, ConfigDict
 from sft_tui.core.plan import Output, Plan, Step
 from sft_tui.core.secret_names import looks_secret
 from sft_tui.files.atomic import make_private_dir, write_atomic
+from sft_tui.files.saved_states import CHECKPOINT_SUFFIXES
 from sft_tui.files.stamps import Signature, Signatures, signature
 from sft_tui.logs.training_log import LoadedWeights, first_error_line, parse_line
+from sft_tui.logs.worker_logs import rank_of, worker_logs
 
 RECORD_SCHEMA_VERSION = 1
 _WITH_MANIFEST = ("ckpt", "mindrecord")
-CHECKPOINTS = (".ckpt", ".safetensors")
 
 
 class StepRecord(BaseModel):
@@ -93,7 +94,7 @@ def new_checkpoints(folder: Path, before: Signature) -> list[str]:
     return [
         name
         for name, seen in signature(folder).items()
-        if seen[0] and name.startswith("rank_") and name.endswith(CHECKPOINTS) and before.get(name) != seen
+        if seen[0] and name.startswith("rank_") and name.endswith(CHECKPOINT_SUFFIXES) and before.get(name) != seen
     ]
 
 
@@ -260,10 +261,8 @@ def first_error(step: Step, log: Path, before: Signature) -> str:
     if step.training_log:
         last_worker = Path(step.training_log)
         now = signature(last_worker.parent)
-        workers = sorted(last_worker.parent.glob("worker_*.log"), key=_rank)
-        # an earlier run leaves its logs, with more workers those of higher ranks as well
-        fresh = [p for p in workers if now.get(p.name) != before.get(p.name)]
-        logs = [*(p for p in fresh if _rank(p) <= _rank(last_worker)), *logs]
+        # an earlier run leaves its logs
+        logs = [*(p for p in worker_logs(last_worker) if now.get(p.name) != before.get(p.name)), *logs]
     last = ""
     for path in logs:
         try:
@@ -286,13 +285,8 @@ def note_other_workers(step: Step, facts: dict[str, Any]) -> None:
     if "not_loaded" not in facts or not step.training_log:
         return
     last = Path(step.training_log)
-    for path in last.parent.glob("worker_*.log"):
-        if _rank(path) < _rank(last):
+    for path in worker_logs(last):
+        if rank_of(path) < rank_of(last):
             with path.open(encoding="utf-8", errors="replace") as file:
                 loaded = [fact for fact in map(parse_line, file) if isinstance(fact, LoadedWeights)]
             facts["not_loaded"] += [name for fact in loaded for name in fact.not_loaded]
-
-
-def _rank(path: Path) -> int:
-    digits = re.findall(r"\d+", path.stem)
-    return int(digits[-1]) if digits else 0

@@ -17,7 +17,7 @@ import psutil
 from sft_tui.core.job import ProcessIdentity
 from sft_tui.core.plan import Step
 from sft_tui.core.secret_names import looks_secret
-from sft_tui.paths import JOB_MARK, PACKAGE_DIR, child_environment
+from sft_tui.paths import JOB_MARK, PACKAGE_DIR, boot_id, child_environment
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 KILL_SECONDS = 10.0  # a process that SIGKILL does not end in this time waits for a device or a disk
@@ -28,11 +28,6 @@ Child = subprocess.Popen[bytes]
 def mark_of(job_dir: Path) -> str:
     """The value of the mark: one for each folder, whatever links lead to it."""
     return str(job_dir.resolve())
-
-
-def boot_id() -> str:
-    """Differs after each start of the machine."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 def identify(pid: int) -> ProcessIdentity | None:

@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 
 from sft_tui.core.job import JobState
-from sft_tui.jobs import process
 from sft_tui.jobs.leftovers import left_running
+from sft_tui.paths import boot_id
 from sft_tui.store.job_store import JobFolder
 
 
@@ -37,7 +37,7 @@ def is_supervised(folder: JobFolder) -> bool:
 def _lost(folder: JobFolder, state: JobState) -> JobState:
     step = next((s for s in state.steps if s.status == "running"), None)
     hint = f"sft-tui run {state.profile} goes on with what is not done."
-    if state.supervisor is not None and state.supervisor.boot_id != process.boot_id():
+    if state.supervisor is not None and state.supervisor.boot_id != boot_id():
         reason = f"machine restarted at {_boot_time()}"
     else:
         reason = "its supervisor is gone"

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Optional
 
-SUFFIXES = (".ckpt", ".safetensors")
+from sft_tui.files.saved_states import CHECKPOINT_SUFFIXES
 
 
 def checkpoint_size(folder: Path) -> int:
@@ -17,7 +17,8 @@ def checkpoint_size(folder: Path) -> int:
     with contextlib.suppress(OSError):
         for rank in folder.glob("rank_*"):
             with contextlib.suppress(OSError):  # the oldest is removed while we look
-                total += max((e.stat().st_size for e in os.scandir(rank) if e.name.endswith(SUFFIXES)), default=0)
+                saved = (entry for entry in os.scandir(rank) if entry.name.endswith(CHECKPOINT_SUFFIXES))
+                total += max((entry.stat().st_size for entry in saved), default=0)
     return total
 
 

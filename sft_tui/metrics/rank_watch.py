@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import OrderedDict
 from pathlib import Path
 from typing import Optional
 
 from sft_tui.logs.tail import LogTail
 from sft_tui.logs.training_log import TrainingStep, parse_line
+from sft_tui.logs.worker_logs import rank_of, worker_logs
 from sft_tui.metrics.points import MetricPoint, point_of
 
 LOOK_SECONDS = 2.0
@@ -20,12 +20,6 @@ STEP_WORD = "per_step_time"
 LOSS_DIFFERS, TIME_DIFFERS = 1e-3, 0.2
 
 LogSign = tuple[int, int, int]
-
-
-def rank_of(path: Path) -> int:
-    """`worker_3.log` is that of rank 3."""
-    digits = re.findall(r"\d+", path.stem)
-    return int(digits[-1]) if digits else 0
 
 
 def sign_log(path: Path) -> Optional[LogSign]:
@@ -90,7 +84,7 @@ class RankWatch:
 
     def _logs(self) -> list[Path]:
         main = rank_of(self._main)
-        return sorted((p for p in self._main.parent.glob("worker_*.log") if rank_of(p) < main), key=rank_of)
+        return [path for path in worker_logs(self._main) if rank_of(path) < main]
 
     def _is_fresh(self, path: Path) -> bool:
         return sign_log(path) != self._stale.get(path)

@@ -7,10 +7,11 @@ from typing import Optional
 
 from sft_tui.core.plan import Step
 from sft_tui.logs.training_log import TrainingStep
+from sft_tui.logs.worker_logs import rank_of
 from sft_tui.metrics.alerts import WatchOut, WatchOuts
 from sft_tui.metrics.checkpoint_space import look_at_space
 from sft_tui.metrics.points import Mark, MetricPoint, MetricRow, point_of
-from sft_tui.metrics.rank_watch import RankWatch, rank_of
+from sft_tui.metrics.rank_watch import RankWatch
 
 SPACE_SECONDS = 60.0
 

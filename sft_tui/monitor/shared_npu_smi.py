@@ -6,18 +6,17 @@ import contextlib
 import fcntl
 import json
 import os
-import stat
-import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable, Final, Optional
 
+from sft_tui.files.runtime_folder import make_runtime_folder
 from sft_tui.monitor.npu_smi import DEADLINE_SECONDS, sample_npus
 from sft_tui.monitor.process_owner import name_owners
 from sft_tui.monitor.sample_json import HostSample, describe_sample, parse_sample
 from sft_tui.monitor.snapshot import NpuSnapshot, NpuTable, NpuUnavailable
-from sft_tui.paths import find_executable, runtime_dir
+from sft_tui.paths import boot_id, find_executable
 
 _POLL_SECONDS: Final = 0.1
 
@@ -99,7 +98,7 @@ class _SharedLook:
             space = "0"
         self.lock = folder / f"npu-smi-{space}.lock"
         self._file = folder / f"npu-smi-{space}.json"
-        self._of = [program, _boot_id()]
+        self._of = [program, boot_id()]
 
     def load(self, since: float) -> Optional[Look]:
         """The newest, if it was asked for after that time of the steady clock."""
@@ -127,20 +126,9 @@ class _SharedLook:
                 partial.unlink(missing_ok=True)
 
 
-def _boot_id() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
-
-
 def _private_folder() -> Optional[Path]:
-    """A folder of this user on this host; None where somebody else might write there."""
-    folder = (runtime_dir() or Path(tempfile.gettempdir())) / f"sft-tui-{os.getuid()}"
+    """A folder of this user on this host; None where there can be none."""
     try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        status = folder.lstat()
+        return make_runtime_folder()
     except OSError:
         return None
-    is_ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o077
-    return folder if is_ours else None

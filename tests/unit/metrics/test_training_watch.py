@@ -11,7 +11,6 @@ from sft_tui.core.plan import Step
 from sft_tui.logs.training_log import TrainingStep
 from sft_tui.metrics.checkpoint_space import checkpoint_size, look_at_space
 from sft_tui.metrics.points import MetricPoint
-from sft_tui.metrics.rank_watch import rank_of
 from sft_tui.metrics.training_watch import TrainingWatch
 
 LINE = "Epoch:[  1/  1], step:[{:5d}/ 1000], loss:[{}/1.0], per_step_time: {}ms, lr: 0.001\n"
@@ -98,10 +97,6 @@ def test_a_flood_in_a_ranks_log_is_read_in_parts(ranks, tmp_path):
         file.write("noise\n" * 1_000_000 + LINE.format(1, 9.0, 100))
     assert ranks.told([1]) == []
     assert [p.loss for n in range(2, 6) for p in ranks.told([n])] == [9.0]
-
-
-def test_the_rank_is_in_the_name_of_the_log(tmp_path):
-    assert [rank_of(tmp_path / name) for name in ("worker_0.log", "worker_12.log", "train.log")] == [0, 12, 0]
 
 
 def test_a_checkpoint_of_all_ranks_is_the_largest_file_of_each(tmp_path):
