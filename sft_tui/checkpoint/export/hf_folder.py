@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Iterator, List, Optional, Tuple
 
 from sft_tui.checkpoint.copy.output_file import check_room, lock_partial
-from sft_tui.checkpoint.formats.source_file import check_folder, is_lfs_pointer, load_json_object, not_read
+from sft_tui.checkpoint.formats.source_file import check_folder, load_json_object, not_read
 from sft_tui.checkpoint.formats.weight_files import SAFETENSORS
 from sft_tui.checkpoint.mapping.read_config import CONFIG_NAME
 from sft_tui.errors import InvalidInputError
+from sft_tui.files.lfs_pointer import is_lfs_pointer
 from sft_tui.files.whole_file import not_written, partial_name, sync_folder
 
 MANIFEST_NAME = "sft-tui-manifest.json"

@@ -10,6 +10,7 @@ from typing import BinaryIO, Dict, Iterator, List, Tuple
 from sft_tui.checkpoint.formats.run import Run
 from sft_tui.checkpoint.formats.source_file import check_regular_file, not_read
 from sft_tui.errors import InvalidInputError
+from sft_tui.files.varint import read_varint
 
 TYPE_BYTES = {
     "Int8": 1, "UInt8": 1, "Bool": 1,
@@ -201,10 +202,9 @@ class _Cursor:
 
     def _varint(self) -> int:
         self.stream.seek(self.at)
-        value = 0
-        for index, byte in enumerate(self.stream.read(min(10, self.end - self.at))):
-            value |= (byte & 0x7F) << 7 * index
-            if not byte & 0x80:
-                self.at += index + 1
-                return value
-        raise self.broken("a number that does not end")
+        try:
+            value, size = read_varint(self.stream.read(min(10, self.end - self.at)))
+        except IndexError:
+            raise self.broken("a number that does not end") from None
+        self.at += size
+        return value

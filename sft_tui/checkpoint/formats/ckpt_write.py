@@ -14,6 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Iterator, List, Sequence, Tuple
 
+from sft_tui.files.varint import encode_varint
+
 SLICE_BYTES = 512 * 1024 * 1024  # mindspore.train.serialization cuts the flat bytes here (SLICE_SIZE, in KiB)
 _LENGTH_DELIMITED = 2
 
@@ -30,16 +32,6 @@ class ValuePlan:
     def content(self) -> Tuple[int, int]:
         """Offset in the file and length of the content."""
         return self.offset + len(self.header), self.nbytes
-
-
-def encode_varint(value: int) -> bytes:
-    """A number from 0 to 2**64 - 1 in protobuf's base 128."""
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
 
 
 def encode_value_header(name: str, dims: Sequence[int], tensor_type: str, content_bytes: int) -> bytes:

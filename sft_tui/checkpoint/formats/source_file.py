@@ -7,18 +7,12 @@ from pathlib import Path
 from typing import Dict, List, Tuple
 
 from sft_tui.errors import InvalidInputError
+from sft_tui.files.lfs_pointer import is_lfs_pointer
 
 MAX_JSON_BYTES = 16_000_000  # over 100,000 tensors; a model has some hundreds to some thousands
 MAX_JSON_PARTS = 1_000_000  # a tensor takes about ten; each takes up to a hundred bytes of memory once understood
 LFS_HINT = "Run `git lfs pull` in the folder, or download the file again."
 DOWNLOAD_HINT = "Download the file again."
-_LFS_START = b"version https://git-lfs.github.com/spec/"
-
-
-def is_lfs_pointer(path: Path) -> bool:
-    """Whether the file is the note that Git LFS leaves in place of a big file. Raises OSError."""
-    with path.open("rb") as stream:
-        return stream.read(len(_LFS_START)) == _LFS_START
 
 
 def check_folder(folder: Path) -> None:

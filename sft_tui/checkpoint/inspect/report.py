@@ -14,7 +14,7 @@ from typing import Dict, List, Optional, Tuple
 from sft_tui.checkpoint.copy.copy_tensors import Cast, compare_values
 from sft_tui.checkpoint.copy.precision import DTYPES, SOURCE_TYPES
 from sft_tui.checkpoint.copy.tensor_values import whole_values
-from sft_tui.checkpoint.formats.source_file import LFS_HINT, check_folder, is_lfs_pointer, load_json_object
+from sft_tui.checkpoint.formats.source_file import LFS_HINT, check_folder, load_json_object
 from sft_tui.checkpoint.formats.tensor_entry import TensorEntry
 from sft_tui.checkpoint.formats.weight_files import TORCH_BIN, load_tensor_entries
 from sft_tui.checkpoint.inspect.folder_files import FolderFile, find_unfinished, list_files
@@ -26,6 +26,7 @@ from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.problem import Problem
 from sft_tui.errors import InvalidInputError, SftError
 from sft_tui.families.table import KEY_MAPS
+from sft_tui.files.lfs_pointer import is_lfs_pointer
 
 FIELD = "model.hf_dir"
 TOKENIZER_FIELD = "model.tokenizer_model"

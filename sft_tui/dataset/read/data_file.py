@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from sft_tui.errors import InvalidInputError
+from sft_tui.files.lfs_pointer import LFS_START
 
-LFS_POINTER = b"version https://git-lfs"
 # No record that a model could be trained on is larger, and one record has to fit in memory.
 MAX_RECORD_BYTES = 32 * 1024 * 1024
 CHUNK_BYTES = 256 * 1024
@@ -76,7 +76,7 @@ def _check_head(path: Path, head: bytes, size: int) -> None:
         raise InvalidInputError(f"{path} is empty.", HINT)
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise InvalidInputError(f"{path} is UTF-16, not UTF-8.", "Save it as UTF-8.")
-    if head.startswith(LFS_POINTER):
+    if head.startswith(LFS_START):
         raise InvalidInputError(
             f"{path} is a Git LFS pointer, not the data itself.", "Fetch the file with `git lfs pull`."
         )

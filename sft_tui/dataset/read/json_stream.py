@@ -18,7 +18,6 @@ from sft_tui.dataset.read.data_file import (
     too_large,
     unreadable,
 )
-from sft_tui.dataset.read.data_file import LFS_POINTER as LFS_POINTER  # the tokenizer looks for it here
 from sft_tui.errors import InvalidInputError
 
 _SPACE = re.compile(r"[ \t\n\r]*")

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import Dict, List, Optional, Protocol, Sequence, Tuple
 
-from sft_tui.dataset.read.json_stream import LFS_POINTER
 from sft_tui.errors import InvalidInputError
+from sft_tui.files.lfs_pointer import LFS_START
 
 # sentencepiece splits a batch over this many threads at most; a node with 192 cores gains nothing from more.
 _MAX_THREADS = 8
@@ -93,7 +93,7 @@ def _head(file: Path) -> bytes:
         raise InvalidInputError(f"{file} could not be read: {error.strerror or error}.", _HINT) from error
     if not head:
         raise InvalidInputError(f"{file} is empty.", _HINT)
-    if head.startswith(LFS_POINTER):
+    if head.startswith(LFS_START):
         raise InvalidInputError(
             f"{file} is a Git LFS pointer, not the tokenizer itself.", "Fetch the file with `git lfs pull`."
         )

@@ -4,30 +4,22 @@ from __future__ import annotations
 
 from typing import Iterator, Tuple
 
+from sft_tui.files.varint import read_varint
+
 
 def read_fields(message: bytes) -> Iterator[Tuple[int, object]]:
     """The fields of a protobuf message: number and value (an int, or bytes)."""
     at = 0
     while at < len(message):
-        key, at = _varint(message, at)
+        key, at = read_varint(message, at)
         kind = key & 7
         if kind == 0:
-            value, at = _varint(message, at)
+            value, at = read_varint(message, at)
             yield key >> 3, value
             continue
         if kind == 2:
-            size, at = _varint(message, at)
+            size, at = read_varint(message, at)
         else:
             size = 8 if kind == 1 else 4
         yield key >> 3, message[at : at + size]
         at += size
-
-
-def _varint(message: bytes, at: int) -> Tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = message[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return value, at

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sft_tui.checkpoint.formats import ckpt_write as ckpt_format
 from sft_tui.checkpoint.formats.ckpt_read import TYPE_BYTES, CkptEntry, load_ckpt_entries
-from sft_tui.checkpoint.formats.ckpt_write import encode_varint, encoded_size, plan_tensor
+from sft_tui.checkpoint.formats.ckpt_write import encoded_size, plan_tensor
 from sft_tui.errors import InvalidInputError
 
 # What mindspore.save_checkpoint of 2.7.2 writes for an int32 3 named a, with append_dict {"s": "hello", "n": 5}.
@@ -92,13 +92,6 @@ def test_a_tensor_over_the_slice_size_becomes_several_values(tmp_path, monkeypat
 def test_slices_are_cut_at_512_mib_as_mindspore_does():
     assert list(ckpt_format.slice_sizes(2**29)) == [2**29]
     assert list(ckpt_format.slice_sizes(2**30 + 4)) == [2**29, 2**29, 4]
-
-
-@given(st.integers(0, 2**63 - 1))
-def test_numbers_are_base_128(value):
-    encoded = encode_varint(value)
-    assert sum((byte & 0x7F) << 7 * place for place, byte in enumerate(encoded)) == value
-    assert len(encoded) == max(1, math.ceil(value.bit_length() / 7))
 
 
 @settings(deadline=None, suppress_health_check=list(HealthCheck))
