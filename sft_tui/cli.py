@@ -97,11 +97,14 @@ def _add_demo_and_doctor(commands: _Commands) -> None:
 
 def _add_converters(commands: _Commands) -> None:
     group = _Group(commands)
-    inspect = group.add("inspect", "weights:inspect", "tell what is in a checkpoint folder", json=True)
+    inspect = group.add("inspect", "model.inspect:inspect", "tell what is in a checkpoint folder", json=True)
     inspect.add_argument("hf_dir", help="Hugging Face folder")
     inspect.add_argument("--mindformers", default="", metavar="VERSION", help="what this version wants of it")
     weight = group.add(
-        "convert-weight", "weights:convert_weight", "convert a Hugging Face checkpoint to .ckpt, or back", json=True
+        "convert-weight",
+        "model.convert_weight:convert_weight",
+        "convert a Hugging Face checkpoint to .ckpt, or back",
+        json=True,
     )
     _flag(weight, "model", default="llama", help="llama, qwen2 (qwen2_5), gpt2 (gpt); --reversed: qwen3, qwen3_moe too")
     _flag(
@@ -130,14 +133,14 @@ def _add_converters(commands: _Commands) -> None:
     )
     either.add_argument("--reuse", action="store_true", help="replace it only if it was made of other files or dtype")
     _add_convert_alpaca(group)
-    summary = group.add("summary", "convert:summarise", "tell what a training run brought", json=True)
+    summary = group.add("summary", "summary:summarise", "tell what a training run brought", json=True)
     summary.add_argument("run_dir", help="folder of the run: WORK_DIR/runs/NAME")
     summary.add_argument("--require-gain", action="store_true", help="exit 1 unless held-out perplexity fell")
 
 
 def _add_convert_alpaca(group: _Group) -> None:
     text = "convert alpaca, ShareGPT or OpenAI records (JSON, JSON Lines, Parquet, CSV) to conversations"
-    parser = group.add("convert-alpaca", "convert:convert_alpaca", text, json=True)
+    parser = group.add("convert-alpaca", "dataset.convert_alpaca:convert_alpaca", text, json=True)
     _flag(parser, "data_path", required=True, help="file with the records")
     _flag(parser, "output_path", required=True, help="conversation file to write")
     _add_columns(parser)
@@ -155,7 +158,7 @@ def _add_convert_alpaca(group: _Group) -> None:
 
 def _add_preprocess(commands: _Commands) -> None:
     group = _Group(commands)
-    parser = group.add("preprocess", "convert:preprocess", "write conversations as MindRecord", json=True)
+    parser = group.add("preprocess", "dataset.preprocess:preprocess", "write conversations as MindRecord", json=True)
     _flag(parser, "dataset_type", choices=("qa", "wiki"), default="qa", help="default: %(default)s")
     _flag(parser, "input_glob", required=True, help="files with records, or text files for wiki")
     _flag(parser, "output_file", required=True, help="MindRecord file to write")
@@ -172,7 +175,7 @@ def _add_preprocess(commands: _Commands) -> None:
     parser.add_argument("--pack", action="store_true", help="several whole records to a row; shifted labels only")
     _add_rejects(parser)
     _flag(parser, "force", action="store_true", help="write again what was written from the same files")
-    audit = group.add("audit", "audit:run_audit", "tell what training will see of a data set", json=True)
+    audit = group.add("audit", "dataset.audit:run_audit", "tell what training will see of a data set", json=True)
     audit.add_argument("path", help="MindRecord, or file with records")
     _add_encoding(audit)
     _flag(audit, "record", type=int, default=0, metavar="N", help="show record N as the model sees it")
@@ -226,7 +229,7 @@ def _add_rejects(parser: argparse.ArgumentParser) -> None:
 
 def _add_plan_and_run(commands: _Commands) -> None:
     group = _Group(commands)
-    plan = group.add("plan", "run:show_plan", "show the steps and commands of a profile")
+    plan = group.add("plan", "plan:show_plan", "show the steps and commands of a profile")
     plan.add_argument("profile_name", metavar="PROFILE")
     either = plan.add_mutually_exclusive_group()
     either.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="one JSON object on stdout")
@@ -286,12 +289,12 @@ def _add_profile(commands: _Commands) -> None:
         "profile", help="list, show, make and check profiles", description="Work with profiles."
     )
     parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="one JSON object on stdout")
-    parser.set_defaults(call="profiles:list_all")
+    parser.set_defaults(call="profile:list_all")
     group = _Group(parser.add_subparsers(title="commands", metavar="COMMAND"))
-    group.add("list", "profiles:list_all", "list all profiles", json=True)
+    group.add("list", "profile:list_all", "list all profiles", json=True)
     for name, text in (("show", "print a profile"), ("validate", "check a profile against this machine")):
-        group.add(name, f"profiles:{name}", text, json=True).add_argument("name")
-    new = group.add("new", "profiles:new", "make a profile")
+        group.add(name, f"profile:{name}", text, json=True).add_argument("name")
+    new = group.add("new", "profile:new", "make a profile")
     new.add_argument("name")
     new.add_argument(
         "--set",
@@ -349,7 +352,7 @@ def _fail(error: SftError, arguments: argparse.Namespace) -> int:
     from sft_tui.core.terminal_text import neutralise
 
     if getattr(arguments, "json", False):
-        from sft_tui.commands.report import print_json
+        from sft_tui.commands._common.report import print_json
 
         print_json({"error": error.message, "hint": error.hint, "exit_code": error.exit_code})
     print(neutralise(f"sft-tui: error: {error.message}"), file=sys.stderr)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sft_tui.commands.report import say
+from sft_tui.commands._common.report import say
 from sft_tui.commands.wizard import need_terminal, open_profile
 from sft_tui.demo.rehearsal import prepare_rehearsal
 

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Optional
 
-from sft_tui.commands.report import print_json, say, warn
+from sft_tui.commands._common.report import print_json, say, warn
 from sft_tui.core.terminal_text import neutralise, short_size
 from sft_tui.diagnosis.read_logs import Evidence, read_logs
 from sft_tui.diagnosis.remedies import title

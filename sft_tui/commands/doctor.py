@@ -14,10 +14,10 @@ import psutil
 
 from sft_tui.checks.environment_and_data import check_environment
 from sft_tui.cluster.node_matrix import Matrix, table_lines
-from sft_tui.commands.nodes import look_at_nodes
-from sft_tui.commands.profiles import exit_code, load_valid
-from sft_tui.commands.report import print_json, print_problems, say
-from sft_tui.commands.run import plan_of
+from sft_tui.commands._common.nodes import look_at_nodes
+from sft_tui.commands._common.report import print_json, print_problems, say
+from sft_tui.commands.plan import plan_of
+from sft_tui.commands.profile import exit_code, load_valid
 from sft_tui.core.facts import EnvironmentFacts
 from sft_tui.core.problem import Problem
 from sft_tui.core.profile import Environment, Profile

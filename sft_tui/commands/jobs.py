@@ -9,9 +9,9 @@ import time
 from datetime import datetime
 from typing import Iterator, Sequence
 
-from sft_tui.commands.follow import attach as attach_to
-from sft_tui.commands.follow import describe_watch_out
-from sft_tui.commands.report import StatusLine, ask, print_json, print_json_text, say, warn
+from sft_tui.commands._common.follow import attach as attach_to
+from sft_tui.commands._common.follow import describe_watch_out
+from sft_tui.commands._common.report import StatusLine, ask, print_json, print_json_text, say, warn
 from sft_tui.core.job import EXIT_CODES, JobState
 from sft_tui.core.terminal_text import short_duration, short_size
 from sft_tui.errors import InvalidInputError, SftError, StoppedError

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import Iterator, Optional
 
-from sft_tui.commands.follow import describe_watch_out
+from sft_tui.commands._common.follow import describe_watch_out
+from sft_tui.commands._common.report import print_json, say, warn
 from sft_tui.commands.jobs import find_shown, find_watch_outs
-from sft_tui.commands.report import print_json, say, warn
 from sft_tui.core.terminal_text import short_duration
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
 from sft_tui.metrics.points import COLUMNS, METRICS, Curve, Mark, MetricPoint, MetricRow, smooth, table_rows

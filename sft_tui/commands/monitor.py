@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Sequence
 
-from sft_tui.commands.report import finite, print_json, print_json_text, say
+from sft_tui.commands._common.report import finite, print_json, print_json_text, say
 from sft_tui.core.terminal_text import short_size
 from sft_tui.monitor.host import HostLoad, HostSampler, measure_disks
 from sft_tui.monitor.sample_json import HostSample, describe_sample

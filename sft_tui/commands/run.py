@@ -1,86 +1,22 @@
-"""plan and run."""
+"""run: submit the plan of a profile, and follow it."""
 
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from datetime import datetime
-from pathlib import Path
 
-from sft_tui.checks.examine import examine
-from sft_tui.commands.follow import attach
-from sft_tui.commands.nodes import nodes_fit
-from sft_tui.commands.profiles import exit_code, load_valid
-from sft_tui.commands.report import ask, print_json, print_problems, say, warn
+from sft_tui.commands._common.follow import attach
+from sft_tui.commands._common.nodes import nodes_fit
+from sft_tui.commands._common.report import ask, print_json, print_problems, say, warn
+from sft_tui.commands.plan import plan_of
+from sft_tui.commands.profile import exit_code
 from sft_tui.core.job import EXIT_CODES
 from sft_tui.core.plan import Plan
-from sft_tui.core.problem import Problem
 from sft_tui.errors import EnvironmentNotFitError
-from sft_tui.files.atomic import write_atomic
 from sft_tui.jobs import client
-from sft_tui.jobs.completion import current_steps
 from sft_tui.jobs.read_state import read_state
-from sft_tui.launch.plan.documented import documented_command
-from sft_tui.launch.plan.nodes import launches
-from sft_tui.launch.plan.scripts import RUNTIME_FOLDER, build_scripts
-from sft_tui.paths import PACKAGE_DIR, jobs_dir
-
-
-def plan_of(name: str) -> tuple[Plan | None, tuple[Problem, ...]]:
-    """The plan of a profile on this machine, or None; and all problems, warnings among them."""
-    profile, problems = load_valid(name)
-    if profile is None:
-        return None, problems
-    findings = examine(profile)
-    return findings.plan, findings.problems
-
-
-def show_plan(arguments: argparse.Namespace) -> int:
-    """`sft-tui plan`."""
-    plan, problems = plan_of(arguments.profile_name)
-    if arguments.json:
-        steps = plan.without_secrets().model_dump(mode="json") if plan else None
-        print_json({"plan": steps, "problems": [p.to_json() for p in problems]})
-        return exit_code(problems)
-    print_problems(problems)
-    if plan is None:
-        return exit_code(problems)
-    if arguments.script:
-        return _write_scripts(plan, Path(arguments.script))
-    current = current_steps(plan)
-    for number, step in enumerate(plan.steps, 1):
-        say(f"{number}. {step.id}: {step.title}{'  (done before, will be skipped)' if step.id in current else ''}")
-        say(f"   not needed: {step.not_needed}" if step.not_needed else f"   {step.command}")
-        for launch in (launch for launch in launches(plan) if launch.step == step.id):
-            for part in launch.parts:
-                say(f"   on {part.name}: {part.plan.steps[0].command}")
-        documented = "" if step.not_needed else documented_command(step)
-        if documented:
-            say(f"   as documented, in MindFormers' source folder: {documented}")
-    for file in plan.files:
-        if file.changes:
-            say("")
-            say(file.changes)
-    return 0
-
-
-def _write_scripts(plan: Plan, folder: Path) -> int:
-    shutil.copytree(
-        PACKAGE_DIR / RUNTIME_FOLDER,
-        folder / RUNTIME_FOLDER,
-        ignore=shutil.ignore_patterns("__pycache__"),
-        dirs_exist_ok=True,
-    )
-    (folder / "files").mkdir(exist_ok=True)
-    shutil.copy(PACKAGE_DIR / "files/saved_states.py", folder / "files/saved_states.py")
-    for name, text in build_scripts(plan, str(PACKAGE_DIR), launches(plan)).items():
-        write_atomic(folder / name, text)
-        if name.endswith((".sh", ".sbatch")):
-            (folder / name).chmod(0o700)
-    say(f"{folder / 'run_all.sh'} runs everything. Or: prepare.sh once, then node_N.sh on each node, or slurm.sbatch.")
-    say("Other nodes need this folder under the same path.")
-    return 0
+from sft_tui.paths import jobs_dir
 
 
 def run_profile(arguments: argparse.Namespace) -> int:

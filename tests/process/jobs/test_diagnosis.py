@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from sft_tui.cli import run_command
-from sft_tui.commands.follow import describe_event
+from sft_tui.commands._common.follow import describe_event
 
 
 def test_a_failed_step_says_its_first_cause_and_what_to_do(lab, capsys):

@@ -230,11 +230,11 @@ def test_a_plan_as_a_script_is_what_the_plan_says(sft, make_llama, alpaca, fake_
     for step in json.loads(sft("plan", "p", "--json").stdout)["plan"]["steps"]:
         words = shlex.join(step["argv"]).replace(f"{PACKAGE_DIR}/launch/", '"$here"/launch/')
         assert words in text
-    assert (tmp_path / "scripts" / "launch" / "runner.py").is_file()
+    assert (tmp_path / "scripts/launch/runtime/runner.py").is_file()
     assert (tmp_path / "scripts" / "train.yaml").is_file()
     # what the launcher takes from us lies beside it
     look = "import runner; runner._make_importable(); import sft_tui.files.saved_states as found; print(found.__file__)"
     done = subprocess.run(
-        [sys.executable, "-c", look], cwd=tmp_path / "scripts" / "launch", env={}, capture_output=True, text=True
+        [sys.executable, "-c", look], cwd=tmp_path / "scripts/launch/runtime", env={}, capture_output=True, text=True
     )
     assert done.stdout.strip() == str(tmp_path / "scripts" / "files/saved_states.py"), done.stderr

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sft_tui.commands.report import ProgressReport, print_json, say
+from sft_tui.commands._common.report import ProgressReport, print_json, say
 from sft_tui.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def run_audit(arguments: argparse.Namespace) -> int:
 
 def _print_audit(arguments: argparse.Namespace) -> int:
     """Numbers and bars; with --json the report."""
-    from sft_tui.commands.convert import find_encoder_file
+    from sft_tui.commands._common.encoder_file import find_encoder_file
     from sft_tui.dataset.audit.limits import Limits, check_limits, cut_warning
     from sft_tui.dataset.audit.text import audit_lines
     from sft_tui.dataset.read.sources import parse_columns
@@ -56,7 +56,7 @@ def _print_audit(arguments: argparse.Namespace) -> int:
 
 def _print_record(arguments: argparse.Namespace) -> int:
     """One record as the model sees it."""
-    from sft_tui.commands.convert import find_encoder_file
+    from sft_tui.commands._common.encoder_file import find_encoder_file
     from sft_tui.dataset.audit.sample import view_record
     from sft_tui.dataset.read.sources import parse_columns
     from sft_tui.dataset.run_audit import is_mindrecord

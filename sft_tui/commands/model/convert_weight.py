@@ -1,4 +1,4 @@
-"""inspect and convert-weight: what a checkpoint folder holds, and weights from and to MindSpore's `.ckpt`."""
+"""convert-weight: weights from a checkpoint folder to MindSpore's `.ckpt`, and back."""
 
 from __future__ import annotations
 
@@ -6,68 +6,14 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sft_tui.commands.report import ProgressReport, print_json, print_problems, say, warn
-from sft_tui.core.problem import Problem
+from sft_tui.commands._common.report import ProgressReport, print_json, say, warn
 from sft_tui.core.terminal_text import short_duration, short_size
-from sft_tui.errors import EnvironmentNotFitError, InvalidInputError, SftError
+from sft_tui.errors import InvalidInputError, SftError
 
 if TYPE_CHECKING:
-    from sft_tui.checkpoint.inspect.report import CheckpointReport
     from sft_tui.checkpoint.verify import VerifyResult
 
 NAMES_SHOWN = 5
-
-
-def inspect(arguments: argparse.Namespace) -> int:
-    """`sft-tui inspect`: exit code 2 unless the folder can be converted, or MindFormers loads it as it is.
-
-    4 when that is so, but not with the version asked for.
-    """
-    from sft_tui.checkpoint.inspect.report import inspect_checkpoint
-    from sft_tui.checkpoint.inspect.text import describe_checkpoint
-    from sft_tui.stack.routes import check_route, describe_weight_needs, weight_needs
-
-    report = inspect_checkpoint(Path(arguments.hf_dir))
-    needs = weight_needs(report.model_type, arguments.mindformers)
-    direct = "folder" in needs.values()
-    # a family that we do not convert is no fault where nothing is to be converted
-    problems = tuple(p for p in report.problems if not (direct and p.message == report.unknown_family))
-    route = check_route(report.model_type, arguments.mindformers)
-    problems += (route,) if route else ()
-    if report.tokenizer is not None and report.tokenizer.chat_template:
-        problems += _template_problems(report.folder)
-    # what is wrong with the folder comes before what is wrong with the environment
-    code = min((p.exit_code for p in problems if p.severity == "error"), default=0)
-    if arguments.json:
-        shown = [problem.to_json() for problem in problems]
-        print_json({**report.to_json(), "problems": shown, "mindformers": needs})
-        return code
-    about = describe_weight_needs(report.model_type, needs)
-    for line in (*describe_checkpoint(report), *_describe_outputs(report), *about):
-        say(line)
-    print_problems(problems)
-    return code
-
-
-def _template_problems(folder: Path) -> tuple[Problem, ...]:
-    """Why the folder's chat template could not be used for a data set, where the library to try it is there."""
-    from sft_tui.dataset.template.chat import load_chat_template
-    from sft_tui.dataset.tokenizer.load import load_tokenizer
-
-    try:
-        load_chat_template(load_tokenizer(folder / "tokenizer.json", threads=1))
-    except InvalidInputError as error:
-        return (Problem("model.tokenizer_model", error.message[0].upper() + error.message[1:], error.hint, "warning"),)
-    except EnvironmentNotFitError:
-        pass
-    return ()
-
-
-def _describe_outputs(report: CheckpointReport) -> list[str]:
-    if not report.output_sizes:
-        return []
-    sizes = ", ".join(f"{dtype} {short_size(size)}" for dtype, size in report.output_sizes.items())
-    return [f"convert-weight would write a .ckpt of: {sizes}"]
 
 
 def convert_weight(arguments: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""convert-alpaca, preprocess, summary: the steps of a plan that deal with data and results, by hand."""
+"""preprocess: conversations as MindRecord. Runs under the training interpreter."""
 
 from __future__ import annotations
 
@@ -7,61 +7,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sft_tui.commands.report import ProgressReport, print_json, say, warn
+from sft_tui.commands._common.encoder_file import find_encoder_file
+from sft_tui.commands._common.report import ProgressReport, print_json, say, warn
 from sft_tui.core.terminal_text import short_duration
-from sft_tui.errors import InvalidInputError, SftError
 
 if TYPE_CHECKING:
     from sft_tui.dataset.preprocess import PreprocessResult
-
-DEFAULT_EVAL_FRACTION = 0.05
-
-
-def convert_alpaca(arguments: argparse.Namespace) -> int:
-    """`sft-tui convert-alpaca`."""
-    from sft_tui.dataset.convert_alpaca import convert_alpaca as convert
-    from sft_tui.dataset.read.sources import inspect_source, parse_columns
-
-    evaluation = Path(arguments.eval_output_path) if arguments.eval_output_path else None
-    if arguments.eval_fraction is not None and evaluation is None:
-        raise InvalidInputError("--eval_fraction needs --eval_output_path.", "Name the file for the held-out records.")
-    fraction = DEFAULT_EVAL_FRACTION if arguments.eval_fraction is None else arguments.eval_fraction
-    data, columns = Path(arguments.data_path), parse_columns(arguments.columns)
-    source = inspect_source(data, columns)
-    if source.guessed:
-        names = ",".join(f"{ours}={name}" for ours, name in source.columns.items())
-        warn(f"note: {data} is read with --columns {names}")
-    with ProgressReport("convert") as report:
-        result = convert(
-            data,
-            Path(arguments.output_path),
-            columns=columns,
-            eval_output_path=evaluation,
-            eval_fraction=fraction if evaluation else 0.0,
-            seed=arguments.seed,
-            on_error=arguments.on_error,
-            max_rejected=arguments.max_rejected,
-            progress=report,
-        )
-    if arguments.json:
-        print_json(
-            {
-                "records": result.records,
-                "eval_records": result.eval_records,
-                "output": str(result.output),
-                "columns": dict(source.columns),
-                "guessed": source.guessed,
-                "rejected": result.rejected,
-                "rejected_path": str(result.rejected_path) if result.rejected_path else None,
-            }
-        )
-        return 0
-    say(f"{result.output}: {result.records} conversations in {short_duration(result.seconds)}")
-    if evaluation:
-        say(f"{evaluation}: {result.eval_records} conversations held out")
-    if result.rejected:
-        warn(f"warning: {result.rejected} records were left out; {result.rejected_path} lists them")
-    return 0
 
 
 def preprocess(arguments: argparse.Namespace) -> int:
@@ -96,17 +47,6 @@ def preprocess(arguments: argparse.Namespace) -> int:
     else:
         _say_preprocessed(result)
     return 0
-
-
-def find_encoder_file(arguments: argparse.Namespace) -> Path:
-    """The tokenizer that is meant: a chat template goes with tokenizer.json. Raises InvalidInputError."""
-    from sft_tui.dataset.template.chat import CHAT
-    from sft_tui.dataset.tokenizer.load import find_tokenizer
-
-    folder = Path(arguments.model_file)
-    if arguments.template == CHAT and (folder / "tokenizer.json").is_file():
-        return folder / "tokenizer.json"
-    return find_tokenizer(folder)
 
 
 def _config_beside(model_file: Path) -> dict[str, object]:
@@ -156,26 +96,3 @@ def _say_preprocessed(result: PreprocessResult) -> None:
         warn(f"warning: {counts.masked} rows teach nothing: no token of the answer is left. sft-tui audit names them")
     if counts.rejected:
         warn(f"warning: {counts.rejected} records could not be used and were skipped")
-
-
-def summarise(arguments: argparse.Namespace) -> int:
-    """`sft-tui summary`: also writes summary.json into the run's folder."""
-    from sft_tui.files.atomic import write_atomic
-    from sft_tui.results.summary import build_summary
-
-    run_dir = Path(arguments.run_dir)
-    summary = build_summary(run_dir)
-    write_atomic(run_dir / "summary.json", json.dumps(summary.to_json(), indent=1))
-    if arguments.json:
-        print_json(summary.to_json())
-    else:
-        for line in summary.lines():
-            say(line)
-    if not arguments.require_gain or summary.gained:
-        return 0
-    before, after = summary.perplexity_before, summary.perplexity_after
-    message = f"Perplexity on held-out data did not fall: {before} before, {after} after."
-    if arguments.json:  # the one object is printed
-        warn(f"sft-tui: error: {message}")
-        return 1
-    raise SftError(message, "Train longer or with a higher learning rate, and look at the loss.")

@@ -7,8 +7,7 @@ from typing import Any
 
 import tomlkit
 
-from sft_tui.checks.examine import examine
-from sft_tui.commands.report import print_json, print_problems, say
+from sft_tui.commands._common.report import print_json, print_problems, say
 from sft_tui.core.problem import Problem
 from sft_tui.core.profile import SECTIONS, Profile, section_model
 from sft_tui.core.profile_problems import validate_profile
@@ -96,6 +95,8 @@ def validate(arguments: argparse.Namespace) -> int:
     """`sft-tui profile validate`: exit code 0, 2 or 4."""
     profile, problems = load_valid(arguments.name)
     if profile is not None:
+        from sft_tui.checks.examine import examine
+
         problems = examine(profile).problems
     code = exit_code(problems)
     if arguments.json:

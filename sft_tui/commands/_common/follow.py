@@ -7,7 +7,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Sequence
 
-from sft_tui.commands.report import PLAIN_LINE_SECONDS, say, warn
+from sft_tui.commands._common.report import PLAIN_LINE_SECONDS, say, warn
 from sft_tui.core.job import EXIT_CODES, Event, JobState
 from sft_tui.core.terminal_text import neutralise, short_duration, short_size
 from sft_tui.diagnosis.text import describe_first_cause

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Optional
 
 from sft_tui.cluster.node_matrix import Matrix, examine_nodes, table_lines
-from sft_tui.commands.report import StatusLine, print_json, warn
+from sft_tui.commands._common.report import StatusLine, print_json, warn
 from sft_tui.core.plan import Plan
 from sft_tui.launch.plan.nodes import launches
 
