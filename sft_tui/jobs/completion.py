@@ -22,6 +22,8 @@ from sft_tui.logs.training_log import LoadedWeights, first_error_line, parse_lin
 from sft_tui.logs.worker_logs import rank_of, worker_logs
 
 RECORD_SCHEMA_VERSION = 1
+# the runner was in another folder once: what was done then is done
+_RENAMED = re.compile(r"(/sft_tui)/launch/(runner\.py|cpu)$")
 _WITH_MANIFEST = ("ckpt", "mindrecord")
 
 
@@ -208,7 +210,8 @@ def _load_record(path: Path, step: Step) -> StepRecord | None:
         record = StepRecord.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    same = record.schema_version == RECORD_SCHEMA_VERSION and record.command == command_of(step)
+    command = [_RENAMED.sub(r"\1/launch/runtime/\2", word) for word in record.command]
+    same = record.schema_version == RECORD_SCHEMA_VERSION and command == command_of(step)
     return record if same else None
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Deque, Dict, List, Optional, Tuple
 
 from sft_tui.dataset.audit.report import AuditReport, Tally
 from sft_tui.dataset.encode.encoded_row import IGNORE_TOKEN_ID, REASONS, EncodedRow
@@ -20,6 +21,7 @@ from sft_tui.dataset.tokenizer.load import Tokenizer, load_tokenizer
 from sft_tui.errors import InvalidInputError
 
 SAMPLE_RECORDS = 200
+KEPT_RECORDS = 100
 # a row that nothing is cut from
 _UNCUT = 2**24
 
@@ -85,21 +87,61 @@ def view_record(
     columns: Tuple[Tuple[str, str], ...] = (),
 ) -> RecordView:
     """Record `number` (from 1) of a file as training would see it. Raises InvalidInputError."""
-    tokenizer = load_tokenizer(model_file)
-    check_template(template, tokenizer)
-    record = next(islice(read_records(path, dict(columns)), number - 1, None), None) if number > 0 else None
-    if record is None:
-        raise InvalidInputError(f"{path} has no record {number}.", "Numbers count from 1.")
-    cut, whole = (_encode(record, tokenizer, template, length, path) for length in (seq_length + 1, _UNCUT))
-    return RecordView(
-        number,
-        whole.id,
-        whole.tokens,
-        seq_length + 1,
-        cut.trained_tokens,
-        REASONS.get(cut.masked_reason, ""),
-        tuple(_spans(whole, cut, tokenizer)),
-    )
+    return RecordViewer(path, load_tokenizer(model_file), seq_length, template, columns).view(number)
+
+
+class RecordViewer:
+    """Shows records of a file, one after the other or back: the file is read on from where it stands.
+
+    The newest KEPT_RECORDS are kept; one before those is read from the start of the file.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        tokenizer: Tokenizer,
+        seq_length: int,
+        template: str = DEFAULT_TEMPLATE,
+        columns: Tuple[Tuple[str, str], ...] = (),
+    ) -> None:
+        """Raises InvalidInputError for a template that cannot be used."""
+        check_template(template, tokenizer)
+        self._path, self._tokenizer, self._template, self._columns = path, tokenizer, template, columns
+        self._seq_length = seq_length
+        self._rewind()
+
+    def view(self, number: int) -> RecordView:
+        """Record `number`, from 1. Raises InvalidInputError where there is none."""
+        record = self._find(number)
+        if record is None:
+            raise InvalidInputError(f"{self._path} has no record {number}.", "Numbers count from 1.")
+        lengths = (self._seq_length + 1, _UNCUT)
+        cut, whole = (_encode(record, self._tokenizer, self._template, length, self._path) for length in lengths)
+        return RecordView(
+            number,
+            whole.id,
+            whole.tokens,
+            self._seq_length + 1,
+            cut.trained_tokens,
+            REASONS.get(cut.masked_reason, ""),
+            tuple(_spans(whole, cut, self._tokenizer)),
+        )
+
+    def _rewind(self) -> None:
+        self._records = read_records(self._path, dict(self._columns))
+        self._kept: Deque[object] = deque(maxlen=KEPT_RECORDS)
+        self._read = 0  # records that were read; the newest is the last that is kept
+
+    def _find(self, number: int) -> object:
+        if 0 < number <= self._read - len(self._kept):
+            self._rewind()
+        while self._read < number:
+            record = next(self._records, None)
+            if record is None:
+                return None
+            self._kept.append(record)
+            self._read += 1
+        return self._kept[number - self._read - 1] if number > 0 else None
 
 
 def _encode(record: object, tokenizer: Tokenizer, template: str, length: int, path: Path) -> EncodedRow:

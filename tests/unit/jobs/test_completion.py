@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from sft_tui.core.plan import Output, Plan, PlannedFile, Step
+from sft_tui.files.stamps import signature
 from sft_tui.jobs.completion import (
     current_steps,
     find_record,
@@ -20,7 +21,6 @@ from sft_tui.jobs.completion import (
     sign_inputs,
     sign_outputs,
     sign_worker_logs,
-    signature,
 )
 
 LOGS = Path(__file__).parents[2] / "data" / "training_logs"
@@ -195,3 +195,17 @@ def test_the_logs_of_an_earlier_run_are_not_quoted(tmp_path):
     log = tmp_path / "step.log"
     log.write_text("OSError: Address already in use\n")
     assert first_error(step, log, before) == "OSError: Address already in use"
+
+
+@pytest.mark.parametrize("name", ["runner.py", "cpu"])
+def test_what_an_earlier_version_did_is_done(tmp_path, name):
+    """Its runner lay in another folder of the package: hours of training are not done again for that."""
+    step = make_step(tmp_path, ("out", "json"))
+    for path in ("in", "out"):
+        (tmp_path / path).write_text("{}")
+    earlier = step.model_copy(update={"argv": ("python", f"/site/sft_tui/launch/{name}", "--config", "x")})
+    now = step.model_copy(update={"argv": ("python", f"/site/sft_tui/launch/runtime/{name}", "--config", "x")})
+    save_record(records_dir(step), earlier, "1-p", {}, sign_inputs(step))
+    assert find_record(records_dir(step), now) is not None
+    other = now.model_copy(update={"argv": (*now.argv, "--more")})
+    assert find_record(records_dir(step), other) is None

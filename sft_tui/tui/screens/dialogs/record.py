@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Callable, ClassVar
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Callable, ClassVar, Optional
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -17,10 +19,32 @@ from sft_tui.errors import SftError
 from sft_tui.tui.widgets.text_block import TextBlock
 
 if TYPE_CHECKING:
-    from sft_tui.dataset.audit.sample import RecordView
+    from sft_tui.dataset.audit.sample import RecordView, RecordViewer
 
 LOAD = "Reading ..."
 CUT = "\n-- cut here: the model does not see what follows --\n"
+
+
+class RecordLoader:
+    """Reads records in a thread: tokenizer and file are opened once."""
+
+    def __init__(
+        self, path: Path, tokenizer: Path, seq_length: int, template: str, columns: tuple[tuple[str, str], ...]
+    ) -> None:
+        self._opens = path, tokenizer, seq_length, template, columns
+        self._viewer: Optional[RecordViewer] = None
+        self._lock = threading.Lock()
+
+    def __call__(self, number: int) -> RecordView:
+        """Raises SftError, OSError."""
+        from sft_tui.checks.examine import keep_tokenizer
+        from sft_tui.dataset.audit.sample import RecordViewer
+
+        with self._lock:
+            if self._viewer is None:
+                path, tokenizer, seq_length, template, columns = self._opens
+                self._viewer = RecordViewer(path, keep_tokenizer(tokenizer), seq_length, template, columns)
+            return self._viewer.view(number)
 
 
 class RecordScreen(ModalScreen[None]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -82,23 +81,21 @@ class DatasetScreen(FormScreen):
 
     def action_record(self) -> None:
         """Show the first record as the model sees it."""
-        from sft_tui.tui.screens.dialogs.record import RecordScreen
+        from sft_tui.tui.screens.dialogs.record import RecordLoader, RecordScreen
 
         session = self.session
         if session.findings is None or session.findings.facts is None or session.findings.train is None:
             return
-        from sft_tui.dataset.audit.sample import view_record
         from sft_tui.dataset.read.sources import parse_columns
         from sft_tui.launch.plan.steps import prompt_template
 
         assert session.readable is not None  # there would be no facts
         data = session.readable.dataset
-        load = partial(
-            view_record,
+        load = RecordLoader(
             Path(data.train_path),
             Path(session.findings.facts.tokenizer_model),
-            seq_length=data.seq_length,
-            template=prompt_template(session.readable, session.findings.facts.route),
-            columns=tuple(parse_columns(data.columns).items()),
+            data.seq_length,
+            prompt_template(session.readable, session.findings.facts.route),
+            tuple(parse_columns(data.columns).items()),
         )
         self.app.push_screen(RecordScreen(load))

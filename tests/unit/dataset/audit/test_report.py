@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sft_tui.dataset.audit import sample as sample_module
 from sft_tui.dataset.audit.limits import Limits, check_limits, cut_warning
 from sft_tui.dataset.audit.report import build_histogram, parse_audit, percentile, suggest_lengths
-from sft_tui.dataset.audit.sample import audit_sample, view_record
+from sft_tui.dataset.audit.sample import RecordViewer, audit_sample, view_record
 from sft_tui.dataset.audit.text import audit_lines, histogram_lines
 from sft_tui.dataset.run_audit import audit
+from sft_tui.dataset.tokenizer.load import load_tokenizer
 from sft_tui.errors import InvalidInputError
 
 LENGTHS = st.lists(st.integers(1, 100_000), min_size=1, max_size=300).map(
@@ -129,3 +131,17 @@ def test_a_record_that_is_not_there(write_json, model_file, number):
 def test_a_record_that_cannot_be_used_is_named(write_json, model_file):
     with pytest.raises(InvalidInputError, match="record 1"):
         view_record(write_json([{"conversations": 3}]), model_file, 1, seq_length=200)
+
+
+def test_records_are_read_on_and_not_again_from_the_start(write_json, model_file, monkeypatch):
+    path = write_json([conversation(n, f"ask {n}", f"answer {n}") for n in range(1, 151)])
+    opened = []
+    read = sample_module.read_records
+    monkeypatch.setattr(sample_module, "read_records", lambda *a: opened.append(a) or read(*a))
+    viewer = RecordViewer(path, load_tokenizer(model_file), 200)
+    assert [viewer.view(number).number for number in (1, 2, 3, 2, 150, 60)] == [1, 2, 3, 2, 150, 60]
+    assert len(opened) == 1
+    assert viewer.view(50).id == "r50" and len(opened) == 2  # further back than what is kept
+    with pytest.raises(InvalidInputError, match="no record 151"):
+        viewer.view(151)
+    assert viewer.view(150).id == "r150"
