@@ -17,8 +17,8 @@ from sft_tui.checkpoint.copy.output_file import (
 )
 from sft_tui.checkpoint.formats.ckpt_write import plan_tensor
 from sft_tui.checkpoint.manifest import (
-    Manifest,
     TensorRecord,
+    WeightsManifest,
     check_unchanged,
     is_made_from,
     load_manifest,
@@ -79,7 +79,7 @@ def convert_weight(
             TensorRecord(tensor.name, tensor.dims, tensor.tensor_type, checksum)
             for tensor, checksum in zip(tensors, copied.checksums)
         )
-        manifest = Manifest(family, dtype, str(hf_dir.resolve()), stamps, asdict(source.config), records, needed)
+        manifest = WeightsManifest(family, dtype, str(hf_dir.resolve()), stamps, asdict(source.config), records, needed)
         note.write(manifest.to_text().encode())
         weights.finish()
         note.finish()

@@ -14,7 +14,7 @@ SCHEMA_VERSION = 2  # 1 had SHA-256 in place of CRC-32
 
 
 @dataclass(frozen=True)
-class FileStamp:
+class SourceStamp:
     """A source file as it was: name in its folder, bytes, time of change."""
 
     name: str
@@ -33,13 +33,13 @@ class TensorRecord:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class WeightsManifest:
     """The content of OUT.ckpt.json. `hf_dir` is for people: a folder may be reached by another path tomorrow."""
 
     family: str
     dtype: str
     hf_dir: str
-    sources: Tuple[FileStamp, ...]
+    sources: Tuple[SourceStamp, ...]
     config: Dict[str, object]
     tensors: Tuple[TensorRecord, ...]
     output_bytes: int
@@ -55,7 +55,7 @@ def manifest_path(output: Path) -> Path:
     return output.with_name(output.name + ".json")
 
 
-def stamp_files(files: Sequence[Path]) -> Tuple[FileStamp, ...]:
+def stamp_files(files: Sequence[Path]) -> Tuple[SourceStamp, ...]:
     """The stamps of files that are there; raises InvalidInputError."""
     stamps = []
     for file in files:
@@ -63,11 +63,11 @@ def stamp_files(files: Sequence[Path]) -> Tuple[FileStamp, ...]:
             status = file.stat()
         except OSError as error:
             raise not_read(file, error) from error
-        stamps.append(FileStamp(file.name, status.st_size, status.st_mtime_ns))
+        stamps.append(SourceStamp(file.name, status.st_size, status.st_mtime_ns))
     return tuple(stamps)
 
 
-def check_unchanged(files: Sequence[Path], stamps: Sequence[FileStamp]) -> None:
+def check_unchanged(files: Sequence[Path], stamps: Sequence[SourceStamp]) -> None:
     """Raises InvalidInputError for a file that is not as it was when it was stamped."""
     for file, stamp, now in zip(files, stamps, stamp_files(files)):
         if stamp != now:
@@ -83,7 +83,7 @@ def load_manifest(output: Path) -> Optional[Dict[str, object]]:
 
 
 def is_made_from(
-    output: Path, found: Mapping[str, object], *, family: str, dtype: str, sources: Sequence[FileStamp]
+    output: Path, found: Mapping[str, object], *, family: str, dtype: str, sources: Sequence[SourceStamp]
 ) -> bool:
     """Whether `output` is whole and the manifest `found` says that it was made from these files in this way."""
     wanted = [asdict(stamp) for stamp in sources]

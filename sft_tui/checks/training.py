@@ -11,7 +11,7 @@ from sft_tui.checkpoint.manifest import load_manifest as load_weights_manifest
 from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.memory.estimate import GIB, Workload, estimate_memory
 from sft_tui.core.memory.nearest_change import find_change
-from sft_tui.core.parallel_layout import Layout
+from sft_tui.core.parallel_layout import ParallelLayout
 from sft_tui.core.problem import Problem
 from sft_tui.core.profile import Profile
 from sft_tui.dataset.mindrecord.manifest import load_manifest as load_data_manifest
@@ -122,7 +122,7 @@ def _cpu_limits(profile: Profile, facts: Facts) -> list[Problem]:
     return problems
 
 
-def _layout(profile: Profile, facts: Facts, layout: Layout) -> list[Problem]:
+def _layout(profile: Profile, facts: Facts, layout: ParallelLayout) -> list[Problem]:
     model, problems = facts.model, []
     slices = layout.model_parallel * layout.pipeline_stage
     workers = profile.nodes.worker_num
@@ -162,7 +162,7 @@ def _layout(profile: Profile, facts: Facts, layout: Layout) -> list[Problem]:
     return problems + _ignored(profile, layout)
 
 
-def _ignored(profile: Profile, layout: Layout) -> list[Problem]:
+def _ignored(profile: Profile, layout: ParallelLayout) -> list[Problem]:
     """What MindFormers would reset without an error."""
     wanted = profile.training.gradient_accumulation_steps
     if wanted < 2 or (layout.pipeline_stage == 1 and layout.accumulation == wanted):
@@ -205,7 +205,7 @@ def _saves(profile: Profile, facts: Facts, steps: int) -> list[Problem]:
     return [Problem("training.save_checkpoint_steps", message, hint, "warning")]
 
 
-def _evaluation(profile: Profile, facts: Facts, layout: Layout) -> list[Problem]:
+def _evaluation(profile: Profile, facts: Facts, layout: ParallelLayout) -> list[Problem]:
     """Several NPUs evaluate together: one row for each data parallel rank and micro batch."""
     batch = layout.data_parallel * layout.rows_factor
     alone = not is_distributed(profile, "eval") or not profile.training.evaluate

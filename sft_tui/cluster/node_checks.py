@@ -19,7 +19,7 @@ _WEIGHTS: Final[dict[Verdict, int]] = {"ok": 0, "warning": 1, "failed": 2}
 
 
 @dataclass(frozen=True)
-class Finding:
+class NodeFinding:
     """One cell of the matrix."""
 
     rank: int
@@ -44,16 +44,16 @@ class NodeAnswer:
     took: float
 
 
-def describe_error(part: NodePart, error: SftError) -> list[Finding]:
+def describe_error(part: NodePart, error: SftError) -> list[NodeFinding]:
     """The node could not be asked."""
-    return [Finding(part.rank, part.node.host, "reach", "failed", error.message.rstrip("."), error.hint)]
+    return [NodeFinding(part.rank, part.node.host, "reach", "failed", error.message.rstrip("."), error.hint)]
 
 
-def judge(launch: Launch, part: NodePart, answer: NodeAnswer, head: NodeAnswer, token: str) -> list[Finding]:
+def judge(launch: Launch, part: NodePart, answer: NodeAnswer, head: NodeAnswer, token: str) -> list[NodeFinding]:
     """All findings of one node. `token`: what a disk shared with the head would show in its marker file."""
     judge = _Judge(launch, part, answer, head, bool(token) and answer.facts["marker"] == token)
     return [
-        Finding(part.rank, part.node.host, "reach", "ok"),
+        NodeFinding(part.rank, part.node.host, "reach", "ok"),
         judge.rank(), judge.clock(), judge.sft_tui(), judge.versions(), judge.code(), judge.files(), judge.disk(),
         judge.devices(), judge.port(),
     ]  # fmt: skip
@@ -64,16 +64,16 @@ class _Judge:
         self._launch, self._part, self._answer, self._shared = launch, part, answer, shared
         self._facts, self._head = answer.facts, head.facts
 
-    def _find(self, check: str, verdict: Verdict = "ok", text: str = "", hint: str = "") -> Finding:
-        return Finding(self._part.rank, self._part.node.host, check, verdict, text, hint)
+    def _find(self, check: str, verdict: Verdict = "ok", text: str = "", hint: str = "") -> NodeFinding:
+        return NodeFinding(self._part.rank, self._part.node.host, check, verdict, text, hint)
 
-    def rank(self) -> Finding:
+    def rank(self) -> NodeFinding:
         if self._facts["port"] == "not here" and self._part.rank == 0:
             text = f"it is node 0, but {self._launch.master_addr} is no address of it"
             return self._find("rank", "failed", text, "Put the master first, or mend nodes.master_addr.")
         return self._find("rank")
 
-    def clock(self) -> Finding:
+    def clock(self) -> NodeFinding:
         # it was read at some time of the exchange: that much is not known
         skew = self._answer.skew
         off = skew if skew > 0 else min(0.0, skew + self._answer.took)
@@ -82,7 +82,7 @@ class _Judge:
         text = f"its clock is {short_duration(abs(off))} {'ahead' if off > 0 else 'behind'}"
         return self._find("clock", "failed" if abs(off) > CLOCK_FAILS else "warning", text, "Set it by NTP (chrony).")
 
-    def sft_tui(self) -> Finding:
+    def sft_tui(self) -> NodeFinding:
         found, ours = self._facts["sft_tui"], self._head["sft_tui"]
         version = ours["version"] if ours else ""
         pip = f"{self._part.python} -m pip install sft-tui{f'=={version}' if version else ''}"
@@ -93,7 +93,7 @@ class _Judge:
             return self._find("sft-tui", "failed", text, f"On it: {pip}")
         return self._find("sft-tui")
 
-    def versions(self) -> Finding:
+    def versions(self) -> NodeFinding:
         if self._facts["python_missing"]:
             return self._find(
                 "versions", "failed", f"{self._part.python} is not there", "Install it, or name the node's own python."
@@ -114,13 +114,13 @@ class _Judge:
         row = {label: str(facts["packages"].get(name, "")) for label, name in names.items()}
         return {"Python": str(facts["python_version"]), **row, "CANN": str(facts["cann"])}
 
-    def code(self) -> Finding:
+    def code(self) -> NodeFinding:
         if self._facts["mindformers"] == self._head["mindformers"]:
             return self._find("code")
         text = f"{self._launch.mindformers_home} is {'another' if self._facts['mindformers'] else 'not there'}"
         return self._find("code", "failed", text, f"rsync -a {self._launch.mindformers_home}/ to it.")
 
-    def files(self) -> Finding:
+    def files(self) -> NodeFinding:
         if self._shared:
             return self._find("files", text="the working folder is shared")
         for path in self._launch.inputs:
@@ -139,7 +139,7 @@ class _Judge:
                 return self._find("files", "failed", text, copy)
         return self._find("files")
 
-    def disk(self) -> Finding:
+    def disk(self) -> NodeFinding:
         known = [found[0] for found in self._head["files"].values() if found]
         needed = LEAST_FREE + STATES_OF_WEIGHTS * max(known, default=0)
         free = self._facts["disk_free"]
@@ -148,7 +148,7 @@ class _Judge:
         text = f"{short_size(free)} are free at {self._part.work_dir}; one checkpoint needs {short_size(needed)}"
         return self._find("disk", "failed", text, "Make room, or give the node another work_dir.")
 
-    def devices(self) -> Finding:
+    def devices(self) -> NodeFinding:
         wanted = self._part.node.local_worker_num
         if self._launch.device == "CPU":
             few = self._facts["cores"] < wanted
@@ -162,7 +162,7 @@ class _Judge:
             return self._find("devices", "failed", text, "Wait for its end, or stop it.")
         return self._find("devices")
 
-    def port(self) -> Finding:
+    def port(self) -> NodeFinding:
         said, where = self._facts["port"], f"{self._launch.master_addr} port {self._launch.master_port}"
         if said in ("ok", "not here"):
             return self._find("port")

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final, Optional
 
-from sft_tui.cluster.node_matrix import Matrix, examine_whole, table_lines
+from sft_tui.cluster.node_matrix import NodeMatrix, examine_whole, table_lines
 from sft_tui.cluster.part_follower import Messages, PartFollower
 from sft_tui.cluster.part_state import Failure, Standing, first_failure
 from sft_tui.cluster.ssh import Ssh
@@ -30,7 +30,7 @@ END_SECONDS: Final = 10.0  # in which the others are stopped
 class NodesJob:
     """Runs one step on all nodes."""
 
-    def __init__(self, launch: Launch, matrix: Matrix, part_of: PartOf, resume: list[str]) -> None:
+    def __init__(self, launch: Launch, matrix: NodeMatrix, part_of: PartOf, resume: list[str]) -> None:
         self.launch = launch
         self.messages: Messages = queue.Queue()
         ssh = Ssh()

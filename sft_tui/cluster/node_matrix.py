@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Iterator, Optional
 
 from sft_tui.cluster import node_checks, node_facts
-from sft_tui.cluster.node_checks import CHECKS, Finding, NodeAnswer
+from sft_tui.cluster.node_checks import CHECKS, NodeAnswer, NodeFinding
 from sft_tui.cluster.ssh import Ssh, SshError, is_this_host, run_all
 from sft_tui.core.nodes import Launch, Node, NodePart
 
@@ -31,11 +31,11 @@ exec "$py" - "$out" "$missing"
 
 
 @dataclass
-class Matrix:
+class NodeMatrix:
     """What was found so far."""
 
     launch: Launch
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[NodeFinding] = field(default_factory=list)
     answers: dict[int, NodeAnswer] = field(default_factory=dict)
 
     @property
@@ -43,18 +43,18 @@ class Matrix:
         """Nothing forbids a start."""
         return not any(finding.verdict == "failed" for finding in self.findings)
 
-    def row(self, rank: int) -> dict[str, Finding]:
+    def row(self, rank: int) -> dict[str, NodeFinding]:
         """The findings of one node: of each check the worst."""
-        worst: dict[str, Finding] = {}
+        worst: dict[str, NodeFinding] = {}
         for finding in self.findings:
             if finding.rank == rank and (finding.check not in worst or finding.weight > worst[finding.check].weight):
                 worst[finding.check] = finding
         return worst
 
 
-def examine_nodes(launch: Launch, ssh: Optional[Ssh] = None) -> Iterator[tuple[NodePart, Matrix]]:
+def examine_nodes(launch: Launch, ssh: Optional[Ssh] = None) -> Iterator[tuple[NodePart, NodeMatrix]]:
     """Ask all nodes; yields the matrix, one and the same, each time a node has been judged. Raises OSError."""
-    ssh, matrix, waiting = ssh or Ssh(), Matrix(launch), list[NodePart]()
+    ssh, matrix, waiting = ssh or Ssh(), NodeMatrix(launch), list[NodePart]()
     with _marker(launch) as (marker, token):
         here = _head(launch)
         asked = [here, *launch.parts]
@@ -130,10 +130,10 @@ def _ask(ssh: Ssh, launch: Launch, part: NodePart, marker: str) -> NodeAnswer:
     return NodeAnswer(answer, skew=answer["time"] - (asked_at + took), took=took)
 
 
-def _named_twice(matrix: Matrix) -> list[Finding]:
+def _named_twice(matrix: NodeMatrix) -> list[NodeFinding]:
     machines = Counter(answer.facts["machine"] for answer in matrix.answers.values() if answer.facts["machine"])
     return [
-        Finding(
+        NodeFinding(
             part.rank, part.node.host, "rank", "failed", "another node of the list is the same host", "Name it once."
         )
         for part in matrix.launch.parts
@@ -141,15 +141,15 @@ def _named_twice(matrix: Matrix) -> list[Finding]:
     ]
 
 
-def examine_whole(launch: Launch, ssh: Optional[Ssh] = None) -> Matrix:
+def examine_whole(launch: Launch, ssh: Optional[Ssh] = None) -> NodeMatrix:
     """The whole matrix, once all have answered. Raises SftError, OSError."""
-    matrix = Matrix(launch)
+    matrix = NodeMatrix(launch)
     for _, seen in examine_nodes(launch, ssh):
         matrix = seen
     return matrix
 
 
-def table_lines(matrix: Matrix) -> list[str]:
+def table_lines(matrix: NodeMatrix) -> list[str]:
     """The matrix as text: a row for each node, and below it what is wrong."""
     names = {part.rank: part.node.host for part in matrix.launch.parts}
     width = max(len(name) for name in names.values()) + 8

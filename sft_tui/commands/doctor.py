@@ -13,7 +13,7 @@ from typing import Optional
 import psutil
 
 from sft_tui.checks.environment_and_data import check_environment
-from sft_tui.cluster.node_matrix import Matrix, table_lines
+from sft_tui.cluster.node_matrix import NodeMatrix, table_lines
 from sft_tui.commands._common.nodes import look_at_nodes
 from sft_tui.commands._common.report import print_json, print_problems, say
 from sft_tui.commands.plan import plan_of
@@ -128,7 +128,7 @@ def _look(profile: Profile) -> _Found:
     return _Found(facts, tree, snapshot, host)
 
 
-def _look_at_nodes(name: str) -> tuple[Optional[Matrix], tuple[Problem, ...]]:
+def _look_at_nodes(name: str) -> tuple[Optional[NodeMatrix], tuple[Problem, ...]]:
     """All nodes of the profile, if it is whole enough to tell what they would have to do; else what it lacks."""
     plan, problems = plan_of(name)
     return (look_at_nodes(plan), ()) if plan is not None else (None, problems)

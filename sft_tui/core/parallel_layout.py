@@ -10,7 +10,7 @@ from sft_tui.core.profile import Profile, Switch
 
 
 @dataclass(frozen=True)
-class Layout:
+class ParallelLayout:
     """Sizes under MindFormers' names; `data_parallel` is what the workers leave, at least 1.
 
     `accumulation` batches make one step: micro batches of a pipeline, else gradient_accumulation_steps.
@@ -32,7 +32,7 @@ class Layout:
         return self.accumulation * self.interleave
 
 
-def build_layout(profile: Profile, base: Mapping[str, Any]) -> Layout:
+def build_layout(profile: Profile, base: Mapping[str, Any]) -> ParallelLayout:
     """The profile's sizes; where it says 0 or auto, those of the base YAML (a parsed one, empty if there is none).
 
     On CPU MindFormers has data parallelism alone (its parallel_mode 0), and nothing of the rest. It accumulates neither
@@ -40,7 +40,7 @@ def build_layout(profile: Profile, base: Mapping[str, Any]) -> Layout:
     """
     training, workers = profile.training, profile.nodes.worker_num
     if profile.environment.device_target == "CPU":
-        return Layout(workers, 1, 1, 1, 1, 1, 1, parallel_optimizer=False, recompute=False)
+        return ParallelLayout(workers, 1, 1, 1, 1, 1, 1, parallel_optimizer=False, recompute=False)
     given = _section(base, "parallel_config")
     model = training.model_parallel or _size(given, "model_parallel")
     stages = training.pipeline_stage or _size(given, "pipeline_stage")
@@ -48,7 +48,7 @@ def build_layout(profile: Profile, base: Mapping[str, Any]) -> Layout:
         _section(base, "runner_config"), "gradient_accumulation_steps"
     )
     micro = training.micro_batch_num or max(stages, _size(given, "micro_batch_num") if stages > 1 else 1)
-    return Layout(
+    return ParallelLayout(
         data_parallel=max(1, workers // (model * stages)),
         model_parallel=model,
         pipeline_stage=stages,

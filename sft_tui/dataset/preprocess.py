@@ -16,7 +16,7 @@ from sft_tui.dataset.encode.pad_rows import packed_rows, padded_rows, shifted_ro
 from sft_tui.dataset.encode.pipeline import EncodedBatch, Encoding, Pipeline
 from sft_tui.dataset.encode.plain_text import encode_wiki
 from sft_tui.dataset.mindrecord.file import RowWriter, choose_page_size, import_mindrecord
-from sft_tui.dataset.mindrecord.manifest import Manifest, Work, describe_work, load_same, save_audit, save_manifest
+from sft_tui.dataset.mindrecord.manifest import DataManifest, Work, describe_work, load_same, save_audit, save_manifest
 from sft_tui.dataset.mindrecord.publish import output_names, partial_folder, publish, stamp_outputs
 from sft_tui.dataset.mindrecord.request import (
     SHIFTED,
@@ -49,7 +49,7 @@ class PreprocessResult:
     """
 
     files: Tuple[Path, ...]
-    manifest: Manifest
+    manifest: DataManifest
     seconds: float
     skipped: bool
     warning: str = ""
@@ -177,7 +177,7 @@ class _Output:
         """Put the files in their place, with a manifest."""
         request, output = self._request, self._request.output_file
         publish(self.folder, output, request.file_partition)
-        manifest = Manifest(
+        manifest = DataManifest(
             work=self.work,
             rows=self.rows or report.rows,
             records=report.rows,
@@ -264,7 +264,7 @@ def _no_rows(work: Work, length: int) -> InvalidInputError:
 
 
 def _result(
-    manifest: Manifest, output_file: Path, started: float, warning: str = "", *, skipped: bool = True
+    manifest: DataManifest, output_file: Path, started: float, warning: str = "", *, skipped: bool = True
 ) -> PreprocessResult:
     names = output_names(output_file.name, manifest.work.file_partition)
     files = tuple(output_file.with_name(name) for name in names)

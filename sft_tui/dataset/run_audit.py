@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Tuple
 
 from sft_tui.core.progress import Progress, ProgressCallback, no_progress
-from sft_tui.dataset.audit.report import AuditReport, Finding, Tally
+from sft_tui.dataset.audit.report import AuditReport, MaskedExample, Tally
 from sft_tui.dataset.encode.encoded_row import IGNORE_TOKEN_ID
 from sft_tui.dataset.encode.encoder import check_seq_length
 from sft_tui.dataset.encode.pipeline import Encoding, Pipeline, count_encoders
@@ -77,6 +77,6 @@ def _audit_mindrecord(path: Path, pad_id: int, seq_length: int, progress: Progre
         trained = int((row["labels"] != IGNORE_TOKEN_ID).sum()) if "labels" in row else used
         tally.add_row(used, trained, int(ids.max()))
         if not trained:
-            tally.mask("all_ignored", Finding(str(number), "every label is ignored", used))
+            tally.mask("all_ignored", MaskedExample(str(number), "every label is ignored", used))
         progress(Progress(number, 0, "rows"))
     return tally.report(str(path), "mindrecord", seq_length)

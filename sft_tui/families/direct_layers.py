@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Tuple
 
-from sft_tui.families.family import AdaptableCells, Fused, Rule
+from sft_tui.families.family import AdaptableCells, Fused, TensorRule
 
 OLDER, INFERS = "it is older than the model", "it has this model for inference only"
 LOADED_AS_IT_IS = "Loaded as it is by MindFormers 1.7 and later."
@@ -27,16 +27,16 @@ _QKV = ".self_attention.linear_qkv.weight"
 _FC1 = ".mlp.linear_fc1.weight"
 
 
-def layer_rule(source: str, target: str, *shape: str) -> Rule:
+def layer_rule(source: str, target: str, *shape: str) -> TensorRule:
     """A rule of one layer: its name below `model.layers.N` and below `decoder.layers.N`, and its shape."""
-    return Rule("model.layers.{layer}." + source, "decoder.layers.{layer}." + target, shape)
+    return TensorRule("model.layers.{layer}." + source, "decoder.layers.{layer}." + target, shape)
 
 
-def query_key_value() -> Tuple[Rule, ...]:
+def query_key_value() -> Tuple[TensorRule, ...]:
     """MindFormers keeps, for each head of keys, its queries, its keys and its values one after the other."""
     names = (("q_proj", "q"), ("k_proj", "kv"), ("v_proj", "kv"))
     return tuple(
-        Rule(
+        TensorRule(
             f"model.layers.{{layer}}.self_attn.{name}.weight",
             "decoder.layers.{layer}" + _QKV,
             (rows, "hidden"),
@@ -46,10 +46,10 @@ def query_key_value() -> Tuple[Rule, ...]:
     )
 
 
-def gate_up() -> Tuple[Rule, ...]:
+def gate_up() -> Tuple[TensorRule, ...]:
     """MindFormers keeps a row of the gate and a row of what it gates in turn."""
     return tuple(
-        Rule(
+        TensorRule(
             f"model.layers.{{layer}}.mlp.{name}.weight",
             "decoder.layers.{layer}" + _FC1,
             ("intermediate", "hidden"),
@@ -59,10 +59,10 @@ def gate_up() -> Tuple[Rule, ...]:
     )
 
 
-FIRST = (Rule("model.embed_tokens.weight", "embedding.word_embeddings.weight", ("vocab", "hidden")),)
+FIRST = (TensorRule("model.embed_tokens.weight", "embedding.word_embeddings.weight", ("vocab", "hidden")),)
 LAST = (
-    Rule("model.norm.weight", "decoder.final_layernorm.weight", ("hidden",)),
-    Rule("lm_head.weight", "output_layer.weight", ("vocab", "hidden")),
+    TensorRule("model.norm.weight", "decoder.final_layernorm.weight", ("hidden",)),
+    TensorRule("lm_head.weight", "output_layer.weight", ("vocab", "hidden")),
 )
 ATTENTION = (
     layer_rule("input_layernorm.weight", "input_layernorm.weight", "hidden"),

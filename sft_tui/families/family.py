@@ -38,7 +38,7 @@ class Stacked:
 
 
 @dataclass(frozen=True)
-class Rule:
+class TensorRule:
     """One parameter of a family: its two names, and the names of its dimensions in MindFormers (`dimensions_of`).
 
     `part` (which, of how many) takes an equal share of the source's last dimension; `transposed` turns a matrix after
@@ -141,9 +141,9 @@ class Family:
     base_yaml: str = ""
     network: Optional[Network] = None
     lora: Optional[AdaptableCells] = None
-    first: Tuple[Rule, ...] = ()
-    layer: Tuple[Rule, ...] = ()
-    last: Tuple[Rule, ...] = ()
+    first: Tuple[TensorRule, ...] = ()
+    layer: Tuple[TensorRule, ...] = ()
+    last: Tuple[TensorRule, ...] = ()
     tied_source: str = ""
     tied_target: str = ""
     skipped: Tuple[str, ...] = ()
@@ -152,7 +152,7 @@ class Family:
     config_names: Mapping[str, str] = field(default_factory=dict)
     config_defaults: Mapping[str, object] = field(default_factory=dict)
     tokenizer: str = "tokenizer.model"
-    expert: Tuple[Rule, ...] = ()
+    expert: Tuple[TensorRule, ...] = ()
     counters: Tuple[str, ...] = ()
     fixed: Mapping[str, object] = field(default_factory=dict)
     unmapped: str = ""

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from typing import Tuple
 
-from sft_tui.families.family import Family, Network, Releases, Rule
+from sft_tui.families.family import Family, Network, Releases, TensorRule
 
 
-def _third(which: int, target: str) -> Tuple[Rule, Rule]:
+def _third(which: int, target: str) -> Tuple[TensorRule, TensorRule]:
     """GPT-2 keeps query, key and value side by side in one Conv1D, which is a Linear turned around."""
     source, target = "h.{layer}.attn.c_attn.", "backbone.blocks.{layer}." + target
     return (
-        Rule(source + "weight", target + ".weight", ("hidden", "hidden"), transposed=True, part=(which, 3)),
-        Rule(source + "bias", target + ".bias", ("hidden",), part=(which, 3)),
+        TensorRule(source + "weight", target + ".weight", ("hidden", "hidden"), transposed=True, part=(which, 3)),
+        TensorRule(source + "bias", target + ".bias", ("hidden",), part=(which, 3)),
     )
 
 
-def _block(source: str, target: str, shape: Tuple[str, ...]) -> Rule:
-    return Rule("h.{layer}." + source, "backbone.blocks.{layer}." + target, shape)
+def _block(source: str, target: str, shape: Tuple[str, ...]) -> TensorRule:
+    return TensorRule("h.{layer}." + source, "backbone.blocks.{layer}." + target, shape)
 
 
 GPT2 = Family(
@@ -47,10 +47,10 @@ GPT2 = Family(
         _block("mlp.c_proj.bias", "output.projection.bias", ("hidden",)),
     ),
     last=(
-        Rule("ln_f.weight", "backbone.layernorm.gamma", ("hidden",)),
-        Rule("ln_f.bias", "backbone.layernorm.beta", ("hidden",)),
-        Rule("wte.weight", "backbone.embedding.word_embedding.embedding_table", ("vocab", "hidden")),
-        Rule("wpe.weight", "backbone.embedding.position_embedding.embedding_table", ("positions", "hidden")),
+        TensorRule("ln_f.weight", "backbone.layernorm.gamma", ("hidden",)),
+        TensorRule("ln_f.bias", "backbone.layernorm.beta", ("hidden",)),
+        TensorRule("wte.weight", "backbone.embedding.word_embedding.embedding_table", ("vocab", "hidden")),
+        TensorRule("wpe.weight", "backbone.embedding.position_embedding.embedding_table", ("positions", "hidden")),
     ),
     tied_source="wte.weight",
     skipped=(r"h\.\d+\.attn\.(bias|masked_bias)", r"lm_head\.weight"),

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import Tuple
 
-from sft_tui.families.family import AdaptableCells, Family, Network, PublishedModel, Releases, Rule
+from sft_tui.families.family import AdaptableCells, Family, Network, PublishedModel, Releases, TensorRule
 
 _HF_LAYER = "model.layers.{layer}."
 
 
-def layer_rules(*rows: Tuple[str, str, Tuple[str, ...]]) -> Tuple[Rule, ...]:
+def layer_rules(*rows: Tuple[str, str, Tuple[str, ...]]) -> Tuple[TensorRule, ...]:
     """Rules of one layer from rows of a name in Hugging Face, a name in MindFormers, and a shape."""
-    return tuple(Rule(_HF_LAYER + source, _HF_LAYER + target, shape) for source, target, shape in rows)
+    return tuple(TensorRule(_HF_LAYER + source, _HF_LAYER + target, shape) for source, target, shape in rows)
 
 
 FEED_FORWARD = (
@@ -43,7 +43,7 @@ LLAMA = Family(
     network=NETWORK,
     lora=CELLS,
     architectures=("LlamaForCausalLM", "LLaMAForCausalLM"),
-    first=(Rule("model.embed_tokens.weight", "model.tok_embeddings.embedding_weight", ("vocab", "hidden")),),
+    first=(TensorRule("model.embed_tokens.weight", "model.tok_embeddings.embedding_weight", ("vocab", "hidden")),),
     layer=layer_rules(
         ("self_attn.q_proj.weight", "attention.wq.weight", ("hidden", "hidden")),
         ("self_attn.k_proj.weight", "attention.wk.weight", ("kv", "hidden")),
@@ -52,8 +52,8 @@ LLAMA = Family(
         *FEED_FORWARD,
     ),
     last=(
-        Rule("model.norm.weight", "model.norm_out.weight", ("hidden",)),
-        Rule("lm_head.weight", "lm_head.weight", ("vocab", "hidden")),
+        TensorRule("model.norm.weight", "model.norm_out.weight", ("hidden",)),
+        TensorRule("lm_head.weight", "lm_head.weight", ("vocab", "hidden")),
     ),
     tied_target="lm_head.weight",
     tied_source="model.embed_tokens.weight",

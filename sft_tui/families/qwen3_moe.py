@@ -16,19 +16,19 @@ from sft_tui.families.direct_layers import (
     ONE_LAYOUT,
     layer_rule,
 )
-from sft_tui.families.family import Family, PublishedModel, Releases, Rule, Stacked
+from sft_tui.families.family import Family, PublishedModel, Releases, Stacked, TensorRule
 
 _EXPERT = "model.layers.{layer}.mlp.experts.{expert}."
 _EXPERT_TARGET = "decoder.layers.{layer}.mlp.experts."
 
 
-def _experts() -> Tuple[Rule, ...]:
+def _experts() -> Tuple[TensorRule, ...]:
     """MindFormers keeps the experts of a layer below each other, turned, each gate beside what it gates."""
     into, out = ("expert_intermediate", "hidden"), ("hidden", "expert_intermediate")
     return (
-        Rule(_EXPERT + "gate_proj.weight", _EXPERT_TARGET + "weight1", into, stacked=Stacked(0, 2)),
-        Rule(_EXPERT + "up_proj.weight", _EXPERT_TARGET + "weight1", into, stacked=Stacked(1, 2)),
-        Rule(_EXPERT + "down_proj.weight", _EXPERT_TARGET + "weight2", out, stacked=Stacked(0, 1)),
+        TensorRule(_EXPERT + "gate_proj.weight", _EXPERT_TARGET + "weight1", into, stacked=Stacked(0, 2)),
+        TensorRule(_EXPERT + "up_proj.weight", _EXPERT_TARGET + "weight1", into, stacked=Stacked(1, 2)),
+        TensorRule(_EXPERT + "down_proj.weight", _EXPERT_TARGET + "weight2", out, stacked=Stacked(0, 1)),
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, Iterator, List, Optional, Tuple
 
 from sft_tui.logs.filter import EVERYTHING, LogFilter, level_of
-from sft_tui.logs.scan import LogScan, RawLine, open_log
+from sft_tui.logs.scan import LineScan, RawLine, open_log
 from sft_tui.logs.stamp import Level, read_time
 
 SHOWN_AT_MOST: Final = 4096  # bytes of a line that anybody sees
@@ -60,14 +60,14 @@ class LogPages:
     def size(self) -> int:
         """Bytes now. Raises OSError."""
         with open_log(self.path) as file:
-            return LogScan(file, 0, 0).size if file is not None else 0
+            return LineScan(file, 0, 0).size if file is not None else 0
 
     def after(self, offset: int, count: int, budget: int = SCAN_AT_MOST) -> LogPage:
         """Up to `count` lines from that byte on, which begins a line. Raises OSError."""
         with open_log(self.path) as file:
             if file is None:
                 return LogPage((), 0, 0)
-            scan = LogScan(file, offset, budget, self._must)
+            scan = LineScan(file, offset, budget, self._must)
             offset = scan.reached
             lines = tuple(islice(self._wanted(scan.forward(), self._level_above(file, offset)), count))
             full = len(lines) == count
@@ -83,7 +83,7 @@ class LogPages:
         with open_log(self.path) as file:
             if file is None:
                 return LogPage((), 0, 0)
-            scan = LogScan(file, offset, budget, self._must)
+            scan = LineScan(file, offset, budget, self._must)
             offset = scan.reached
             lines = tuple(islice(self._wanted_backward(scan.backward()), count))[::-1]
             full = len(lines) == count
@@ -97,7 +97,7 @@ class LogPages:
     def time_above(self, offset: int) -> Optional[float]:
         """The time of the nearest line before that byte that has one. Raises OSError."""
         with open_log(self.path) as file:
-            raws = LogScan(file, offset, 0).backward() if file is not None else iter(())
+            raws = LineScan(file, offset, 0).backward() if file is not None else iter(())
             times = (read_time(line[:_TIME_IN].decode("utf-8", "replace")) for _, line in islice(raws, _LOOK_BACK))
             return next((time for time in times if time is not None), None)
 
@@ -124,5 +124,5 @@ class LogPages:
     def _level_above(self, file: int, offset: int) -> Level:
         if not self.keep.level:
             return ""
-        above = (level_of(line) for _, line in islice(LogScan(file, offset, 0).backward(), _LOOK_BACK))
+        above = (level_of(line) for _, line in islice(LineScan(file, offset, 0).backward(), _LOOK_BACK))
         return next((level for level in above if level), "")

@@ -14,7 +14,7 @@ LINE_AT_MOST: Final = 1 << 20  # a line that never ends is taken for several
 RawLine = Tuple[int, bytes]  # where it begins, and what it says
 
 
-class LogScan:
+class LineScan:
     """One way through a file. After its end `reached` is where to go on, and `is_spent` whether there is more.
 
     Blocks without a match of `must` are passed over: lines of other blocks still want to be looked at.

@@ -17,7 +17,7 @@ Word = Literal["fits", "untested", "does not fit"]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class VersionVerdict:
     """What is to be said of one installed thing: `found` is its version, `reason` why it is not simply `fits`."""
 
     thing: str
@@ -29,15 +29,15 @@ class Verdict:
         return f"{self.thing} {self.found}: {self.word}" + (f", because {self.reason}" if self.reason else "")
 
 
-def judge(facts: EnvironmentFacts) -> tuple[Verdict, ...]:
+def judge(facts: EnvironmentFacts) -> tuple[VersionVerdict, ...]:
     """A verdict on every thing that was found; what is missing is a problem of its own, and not judged."""
     version = facts.mindformers_version
     if not version:
         return ()
     release = find_release(version)
     if release is None:
-        return (Verdict("MindFormers", version, "untested", f"known releases are {', '.join(VERSIONS)}"),)
-    verdicts = [Verdict("MindFormers", version, "fits")]
+        return (VersionVerdict("MindFormers", version, "untested", f"known releases are {', '.join(VERSIONS)}"),)
+    verdicts = [VersionVerdict("MindFormers", version, "fits")]
     if facts.mindspore:
         verdicts.append(_judge_mindspore(release, facts.mindspore))
     transformers = facts.packages.get("transformers", "")
@@ -54,34 +54,34 @@ def judge(facts: EnvironmentFacts) -> tuple[Verdict, ...]:
     return tuple(verdicts)
 
 
-def _judge_mindspore(release: Release, found: str) -> Verdict:
+def _judge_mindspore(release: Release, found: str) -> VersionVerdict:
     if fits(release, found):
-        return Verdict("MindSpore", found, "fits")
+        return VersionVerdict("MindSpore", found, "fits")
     wanted = " or ".join(release.mindspore)
     reason = f"MindFormers {release.mindformers} runs with MindSpore {wanted}"
-    return Verdict("MindSpore", found, "does not fit", reason)
+    return VersionVerdict("MindSpore", found, "does not fit", reason)
 
 
-def _judge_transformers(release: Release, found: str) -> Verdict:
+def _judge_transformers(release: Release, found: str) -> VersionVerdict:
     if found == release.transformers:
-        return Verdict("transformers", found, "fits")
+        return VersionVerdict("transformers", found, "fits")
     reason = f"MindFormers {release.mindformers} is made for transformers {release.transformers} alone"
-    return Verdict("transformers", found, "does not fit", reason)
+    return VersionVerdict("transformers", found, "does not fit", reason)
 
 
-def _judge_stack(thing: str, found: str, wanted: str, release: Release) -> Verdict:
+def _judge_stack(thing: str, found: str, wanted: str, release: Release) -> VersionVerdict:
     if version_key(found) == version_key(wanted):
-        return Verdict(thing, found, "fits")
+        return VersionVerdict(thing, found, "fits")
     reason = f"MindFormers {release.mindformers} came out with {wanted}"
     have, want = version_key(found)[:2], version_key(wanted)[:2]
     if have and have < want:
-        return Verdict(thing, found, "does not fit", f"{reason}, which is newer")
-    return Verdict(thing, found, "untested", reason)
+        return VersionVerdict(thing, found, "does not fit", f"{reason}, which is newer")
+    return VersionVerdict(thing, found, "untested", reason)
 
 
-def _judge_python(release: Release, found: str) -> Verdict:
+def _judge_python(release: Release, found: str) -> VersionVerdict:
     numbers = tuple(int(part) for part in re.findall(r"\d+", found)[:2])
     newest = ".".join(map(str, release.python))
     if (3, 9) <= numbers <= release.python:
-        return Verdict("Python", found, "fits")
-    return Verdict("Python", found, "does not fit", f"its MindSpore has wheels for Python 3.9 to {newest}")
+        return VersionVerdict("Python", found, "fits")
+    return VersionVerdict("Python", found, "does not fit", f"its MindSpore has wheels for Python 3.9 to {newest}")

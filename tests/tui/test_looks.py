@@ -11,7 +11,7 @@ from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.job import Event, JobState, StepState
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.problem import Problem
-from sft_tui.dataset.audit.report import Finding, Tally
+from sft_tui.dataset.audit.report import MaskedExample, Tally
 from sft_tui.dataset.read.inspect import DataReport
 from sft_tui.launch.plan.steps import build_plan
 from sft_tui.launch.yaml.workload import plan_workload
@@ -86,7 +86,7 @@ def _sample(seq_length):
     for number in range(200):
         tally.add_row(90 + 7 * number, 40, 31_999)
     tally.cut = 3
-    tally.mask("empty_answer", Finding("17", "the answer is empty", 96))
+    tally.mask("empty_answer", MaskedExample("17", "the answer is empty", 96))
     return tally.report("/data/alpaca.parquet", "conversations", seq_length)
 
 

@@ -5,8 +5,8 @@ import threading
 import pytest
 
 from sft_tui.cluster import node_matrix as preflight
-from sft_tui.cluster.node_checks import CHECKS, Finding
-from sft_tui.cluster.node_matrix import Matrix
+from sft_tui.cluster.node_checks import CHECKS, NodeFinding
+from sft_tui.cluster.node_matrix import NodeMatrix
 
 HOSTS = [{"host": f"node{rank}", "local_worker_num": 1} for rank in range(3)]
 
@@ -17,15 +17,19 @@ def nodes(monkeypatch):
     may_answer = [threading.Event() for _ in HOSTS]
 
     def examine(launch, ssh=None):
-        matrix = Matrix(launch)
+        matrix = NodeMatrix(launch)
         for part in launch.parts:
             may_answer[part.rank].wait(20)
             host = part.node.host
             if part.rank == 2:
-                matrix.findings.append(Finding(2, host, "reach", "failed", "it did not answer", "Check that it is up."))
+                matrix.findings.append(
+                    NodeFinding(2, host, "reach", "failed", "it did not answer", "Check that it is up.")
+                )
             else:
                 bad = {"versions": "failed", "clock": "warning"} if part.rank == 1 else {}
-                matrix.findings += [Finding(part.rank, host, c, bad.get(c, "ok"), "differs", "Do it.") for c in CHECKS]
+                matrix.findings += [
+                    NodeFinding(part.rank, host, c, bad.get(c, "ok"), "differs", "Do it.") for c in CHECKS
+                ]
             yield part, matrix
 
     monkeypatch.setattr(preflight, "examine_nodes", examine)

@@ -27,7 +27,7 @@ _MOSTLY = 4
 
 
 @dataclass(frozen=True)
-class Matrix:
+class TurnedMatrix:
     """Columns of a matrix that is kept row by row in a run: sizes in numbers, `pitch` the length of a whole row.
 
     `first_column` counts from the start of the run: with whole rows more it is a block further down.
@@ -62,7 +62,7 @@ class Values:
     width: int
     nbytes: int
     runs: Tuple[Run, ...] = ()
-    matrices: Tuple[Matrix, ...] = ()
+    matrices: Tuple[TurnedMatrix, ...] = ()
     rows: Optional[RowsOfRun] = None
     row_bytes: int = 0
 

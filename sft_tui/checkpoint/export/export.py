@@ -21,7 +21,7 @@ from sft_tui.checkpoint.export.hf_folder import (
 from sft_tui.checkpoint.export.shards import Shard, index_text, plan_shards, shards_like
 from sft_tui.checkpoint.formats.source_file import check_regular_file
 from sft_tui.checkpoint.formats.weight_files import SAFETENSORS, load_tensor_entries
-from sft_tui.checkpoint.manifest import Manifest, TensorRecord, check_unchanged, load_manifest, stamp_files
+from sft_tui.checkpoint.manifest import TensorRecord, WeightsManifest, check_unchanged, load_manifest, stamp_files
 from sft_tui.checkpoint.mapping.fused_layout import base_entries
 from sft_tui.checkpoint.mapping.read_config import CONFIG_NAME, load_config_of_family
 from sft_tui.checkpoint.mapping.trained_model import ReversedModel, load_reversed_model, main_dtype
@@ -90,7 +90,7 @@ def convert_reversed(
         copied, told = copy_companions(config_dir, folder.path)
         warnings += [*told, *model.notes]
         check_unchanged(sources, stamps)
-        manifest = Manifest(
+        manifest = WeightsManifest(
             config.family, dtype, str(config_dir.resolve()), stamps, asdict(config), tuple(records), needed
         )
         write_text(folder.path / MANIFEST_NAME, manifest.to_text())

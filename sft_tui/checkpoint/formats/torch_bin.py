@@ -17,7 +17,7 @@ from typing import BinaryIO, Dict, List, Optional
 
 from sft_tui.checkpoint.formats.source_file import DOWNLOAD_HINT, check_regular_file, not_read
 from sft_tui.checkpoint.formats.tensor_entry import DTYPE_BYTES, TensorEntry
-from sft_tui.checkpoint.formats.torch_pickle import MAX_PICKLE_BYTES, StoredTensor, parse_state_dict
+from sft_tui.checkpoint.formats.torch_pickle import MAX_PICKLE_BYTES, PickledTensor, parse_state_dict
 from sft_tui.errors import InvalidInputError
 
 MAX_DIRECTORY_BYTES = 4_000_000  # a zip file's list of members: over 30,000 tensors
@@ -132,7 +132,7 @@ def _read_small(file: Path, stream: BinaryIO, member: _Member) -> bytes:
 
 def _locate(file: Path, name: str, value: object, root: str, members: Dict[str, _Member]) -> TensorEntry:
     where = f"Tensor {name[:200]!r} in {file}"
-    if not isinstance(value, StoredTensor):
+    if not isinstance(value, PickledTensor):
         what = "a dictionary" if isinstance(value, dict) else f"a {type(value).__name__}"
         hint = "Save the model's state_dict() alone."
         raise InvalidInputError(f"{file} holds {what} under {name[:200]!r}, not a tensor.", hint)
@@ -152,7 +152,7 @@ def _locate(file: Path, name: str, value: object, root: str, members: Dict[str, 
     return TensorEntry(name, value.storage.dtype, value.shape, file, member.offset + value.offset * width, nbytes)
 
 
-def _is_row_by_row(tensor: StoredTensor) -> bool:
+def _is_row_by_row(tensor: PickledTensor) -> bool:
     step = 1
     for size, stride in zip(reversed(tensor.shape), reversed(tensor.strides)):
         if size > 1 and stride != step:

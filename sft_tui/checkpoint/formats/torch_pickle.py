@@ -30,7 +30,7 @@ class Storage:
 
 
 @dataclass(frozen=True)
-class StoredTensor:
+class PickledTensor:
     """A tensor and where its numbers are; `offset` and `strides` count numbers, not bytes."""
 
     storage: Storage
@@ -59,7 +59,7 @@ _KNOWN = {_ORDERED_DICT.path, _REBUILD_TENSOR.path, _REBUILD_PARAMETER.path, *_S
 
 
 def parse_state_dict(raw: bytes, where: str) -> Dict[str, object]:
-    """The dictionary in a pickle: values are `StoredTensor`, plain numbers and texts, lists and dictionaries.
+    """The dictionary in a pickle: values are `PickledTensor`, plain numbers and texts, lists and dictionaries.
 
     Raises InvalidInputError that begins with `where`, and names what the pickle wanted to run if it is more than that.
     Time and memory are bounded: by the length of `raw`, and by `MAX_INSTRUCTIONS`.
@@ -199,13 +199,13 @@ class _Machine:
         return _NOTHING
 
 
-def _parse_tensor(storage: object, offset: object, shape: object, strides: object) -> StoredTensor:
+def _parse_tensor(storage: object, offset: object, shape: object, strides: object) -> PickledTensor:
     if not isinstance(storage, Storage) or not isinstance(shape, tuple) or not isinstance(strides, tuple):
         raise ValueError("a tensor without a storage or a shape")
     if len(shape) != len(strides) or len(shape) > _MAX_DIMENSIONS:
         raise ValueError("a tensor with a shape that cannot be")
     sizes, steps = tuple(map(_parse_count, shape)), tuple(map(_parse_count, strides))
-    return StoredTensor(storage, _parse_count(offset), sizes, steps)
+    return PickledTensor(storage, _parse_count(offset), sizes, steps)
 
 
 def _parse_count(value: object) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sft_tui.checkpoint.copy.tensor_values import Matrix, Values
+from sft_tui.checkpoint.copy.tensor_values import TurnedMatrix, Values
 from sft_tui.checkpoint.formats.run import Run
 from sft_tui.checkpoint.formats.tensor_entry import TensorEntry
 from sft_tui.checkpoint.mapping.tensor_map import Parameter
@@ -17,5 +17,5 @@ def entry_values(entry: TensorEntry, parameter: Parameter, width: int) -> Values
         return Values(width, share, (Run(entry.file, entry.name, ((entry.offset + which * share, share),)),))
     rows, pitch = entry.shape
     columns = pitch // parts
-    matrix = Matrix(run, rows, columns, which * columns, pitch)
+    matrix = TurnedMatrix(run, rows, columns, which * columns, pitch)
     return Values(width, entry.nbytes // parts, matrices=(matrix,))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
 from sft_tui.checkpoint.copy.precision import ITEM_BYTES, SOURCE_TYPES, cast_values
-from sft_tui.checkpoint.copy.tensor_values import Matrix, OpenFiles, RowsOfRun, Values, files_of, whole_values
+from sft_tui.checkpoint.copy.tensor_values import OpenFiles, RowsOfRun, TurnedMatrix, Values, files_of, whole_values
 from sft_tui.checkpoint.formats.tensor_entry import TensorEntry
 from sft_tui.checkpoint.formats.weight_files import SAFETENSORS, find_weight_files, load_tensor_entries
 from sft_tui.checkpoint.mapping.hf_model import model_parameters
@@ -46,10 +46,10 @@ def stored_values(parameter: Parameter, stored: StoredTensor) -> Values:
     return Values(width, parameter.shape[0] * row_bytes, rows=part)
 
 
-def _turned(parameter: Parameter, block: Block, stored: StoredTensor) -> Matrix:
+def _turned(parameter: Parameter, block: Block, stored: StoredTensor) -> TurnedMatrix:
     columns, rows = parameter.shape
     pitch = block.whole[1]
-    return Matrix(stored.run, rows, columns, block.first_row * pitch + block.first_column, pitch)
+    return TurnedMatrix(stored.run, rows, columns, block.first_row * pitch + block.first_column, pitch)
 
 
 def base_entries(config_dir: Path) -> List[TensorEntry]:

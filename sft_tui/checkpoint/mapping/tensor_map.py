@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from sft_tui.checkpoint.formats.tensor_entry import TensorEntry
-from sft_tui.families.family import Family, Rule
+from sft_tui.families.family import Family, TensorRule
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter that a config calls for: name and shape in MindFormers, source and layout (see `Rule`).
+    """One parameter that a config calls for: name and shape in MindFormers, source and layout (see `TensorRule`).
 
     Several share a name where MindFormers keeps several tensors in one parameter: `rows` or `block` says which part is
     this one's, and `shape` is that of the source.
@@ -103,7 +103,7 @@ def expected_parameters(
 
 
 def _place(
-    rule: Rule,
+    rule: TensorRule,
     place: Tuple[int, int],
     family: Family,
     tied: bool,

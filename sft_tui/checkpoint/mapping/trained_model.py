@@ -10,7 +10,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from sft_tui.checkpoint.copy.copy_tensors import Cast, compare_values
 from sft_tui.checkpoint.copy.precision import HF_TYPES, ITEM_BYTES, target_type
-from sft_tui.checkpoint.copy.tensor_values import Matrix, Values
+from sft_tui.checkpoint.copy.tensor_values import TurnedMatrix, Values
 from sft_tui.checkpoint.formats.ckpt_read import TEXT_TYPE
 from sft_tui.checkpoint.mapping.fused_layout import find_contiguous, stored_values
 from sft_tui.checkpoint.mapping.hf_model import COMPLAINTS_SHOWN, model_parameters
@@ -202,7 +202,7 @@ def _hf_tensor(
     runs = tuple(run for values in plain for run in values.runs)
     if parts[0].transposed:
         matrices = tuple(
-            Matrix(run, rows=part.shape[0], columns=part.shape[1], first_column=0, pitch=part.shape[1])
+            TurnedMatrix(run, rows=part.shape[0], columns=part.shape[1], first_column=0, pitch=part.shape[1])
             for run, part in zip(runs, parts)
         )
         values = Values(width, nbytes, matrices=matrices)

@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Optional
 
-from sft_tui.cluster.node_matrix import Matrix, examine_nodes, table_lines
+from sft_tui.cluster.node_matrix import NodeMatrix, examine_nodes, table_lines
 from sft_tui.commands._common.report import StatusLine, print_json, warn
 from sft_tui.core.plan import Plan
 from sft_tui.launch.plan.nodes import launches
 
 
-def look_at_nodes(plan: Plan) -> Optional[Matrix]:
+def look_at_nodes(plan: Plan) -> Optional[NodeMatrix]:
     """The matrix of the plan's nodes; None where it stays on this host. Raises SftError, OSError."""
     found = launches(plan)
     if not found:
         return None
     # all steps on nodes have the same nodes; the last reads the most
-    matrix = Matrix(found[-1])
+    matrix = NodeMatrix(found[-1])
     with StatusLine() as line:
         for done, (part, seen) in enumerate(examine_nodes(found[-1]), 1):
             matrix = seen

@@ -24,7 +24,7 @@ BARS = tuple(size for power in range(4, 27) for size in (2**power, 3 * 2 ** (pow
 
 
 @dataclass(frozen=True)
-class Finding:
+class MaskedExample:
     """A row that is cut or masked: the record's id (in a MindRecord: the row's number), why, its tokens."""
 
     id: str
@@ -82,8 +82,8 @@ class AuditReport:
     largest_id: int
     histogram: Tuple[Bar, ...]
     suggestions: Tuple[Suggestion, ...]
-    cut_examples: Tuple[Finding, ...]
-    masked_examples: Tuple[Finding, ...]
+    cut_examples: Tuple[MaskedExample, ...]
+    masked_examples: Tuple[MaskedExample, ...]
     packed_rows: Optional[int] = None
     schema_version: int = SCHEMA_VERSION
 
@@ -99,8 +99,8 @@ def parse_audit(data: Dict[str, Any]) -> AuditReport:
     lists = {
         "histogram": tuple(Bar(**item) for item in data["histogram"]),
         "suggestions": tuple(Suggestion(**item) for item in data["suggestions"]),
-        "cut_examples": tuple(Finding(**item) for item in data["cut_examples"]),
-        "masked_examples": tuple(Finding(**item) for item in data["masked_examples"]),
+        "cut_examples": tuple(MaskedExample(**item) for item in data["cut_examples"]),
+        "masked_examples": tuple(MaskedExample(**item) for item in data["masked_examples"]),
     }
     return AuditReport(**{**data, **lists})
 
@@ -115,8 +115,8 @@ class Tally:
         self.used = self.trained = self.cut = self.left_out = self.rejected = 0
         self.largest_id = -1
         self.reasons: Dict[str, int] = {}
-        self.cut_examples: List[Finding] = []
-        self.masked_examples: List[Finding] = []
+        self.cut_examples: List[MaskedExample] = []
+        self.masked_examples: List[MaskedExample] = []
 
     @property
     def rows(self) -> int:
@@ -144,9 +144,9 @@ class Tally:
             tokens, name = int(batch.tokens[place]), REASON_NAMES[batch.reasons[place]]
             if batch.cut[place] and len(self.cut_examples) < MAX_EXAMPLES:
                 reason = f"{tokens} tokens are more than {self.row_length}"
-                self.cut_examples.append(Finding(batch.ids[place], reason, tokens))
+                self.cut_examples.append(MaskedExample(batch.ids[place], reason, tokens))
             if name:
-                self.mask(name, Finding(batch.ids[place], REASONS[name], tokens))
+                self.mask(name, MaskedExample(batch.ids[place], REASONS[name], tokens))
 
     def add_row(self, tokens: int, trained: int, largest_id: int) -> None:
         """Count one row that is stored already: so many tokens that are not padding."""
@@ -155,7 +155,7 @@ class Tally:
         self.trained += trained
         self.largest_id = max(self.largest_id, largest_id)
 
-    def mask(self, reason: str, finding: Finding) -> None:
+    def mask(self, reason: str, finding: MaskedExample) -> None:
         """Count one row as having nothing to learn."""
         self.reasons[reason] = self.reasons.get(reason, 0) + 1
         if len(self.masked_examples) < MAX_EXAMPLES:

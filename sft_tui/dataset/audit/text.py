@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import List, Tuple
 
-from sft_tui.dataset.audit.report import AuditReport, Finding
+from sft_tui.dataset.audit.report import AuditReport, MaskedExample
 
 BAR_WIDTH = 40
 
@@ -64,5 +64,5 @@ def _ids(report: AuditReport) -> str:
     return f": ids {names}{more}" if names else ""
 
 
-def _masked_line(finding: Finding) -> str:
+def _masked_line(finding: MaskedExample) -> str:
     return f"    id {finding.id}: {finding.reason} ({finding.tokens} tokens)"

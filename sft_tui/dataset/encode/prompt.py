@@ -9,7 +9,7 @@ from typing import List, Optional, Tuple
 from sft_tui.dataset.encode import llama_preprocess as reference
 from sft_tui.dataset.read.conversation import Conversation
 from sft_tui.dataset.template.dialog import Dialog, read_dialog
-from sft_tui.dataset.template.layouts import DEFAULT_TEMPLATE, Layout, load_layout
+from sft_tui.dataset.template.layouts import DEFAULT_TEMPLATE, TemplateLayout, load_layout
 from sft_tui.errors import InvalidInputError
 
 
@@ -21,7 +21,7 @@ class Prompt:
     answers: Tuple[Tuple[int, int], ...]
 
 
-def write_prompt(dialog: Dialog, layout: Layout, trained_end: int) -> Prompt:
+def write_prompt(dialog: Dialog, layout: TemplateLayout, trained_end: int) -> Prompt:
     """Write a conversation. An answer is what the model has to write once it is its turn: a space where the template
     puts one, the text, and the first `trained_end` characters of what the template ends it with.
 

@@ -56,7 +56,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class DataManifest:
     """The content of OUT.mindrecord.json.
 
     `row_length` is in tokens; `tokens` before cutting; `pad_share` the share of padding among all tokens, 0 to 1;
@@ -138,7 +138,7 @@ def _hash_template(request: Request) -> str:
     return hashlib.sha256(text.encode()).hexdigest() if text else ""
 
 
-def load_same(output_file: Path, work: Work) -> Optional[Manifest]:
+def load_same(output_file: Path, work: Work) -> Optional[DataManifest]:
     """The manifest of `output_file` if it is whole and came from `work`, else None."""
     manifest = load_manifest(output_file)
     if manifest is None or manifest.work != work or not is_whole(output_file, manifest):
@@ -146,7 +146,7 @@ def load_same(output_file: Path, work: Work) -> Optional[Manifest]:
     return manifest
 
 
-def save_manifest(output_file: Path, manifest: Manifest) -> None:
+def save_manifest(output_file: Path, manifest: DataManifest) -> None:
     """Write the manifest of `output_file`; raises EnvironmentNotFitError."""
     with open_whole_file(manifest_path(output_file)) as stream:
         json.dump(asdict(manifest), stream, ensure_ascii=False, indent=2)
@@ -173,7 +173,7 @@ def load_audit(output_file: Path) -> Optional[AuditReport]:
         return None
 
 
-def load_manifest(output_file: Path) -> Optional[Manifest]:
+def load_manifest(output_file: Path) -> Optional[DataManifest]:
     """The manifest of `output_file`; None when there is none, or none that this version can read."""
     try:
         data = json.loads(manifest_path(output_file).read_text(encoding="utf-8"))
@@ -189,12 +189,12 @@ def load_manifest(output_file: Path) -> Optional[Manifest]:
         work["inputs"] = _stamps(work["inputs"])
         work["columns"] = tuple((str(ours), str(theirs)) for ours, theirs in work["columns"])
         data.update(work=Work(**work), files=_stamps(data["files"]))
-        return Manifest(**data)
+        return DataManifest(**data)
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
-def is_whole(output_file: Path, manifest: Manifest) -> bool:
+def is_whole(output_file: Path, manifest: DataManifest) -> bool:
     """Whether the files that the manifest tells of are there, untouched."""
     try:
         return all(stamp_file(output_file.with_name(file.path), file.path) == file for file in manifest.files)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import List, Optional, Tuple
 
 from sft_tui.dataset.read.conversation import Conversation
-from sft_tui.dataset.template.layouts import Layout
+from sft_tui.dataset.template.layouts import TemplateLayout
 from sft_tui.errors import InvalidInputError
 
 _SURROGATE_HINT = "It holds half of a pair like \\ud83d; remove it, or write the whole character."
@@ -24,7 +24,7 @@ class Dialog:
     left_out: bool = False
 
 
-def read_dialog(conversation: Conversation, layout: Layout) -> Dialog:
+def read_dialog(conversation: Conversation, layout: TemplateLayout) -> Dialog:
     """Check that a template can write these turns. A first turn of the assistant is left out, as MindFormers does.
 
     Raises InvalidInputError, which does not name the record, when speakers do not take turns, there is no question,

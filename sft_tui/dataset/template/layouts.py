@@ -31,7 +31,7 @@ _TOKEN_LIKE = re.compile(r"<[^<>\s]+>")
 
 
 @dataclass(frozen=True)
-class Layout:
+class TemplateLayout:
     """How a template writes a conversation.
 
     `head` + question + `middle` + `lead` + answer + `end`, then `between` + question + `middle` + ... . With a system
@@ -57,18 +57,18 @@ class _RefusedError(Exception):
 
 
 @cache
-def _own_templates() -> Dict[str, Layout]:
+def _own_templates() -> Dict[str, TemplateLayout]:
     """Templates that the registry of FastChat 0.2.36 does not have."""
     user, assistant = (f"<|start_header_id|>{role}<|end_header_id|>\n\n" for role in ("user", "assistant"))
     system = "<|start_header_id|>system<|end_header_id|>\n\n"
     chatml_user, chatml_middle = "<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n"
     return {
         # Meta's model card of Llama 3: each message ends with <|eot_id|>, blanks around its text are dropped.
-        "llama-3": Layout(
+        "llama-3": TemplateLayout(
             "llama-3", user, (system, f"<|eot_id|>{user}"), f"<|eot_id|>{assistant}", "", "<|eot_id|>", user, strip=True
         ),
         # The registry's qwen-7b-chat without the system prompt that it puts before every conversation.
-        "chatml": Layout(
+        "chatml": TemplateLayout(
             "chatml",
             chatml_user,
             ("<|im_start|>system\n", f"<|im_end|>\n{chatml_user}"),
@@ -106,7 +106,7 @@ def why_refused(name: str, kind: str = HUGGING_FACE) -> str:
     return ""
 
 
-def load_layout(name: str) -> Layout:
+def load_layout(name: str) -> TemplateLayout:
     """The layout of a template; raises InvalidInputError for an unknown name, and for one that is refused."""
     if name not in all_templates():
         raise InvalidInputError(f"There is no template `{name}`.", _hint(name, list_templates()))
@@ -144,14 +144,14 @@ def _end_tokens(tokenizer: Tokenizer) -> List[str]:
     return [text for text, number in tokenizer.special_tokens.items() if number not in others]
 
 
-def _ends(layout: Layout, tokens: Collection[str]) -> bool:
+def _ends(layout: TemplateLayout, tokens: Collection[str]) -> bool:
     try:
         return find_end(layout, tokens) > 0
     except _RefusedError:
         return False
 
 
-def find_end(layout: Layout, tokens: Collection[str]) -> int:
+def find_end(layout: TemplateLayout, tokens: Collection[str]) -> int:
     """How many characters of `end` a model must learn, so that it knows when to stop: up to the first token of the
     tokenizer in it, else up to the first of the template's own stop strings. Raises _RefusedError when there is none.
 
@@ -173,17 +173,17 @@ def find_end(layout: Layout, tokens: Collection[str]) -> int:
 
 
 @cache
-def _frozen() -> Tuple[Dict[str, Layout], Dict[str, str]]:
+def _frozen() -> Tuple[Dict[str, TemplateLayout], Dict[str, str]]:
     """The layouts of FastChat's templates, and why others have none, by name."""
     content = json.loads(Path(__file__).with_name("layouts.json").read_text(encoding="utf-8"))
-    layouts: Dict[str, Layout] = {}
+    layouts: Dict[str, TemplateLayout] = {}
     for name, parts in content["layouts"].items():
         system, stops = parts.pop("system"), parts.pop("stops")
-        layouts[name] = Layout(name, **parts, system=system and tuple(system), stops=tuple(stops))
+        layouts[name] = TemplateLayout(name, **parts, system=system and tuple(system), stops=tuple(stops))
     return layouts, content["refused"]
 
 
-def _find(name: str) -> Layout:
+def _find(name: str) -> TemplateLayout:
     """The layout of a known template; raises _RefusedError."""
     layouts, refused = _frozen()
     if name in refused:

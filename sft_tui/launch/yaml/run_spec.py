@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from sft_tui.core.facts import Facts
 from sft_tui.core.memory.estimate import GIB, pool_bytes
-from sft_tui.core.parallel_layout import Layout, build_layout
+from sft_tui.core.parallel_layout import ParallelLayout, build_layout
 from sft_tui.core.profile import Profile
 from sft_tui.core.release import Release
 from sft_tui.core.schedule import Schedule, build_schedule
@@ -22,7 +22,7 @@ RunMode = Literal["finetune", "eval", "held_out"]  # the last measures where Min
 USUAL_MEMORY_GB = 64  # of the devices that MindFormers' own files are written for
 
 
-def training_layout(profile: Profile, facts: Facts) -> Layout:
+def training_layout(profile: Profile, facts: Facts) -> ParallelLayout:
     """How the workers share the training. In MindFormers' own YAML the sizes are those of some large model."""
     base = parse_base(facts.base_yaml)
     if facts.direct and not profile.training.base_yaml:
@@ -114,7 +114,7 @@ class RunSpec:
         return is_distributed(self.profile, self.mode)
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> ParallelLayout:
         """How the workers share the training."""
         return training_layout(self.profile, self.facts)
 

@@ -23,8 +23,8 @@ from sft_tui.tui.bridge import BackgroundFailed
 from sft_tui.tui.widgets.text_block import TextBlock
 
 if TYPE_CHECKING:
-    from sft_tui.cluster.node_checks import Finding
-    from sft_tui.cluster.node_matrix import Matrix
+    from sft_tui.cluster.node_checks import NodeFinding
+    from sft_tui.cluster.node_matrix import NodeMatrix
 
 _NAME_WIDTH = 13
 _SIGNS = {"ok": ("ok", ""), "warning": ("!", "bold $warning"), "failed": ("FAIL", "bold reverse")}
@@ -114,7 +114,7 @@ class NodesMatrix(ModalScreen[None]):
         self.query_one("#matrix-rows", TextBlock).show(_table([*sorted(rows, key=_worst_first), *waiting]))
 
 
-def read_rows(matrix: Matrix) -> tuple[NodeRow, ...]:
+def read_rows(matrix: NodeMatrix) -> tuple[NodeRow, ...]:
     """A row for each node that has been judged."""
     names = {part.rank: part.node.host for part in matrix.launch.parts}
     judged = sorted({finding.rank for finding in matrix.findings})
@@ -129,7 +129,7 @@ def read_rows(matrix: Matrix) -> tuple[NodeRow, ...]:
     )
 
 
-def _sentence(finding: Finding) -> str:
+def _sentence(finding: NodeFinding) -> str:
     return f"node {finding.rank} ({finding.host}), {finding.check}: {finding.text}. {finding.hint}"
 
 

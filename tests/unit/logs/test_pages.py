@@ -13,7 +13,7 @@ from sft_tui.logs import scan as log_scan
 from sft_tui.logs.filter import EVERYTHING, LogFilter, compile_search
 from sft_tui.logs.merge import MergedPages
 from sft_tui.logs.pages import LogPages
-from sft_tui.logs.scan import LogScan
+from sft_tui.logs.scan import LineScan
 
 LINES = st.lists(st.binary(max_size=12).map(lambda line: line.replace(b"\n", b"")), max_size=20)
 
@@ -23,7 +23,7 @@ def scan(path, offset, block, *, backward=False, must=None, longest=1 << 20):
     log_scan.BLOCK, log_scan.LINE_AT_MOST = block, longest
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        way = LogScan(descriptor, offset, 1 << 30, must)
+        way = LineScan(descriptor, offset, 1 << 30, must)
         return list(way.backward() if backward else way.forward())
     finally:
         os.close(descriptor)

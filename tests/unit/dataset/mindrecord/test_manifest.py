@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sft_tui.dataset.mindrecord.manifest import (
-    Manifest,
+    DataManifest,
     describe_work,
     find_inputs,
     load_manifest,
@@ -40,7 +40,7 @@ def output(tmp_path: Path, request_: Request) -> Path:
     for name in names:
         (tmp_path / name).write_bytes(b"rows")
     files = tuple(stamp_file(tmp_path / name, name) for name in names)
-    save_manifest(path, Manifest(describe_work(request_), 10, 257, 2, 1, 0, 900, 400, 0.25, files))
+    save_manifest(path, DataManifest(describe_work(request_), 10, 257, 2, 1, 0, 900, 400, 0.25, files))
     return path
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from importlib import metadata
 from typing import Any, Collection, Dict, List, Optional, Tuple
 
-from sft_tui.dataset.template.layouts import Layout
+from sft_tui.dataset.template.layouts import TemplateLayout
 
 
 class NoLayoutError(Exception):
@@ -34,7 +34,7 @@ def derive_all() -> Dict[str, object]:
     return {"fschat": metadata.version("fschat"), "layouts": layouts, "refused": refused}
 
 
-def derive_layout(name: str) -> Layout:
+def derive_layout(name: str) -> TemplateLayout:
     """The layout of a template of the registry; raises NoLayoutError."""
     from fastchat.conversation import get_conv_template
 
@@ -49,7 +49,7 @@ def derive_layout(name: str) -> Layout:
     return replace(layout, middle=middle, lead=layout.middle[len(middle) :] + layout.lead)
 
 
-def _read_layout(template: Any, name: str, texts: List[str]) -> Layout:
+def _read_layout(template: Any, name: str, texts: List[str]) -> TemplateLayout:
     one = _render(template, [texts[0], texts[1]])
     opened = _render(template, [texts[0], None])
     two = _render(template, [texts[0], texts[1], texts[2], None])
@@ -64,10 +64,12 @@ def _read_layout(template: Any, name: str, texts: List[str]) -> Layout:
         before, _, after = _cut(asked, texts[3])
         system = before, _cut(after, texts[0])[0]
     stops = template.stop_str or ()
-    return Layout(name, head, system, middle, lead, end, between, (stops,) if isinstance(stops, str) else tuple(stops))
+    return TemplateLayout(
+        name, head, system, middle, lead, end, between, (stops,) if isinstance(stops, str) else tuple(stops)
+    )
 
 
-def _check_layout(template: Any, layout: Layout, texts: List[str]) -> None:
+def _check_layout(template: Any, layout: TemplateLayout, texts: List[str]) -> None:
     """Raise NoLayoutError unless the layout writes what the template writes, at every stage of three rounds."""
     systems = [None] if layout.system is None else [None, "\u2605 s"]
     for system in systems:
