@@ -14,7 +14,8 @@ from sft_tui.core.plan import Plan, Step
 from sft_tui.core.terminal_text import neutralise
 from sft_tui.errors import SftError
 from sft_tui.files.atomic import write_atomic
-from sft_tui.jobs import client, completion
+from sft_tui.jobs import client
+from sft_tui.jobs.evidence.step_diagnosis import sign_worker_logs
 from sft_tui.paths import PACKAGE_DIR, jobs_dir
 from sft_tui.store.job_store import JobFolder
 
@@ -48,7 +49,7 @@ def submit() -> None:
     """Start this node's part, as stdin has it; asked twice, it is started once. Raises SftError, OSError."""
     request = json.load(sys.stdin)
     plan = _at_home(Plan.model_validate(request["plan"]), request["package_dir"])
-    before = completion.sign_worker_logs(plan.steps[0])
+    before = sign_worker_logs(plan.steps[0])
     folder, made = client.submit_part(jobs_dir(), plan, PartOf.model_validate(request["part_of"]))
     if made:
         # logs that an earlier run left are no news

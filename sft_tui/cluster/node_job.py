@@ -12,11 +12,12 @@ from typing import Any, Final, Optional
 
 from sft_tui.cluster.node_matrix import NodeMatrix, examine_whole, table_lines
 from sft_tui.cluster.part_follower import Messages, PartFollower
-from sft_tui.cluster.part_state import Failure, Standing, first_failure
+from sft_tui.cluster.part_state import Standing
 from sft_tui.cluster.ssh import Ssh
 from sft_tui.core.job import PartOf
 from sft_tui.core.nodes import Launch, NodePart
 from sft_tui.core.terminal_text import neutralise
+from sft_tui.diagnosis.first_part import Failure, first_failure
 from sft_tui.errors import EnvironmentNotFitError, SftError, StoppedError
 from sft_tui.logs.training_log import NODE_NEWS
 from sft_tui.paths import job_of_this_step

@@ -10,8 +10,10 @@ from typing import Any, Callable, Final, Optional
 import psutil
 
 from sft_tui.core.job import JobState
+from sft_tui.diagnosis.first_error import tells_an_error
 from sft_tui.files.stamps import Signature, signature
-from sft_tui.jobs import completion, process
+from sft_tui.jobs import process
+from sft_tui.jobs.evidence.step_diagnosis import why_failed
 from sft_tui.jobs.read_state import read_state
 from sft_tui.logs.tail import LogTail
 from sft_tui.logs.training_log import TrainingStep, parse_line
@@ -141,9 +143,9 @@ class PartWatch:
         return self._workers.get(pid, min(self._local) if len(self._local) == 1 else -1)
 
     def _describe_death(self, code: int) -> str:
-        why = "" if code < 0 else completion.first_error(self._step, self._own_log.path, self._before)
+        why = "" if code < 0 else why_failed(self._step, self._own_log.path, self._before)
         how = process.describe_exit(code)
-        return f"{how}: {why}" if completion.tells_an_error(why) else how
+        return f"{how}: {why}" if tells_an_error(why) else how
 
     def _last_lines(self) -> list[str]:
         tail = LogTail(self._own_log.path, from_end=1 << 15)

@@ -11,11 +11,12 @@ from typing import NoReturn, Optional
 
 from sft_tui.core.job import StepExit, StepStatus
 from sft_tui.core.plan import Step
+from sft_tui.diagnosis.first_error import tells_an_error
 from sft_tui.diagnosis.verdict import verdict_to_json
 from sft_tui.jobs import completion, process
 from sft_tui.jobs.evidence.device_memory import DeviceMemory
 from sft_tui.jobs.evidence.machine_evidence import MEMORY_HINT, MemoryKills, full_disk
-from sft_tui.jobs.evidence.step_diagnosis import diagnose_step
+from sft_tui.jobs.evidence.step_diagnosis import diagnose_step, sign_worker_logs, why_failed
 from sft_tui.jobs.record import JobRecord, say
 from sft_tui.jobs.requests import Requests
 from sft_tui.jobs.resume import newest_of_interrupted
@@ -59,7 +60,7 @@ class Attempt:
         self._record.emit("step_started", step, {"command": step.command})
         Path(step.cwd).mkdir(parents=True, exist_ok=True)
         self._inputs, self._before = completion.sign_inputs(step), completion.sign_outputs(step)
-        self._logs_before = completion.sign_worker_logs(step)
+        self._logs_before = sign_worker_logs(step)
         completion.note_begin(
             completion.records_dir(step), step, self._folder.id, self._inputs, self._before,
             keep_earlier=bool(step.checkpoint_dir) and newest_of_interrupted(step) is not None,
@@ -128,8 +129,8 @@ class Attempt:
     def _judge(self, code: int) -> None:
         if code != 0:
             how = process.describe_exit(code)
-            why = completion.first_error(self.step, self._folder.step_log(self.step.id), self._logs_before)
-            if code < 0 and not completion.tells_an_error(why):
+            why = why_failed(self.step, self._folder.step_log(self.step.id), self._logs_before)
+            if code < 0 and not tells_an_error(why):
                 why = ""  # the last word of who was killed: a progress bar, as a rule
             self._fail(code, f"{how}: {why}" if why else how)
         completion.note_other_workers(self.step, self._watch.facts)

@@ -18,7 +18,7 @@ from sft_tui.core.secret_names import looks_secret
 from sft_tui.files.atomic import make_private_dir, write_atomic
 from sft_tui.files.saved_states import CHECKPOINT_SUFFIXES
 from sft_tui.files.stamps import Signature, Signatures, signature
-from sft_tui.logs.training_log import LoadedWeights, first_error_line, parse_line
+from sft_tui.logs.training_log import LoadedWeights, parse_line
 from sft_tui.logs.worker_logs import rank_of, worker_logs
 
 RECORD_SCHEMA_VERSION = 1
@@ -251,36 +251,6 @@ def command_of(step: Step) -> list[str]:
     """What has to be the same for the work to be the same: command and environment, secrets left out."""
     environment = {name: value for name, value in step.env.items() if not looks_secret(name)}
     return [*step.argv, *(f"{name}={value}" for name, value in sorted({**environment, **step.search_paths}.items()))]
-
-
-def sign_worker_logs(step: Step) -> Signature:
-    """What stands where the workers of the step log. Raises OSError."""
-    return signature(Path(step.training_log).parent) if step.training_log else {}
-
-
-def first_error(step: Step, log: Path, before: Signature) -> str:
-    """Why the step failed, from the logs of its workers and its own; `before`: their logs when it began."""
-    logs = [log]
-    if step.training_log:
-        last_worker = Path(step.training_log)
-        now = signature(last_worker.parent)
-        # an earlier run leaves its logs
-        logs = [*(p for p in worker_logs(last_worker) if now.get(p.name) != before.get(p.name)), *logs]
-    last = ""
-    for path in logs:
-        try:
-            with path.open(encoding="utf-8", errors="replace") as file:
-                last = first_error_line(line[:2000] for line in file) or last
-        except OSError:
-            continue
-        if tells_an_error(last):
-            break
-    return last[:500]
-
-
-def tells_an_error(line: str) -> bool:
-    """The line speaks of an error, and is not merely the last one of a log."""
-    return re.search(r"error|exception|killed", line, re.IGNORECASE) is not None
 
 
 def note_other_workers(step: Step, facts: dict[str, Any]) -> None:

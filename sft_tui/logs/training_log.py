@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass
-from typing import Iterable, Iterator, Optional, Union
+from typing import Optional, Union
 
 from sft_tui.core.progress import Progress
 
@@ -32,10 +32,6 @@ _PERPLEXITY = re.compile(
 _HELD_OUT = re.compile(r"\bheld-out loss: (?P<loss>[^,\s]+), perplexity: (?P<ppl>[^,\s]+), \d+ tokens")
 _NOT_LOADED = re.compile(r"Network parameters are not loaded: (?P<lists>\(\[.*\], \[.*\]\))")
 _PROGRESS = re.compile(r"^progress: (?P<label>.*?) ?(?P<done>\d+)/(?P<total>\d+) (?P<unit>[a-z]+)\b")
-_EXCEPTION = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception|Interrupt)(?::|$)|^(?:sft-tui: )?error: ")
-_ERROR = re.compile(r"\[(?:ERROR|CRITICAL)\]| - (?:ERROR|CRITICAL) - |\bcommand not found\b|^Killed$")
-_CHAINED = re.compile(r"^(?:The above exception was the direct cause|During handling of the above exception)")
-_RULE = re.compile(r"^[-=\s]*$")
 MAX_FACT_LINE = 4096
 NODE_NEWS = "sft-tui nodes: "  # begins a line of the head's log
 _PET_PARAMETER = re.compile(r"mindpet_delta|lora_[abAB]\b")
@@ -157,41 +153,3 @@ def _loaded_weights(text: str) -> Optional[LoadedWeights]:
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         return None
     return LoadedWeights(tuple(str(name) for name in lists[0] if not _PET_PARAMETER.search(str(name))))
-
-
-def first_error_line(lines: Iterable[str]) -> str:
-    """The line that says why a step failed: the first exception message, else the first error, else the last line.
-
-    MindSpore prints an exception's name alone on its line at times, with the message between ruled lines below it.
-    Where another exception was raised on the first one's account, and says more (a file), both are given.
-    """
-    error = last = ""
-    rows = iter(lines)
-    for row in rows:
-        if _EXCEPTION.match(row):
-            first = _whole_message(row.strip(), rows)
-            second = _chained_message(rows)
-            return f"{first} ({second})" if second and first.partition(": ")[2] not in second else first
-        line = row.strip()
-        if not error and _ERROR.search(row):
-            error = line
-        last = line or last
-    return error or last
-
-
-def _whole_message(line: str, rows: Iterator[str]) -> str:
-    """The exception's line, with the lines that its message goes on with."""
-    while line.endswith(":"):
-        more = next((row for row in rows if not _RULE.match(row)), None)
-        if more is None:
-            break
-        line += " " + more.strip(" -\n")
-    return line
-
-
-def _chained_message(rows: Iterator[str]) -> str:
-    """The exception that was raised on account of the one just read, or an empty string."""
-    following = next((row for row in rows if row.strip()), "")
-    if not _CHAINED.match(following):
-        return ""
-    return next((_whole_message(row.strip(), rows) for row in rows if _EXCEPTION.match(row)), "")

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Optional
 
 from sft_tui.core.plan import Step
+from sft_tui.diagnosis.first_error import first_error
 from sft_tui.diagnosis.read_logs import Evidence, read_files
 from sft_tui.diagnosis.verdict import Verdict, diagnose
 from sft_tui.errors import InvalidInputError
 from sft_tui.files.stamps import Signature, signature
+from sft_tui.logs.worker_logs import worker_logs
 from sft_tui.store.job_store import JobFolder
 
 SECONDS_AT_MOST = 10.0  # a job that has failed must not seem to run on
@@ -34,6 +36,22 @@ def read_logs_of_job(folder: JobFolder) -> Evidence:
     if not found:
         raise InvalidInputError(f"Job {folder.id} has no logs yet.", f"sft-tui jobs show {folder.id}")
     return read_files(found, found[0].parent, any_name=True)
+
+
+def sign_worker_logs(step: Step) -> Signature:
+    """What stands where the workers of the step log. Raises OSError."""
+    return signature(Path(step.training_log).parent) if step.training_log else {}
+
+
+def why_failed(step: Step, log: Path, before: Signature) -> str:
+    """Why the step failed, from the logs of its workers and its own; `before`: their logs when it began."""
+    fresh: list[Path] = []
+    if step.training_log:
+        last_worker = Path(step.training_log)
+        now = signature(last_worker.parent)
+        # an earlier run leaves its logs
+        fresh = [path for path in worker_logs(last_worker) if now.get(path.name) != before.get(path.name)]
+    return first_error([*fresh, log])
 
 
 def _worker_logs(step: Step, before: Signature, since: Optional[float] = None) -> list[Path]:

@@ -1,8 +1,9 @@
 """Which of several failures was the first, and what the head makes of what nodes say."""
 
-from sft_tui.cluster.part_state import Failure, Standing, first_failure
+from sft_tui.cluster.part_state import Standing
 from sft_tui.core.nodes import Node, NodePart
 from sft_tui.core.plan import Plan
+from sft_tui.diagnosis.first_part import Failure, first_failure
 
 PART = NodePart(rank=1, node=Node(host="n1"), python="/p", work_dir="/w", plan=Plan(profile="p", steps=()))
 

@@ -13,15 +13,14 @@ from sft_tui.files.stamps import signature
 from sft_tui.jobs.completion import (
     current_steps,
     find_record,
-    first_error,
     missing_output,
     note_other_workers,
     records_dir,
     save_record,
     sign_inputs,
     sign_outputs,
-    sign_worker_logs,
 )
+from sft_tui.jobs.evidence.step_diagnosis import sign_worker_logs, why_failed
 
 LOGS = Path(__file__).parents[2] / "data" / "training_logs"
 
@@ -154,11 +153,11 @@ def test_the_worker_that_knows_the_cause_is_quoted_not_the_loud_one(tmp_path):
     shutil.copy(LOGS / "fail_silent_worker_1.log", workers / "worker_1.log")
     (workers / "worker_10.log").write_text("ValueError: of an earlier run with more workers\n")
     step = make_step(tmp_path, training_log=str(workers / "worker_1.log"))
-    assert first_error(step, log, {}) == "RuntimeError: Invalid backend: CPU"
+    assert why_failed(step, log, {}) == "RuntimeError: Invalid backend: CPU"
 
 
 def test_without_logs_there_is_no_reason(tmp_path):
-    assert first_error(make_step(tmp_path), tmp_path / "none.log", {}) == ""
+    assert why_failed(make_step(tmp_path), tmp_path / "none.log", {}) == ""
 
 
 def test_a_worker_that_did_not_load_is_not_hidden_by_the_last_one(tmp_path):
@@ -194,7 +193,7 @@ def test_the_logs_of_an_earlier_run_are_not_quoted(tmp_path):
     before = sign_worker_logs(step)
     log = tmp_path / "step.log"
     log.write_text("OSError: Address already in use\n")
-    assert first_error(step, log, before) == "OSError: Address already in use"
+    assert why_failed(step, log, before) == "OSError: Address already in use"
 
 
 @pytest.mark.parametrize("name", ["runner.py", "cpu"])

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sft_tui.core.progress import Progress
+from sft_tui.diagnosis.first_error import first_error_line
 from sft_tui.logs.training_log import (
     CheckpointSaved,
     EvaluatedMeanwhile,
     LoadedWeights,
     Perplexity,
     TrainingStep,
-    first_error_line,
     parse_line,
 )
 

@@ -1,0 +1,73 @@
+"""The line that says why a program failed: its words, where no rule of `rules/` is asked what they mean."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Iterable, Iterator
+
+LONGEST_LINE = 2000  # characters of a line that are looked at
+LONGEST_REASON = 500
+
+_EXCEPTION = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception|Interrupt)(?::|$)|^(?:sft-tui: )?error: ")
+_ERROR = re.compile(r"\[(?:ERROR|CRITICAL)\]| - (?:ERROR|CRITICAL) - |\bcommand not found\b|^Killed$")
+_CHAINED = re.compile(r"^(?:The above exception was the direct cause|During handling of the above exception)")
+_RULE = re.compile(r"^[-=\s]*$")
+_SPEAKS_OF_AN_ERROR = re.compile(r"error|exception|killed", re.IGNORECASE)
+
+
+def first_error(logs: Iterable[Path]) -> str:
+    """Why a step failed, from the first of its logs that says it; empty where none can be read."""
+    last = ""
+    for path in logs:
+        try:
+            with path.open(encoding="utf-8", errors="replace") as file:
+                last = first_error_line(line[:LONGEST_LINE] for line in file) or last
+        except OSError:
+            continue
+        if tells_an_error(last):
+            break
+    return last[:LONGEST_REASON]
+
+
+def tells_an_error(line: str) -> bool:
+    """The line speaks of an error, and is not merely the last one of a log."""
+    return _SPEAKS_OF_AN_ERROR.search(line) is not None
+
+
+def first_error_line(lines: Iterable[str]) -> str:
+    """The line that says why a step failed: the first exception message, else the first error, else the last line.
+
+    MindSpore prints an exception's name alone on its line at times, with the message between ruled lines below it.
+    Where another exception was raised on the first one's account, and says more (a file), both are given.
+    """
+    error = last = ""
+    rows = iter(lines)
+    for row in rows:
+        if _EXCEPTION.match(row):
+            first = _whole_message(row.strip(), rows)
+            second = _chained_message(rows)
+            return f"{first} ({second})" if second and first.partition(": ")[2] not in second else first
+        line = row.strip()
+        if not error and _ERROR.search(row):
+            error = line
+        last = line or last
+    return error or last
+
+
+def _whole_message(line: str, rows: Iterator[str]) -> str:
+    """The exception's line, with the lines that its message goes on with."""
+    while line.endswith(":"):
+        more = next((row for row in rows if not _RULE.match(row)), None)
+        if more is None:
+            break
+        line += " " + more.strip(" -\n")
+    return line
+
+
+def _chained_message(rows: Iterator[str]) -> str:
+    """The exception that was raised on account of the one just read, or an empty string."""
+    following = next((row for row in rows if row.strip()), "")
+    if not _CHAINED.match(following):
+        return ""
+    return next((_whole_message(row.strip(), rows) for row in rows if _EXCEPTION.match(row)), "")
