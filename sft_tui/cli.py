@@ -174,6 +174,7 @@ def _add_preprocess(commands: _Commands) -> None:
     )  # fmt: skip
     parser.add_argument("--pack", action="store_true", help="several whole records to a row; shifted labels only")
     _add_rejects(parser)
+    _flag(parser, "seed", type=int, default=0, help=argparse.SUPPRESS)  # of a split that is gone; still accepted
     _flag(parser, "force", action="store_true", help="write again what was written from the same files")
     audit = group.add("audit", "dataset.audit:run_audit", "tell what training will see of a data set", json=True)
     audit.add_argument("path", help="MindRecord, or file with records")
