@@ -9,7 +9,8 @@ import tomlkit
 
 from sft_tui.commands._common.report import print_json, print_problems, say
 from sft_tui.core.problem import Problem
-from sft_tui.core.profile import SECTIONS, Profile, section_model
+from sft_tui.core.profile import Profile, section_model
+from sft_tui.core.profile_names import SECTIONS
 from sft_tui.core.profile_problems import validate_profile
 from sft_tui.errors import InvalidInputError
 from sft_tui.paths import profiles_dir

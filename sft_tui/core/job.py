@@ -25,7 +25,7 @@ EXIT_CODES: dict[Outcome, int] = {"succeeded": 0, "failed": 1, "stopped": 3, "lo
 class _Data(BaseModel):
     # a state file of a later version may know more
     # a loss may be NaN or infinite: that must not turn into null
-    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="constants")
+    model_config = ConfigDict(frozen=True, defer_build=True, extra="ignore", ser_json_inf_nan="constants")
 
 
 class ProcessIdentity(_Data):

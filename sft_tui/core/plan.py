@@ -17,7 +17,7 @@ STOP_GRACE_SECONDS: Final = 30
 
 
 class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, defer_build=True, extra="forbid")
 
 
 class Output(_Data):

@@ -18,11 +18,11 @@ from pydantic import (
 
 from sft_tui.core.nodes import Node, parse_hosts
 from sft_tui.core.plan import STOP_GRACE_SECONDS
+from sft_tui.core.profile_names import NAME_PATTERN
 from sft_tui.core.sample_limits import MAX_MASKED, MAX_REJECTED, WARN_CUT
 from sft_tui.families.table import PLANNED
 
 SCHEMA_VERSION: Final = 1
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 # no control characters: they are no part of a path, and NUL ends one
 Text = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -309,7 +309,6 @@ PATH_FIELDS: dict[str, Literal["file", "folder"]] = {
     "dataset.eval_path": "file",
     "training.base_yaml": "file",
 }
-SECTIONS: tuple[str, ...] = ("environment", "model", "weights", "dataset", "training", "nodes")
 
 
 def section_model(section: str) -> type[BaseModel]:

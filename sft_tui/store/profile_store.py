@@ -5,22 +5,17 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import Any, MutableMapping
+from typing import TYPE_CHECKING, Any, MutableMapping
 
-import tomlkit
-from tomlkit.exceptions import TOMLKitError
-
-from sft_tui.core.profile import (
-    NAME_PATTERN,
-    PATH_FIELDS,
-    SCHEMA_VERSION,
-    DeviceTarget,
-    default_data,
-    parse_field,
-)
+from sft_tui.core.profile_names import NAME_PATTERN
 from sft_tui.errors import InvalidInputError
 from sft_tui.files.atomic import make_private_dir, write_atomic
 from sft_tui.paths import find_executable, program_path, whole_path
+
+if TYPE_CHECKING:
+    import tomlkit
+
+    from sft_tui.core.profile import DeviceTarget
 
 
 def profile_path(profiles_dir: Path, name: str) -> Path:
@@ -40,6 +35,9 @@ def list_profiles(profiles_dir: Path) -> list[str]:
 
 def load_profile_data(profiles_dir: Path, name: str) -> dict[str, Any]:
     """What the file of a profile says, not yet validated. Raises InvalidInputError."""
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
     path = profile_path(profiles_dir, name)
     try:
         text = path.read_text(encoding="utf-8")
@@ -59,6 +57,10 @@ def load_profile_data(profiles_dir: Path, name: str) -> dict[str, Any]:
 
 def save_profile_data(profiles_dir: Path, name: str, data: dict[str, Any]) -> Path:
     """Write a profile, valid or not, comments of the file kept. Raises OSError, InvalidInputError."""
+    import tomlkit
+
+    from sft_tui.core.profile import SCHEMA_VERSION
+
     path = profile_path(profiles_dir, name)
     make_private_dir(profiles_dir)
     document = _existing(path)
@@ -71,6 +73,8 @@ def save_profile_data(profiles_dir: Path, name: str, data: dict[str, Any]) -> Pa
 
 def _bring_up_to_date(table: MutableMapping[str, Any], content: dict[str, Any]) -> None:
     """Change what differs, and only that: what stays keeps its comments and its spelling."""
+    import tomlkit
+
     for key in [key for key in table if key not in content]:
         del table[key]
     for key, value in content.items():
@@ -82,6 +86,9 @@ def _bring_up_to_date(table: MutableMapping[str, Any], content: dict[str, Any]) 
 
 
 def _existing(path: Path) -> tomlkit.TOMLDocument:
+    import tomlkit
+    from tomlkit.exceptions import TOMLKitError
+
     try:
         return tomlkit.parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -94,6 +101,8 @@ def _existing(path: Path) -> tomlkit.TOMLDocument:
 
 def new_profile_data(name: str) -> dict[str, Any]:
     """The data of a new profile on this host."""
+    from sft_tui.core.profile import default_data
+
     device: DeviceTarget = "Ascend" if find_executable("npu-smi") else "CPU"
     work_dir = str(Path.home() / "sft-tui" / name)
     return default_data(name, work_dir=work_dir, python=sys.executable, device_target=device)
@@ -101,6 +110,8 @@ def new_profile_data(name: str) -> dict[str, Any]:
 
 def parse_typed(section: str, field: str, text: str) -> Any:  # noqa: ANN401 - the field's own type
     """What a user typed, as the field's type; paths made whole."""
+    from sft_tui.core.profile import PATH_FIELDS, parse_field
+
     value = parse_field(section, field, text)
     if f"{section}.{field}" not in PATH_FIELDS or not isinstance(value, str):
         return value

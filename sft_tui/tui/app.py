@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from copy import deepcopy
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import App
 from textual.binding import Binding, BindingType
 
-from sft_tui.core.job import Event
-from sft_tui.core.plan import Plan
 from sft_tui.core.terminal_text import neutralise
 from sft_tui.errors import SftError
 from sft_tui.paths import profiles_dir, styles_dir
-from sft_tui.store.job_store import JobFolder
-from sft_tui.store.profile_store import list_profiles, load_profile_data, parse_typed
+from sft_tui.store.profile_store import list_profiles, parse_typed
 from sft_tui.tui import bridge
 from sft_tui.tui.background import Background, Examiner, ProfileSaver, keep_traceback
-from sft_tui.tui.job_view import JobView
-from sft_tui.tui.opening import choose_profile, find_job, load_session
-from sft_tui.tui.screens.wizard.base import WizardScreen
+from sft_tui.tui.opening import find_job, load_session
+from sft_tui.tui.screens.wizard.base import FirstFrame, WizardScreen
 from sft_tui.tui.screens.wizard.registry import screen_class
-from sft_tui.tui.session import WIZARD_STEPS, WizardStep
-from sft_tui.tui.widgets.form_field import FormField, ValueEdited
+from sft_tui.tui.session import WIZARD_STEPS, Session, WizardStep
+from sft_tui.tui.widgets.field_messages import TextEdited, ValueEdited
+
+if TYPE_CHECKING:  # the first paint waits for none of these
+    from sft_tui.core.plan import Plan
+    from sft_tui.store.job_store import JobFolder
 
 
 class SftApp(App[None], inherit_bindings=False):
@@ -48,22 +49,31 @@ class SftApp(App[None], inherit_bindings=False):
         styles = sorted(styles_dir().glob("*.tcss"))
         super().__init__(css_path=[str(path) for path in styles])
         self.animation_level = "none"  # over SSH every animated frame is kilobytes
-        self.session = load_session(name)
+        self.session = Session(name, {})  # until the first frame is painted
         self._background = Background(self.post_message)
         self._examiner = Examiner(self.post_message)
         self._saver = ProfileSaver(self.post_message)
+        self.not_opened: SftError | None = None  # why the profile could not be read
         self._touched = False  # a key of the user moved or changed something
 
     # --- start and end -------------------------------------------------------------------------
 
     def on_mount(self) -> None:
+        self.push_screen(FirstFrame(self.session))
+        self.call_after_refresh(self._open)
+
+    def _open(self) -> None:
+        """Open the profile, and ask for all that the first paint does not wait for."""
+        gc.enable()  # see run_wizard
+        try:
+            self.session = load_session(self.session.name)
+        except SftError as error:
+            self.not_opened = error
+            self.exit(return_code=error.exit_code)
+            return
         self.session.validate()
         self.session.examining = self.session.readable is not None
-        self.push_screen(screen_class("environment")(self.session))
-        self.call_after_refresh(self._look_around)
-
-    def _look_around(self) -> None:
-        """Ask for all that the first paint does not wait for."""
+        self.switch_screen(screen_class("environment")(self.session))
         self._look_for_job()
         self._examine_soon()
         self._background.repeat(self._sample, bridge.HOST_SECONDS)
@@ -107,6 +117,11 @@ class SftApp(App[None], inherit_bindings=False):
         self._background.close()
         self.exit(return_code=1, message=f"sft-tui stopped on an unexpected error. {keep_traceback(error)}")
 
+    @property
+    def _opening(self) -> bool:
+        """The profile is being read: a key that comes before it is there does nothing."""
+        return isinstance(self.screen, FirstFrame)
+
     # --- moving --------------------------------------------------------------------------------
 
     @property
@@ -141,7 +156,7 @@ class SftApp(App[None], inherit_bindings=False):
     def action_go(self, step: str) -> None:
         """Show a step."""
         self._touched = True
-        if self._step is not None and self._step.id != step:
+        if self._step is not None and self._step.id != step and not self._opening:
             self.switch_screen(screen_class(step)(self.session))
 
     def action_move(self, by: int) -> None:
@@ -157,7 +172,8 @@ class SftApp(App[None], inherit_bindings=False):
         """Show every key."""
         from sft_tui.tui.screens.dialogs.help import Help
 
-        self.push_screen(Help())
+        if not self._opening:
+            self.push_screen(Help())
 
     def _draw(self) -> None:
         screen = self.wizard_screen
@@ -173,8 +189,8 @@ class SftApp(App[None], inherit_bindings=False):
 
     # --- the profile ---------------------------------------------------------------------------
 
-    @on(FormField.Edited)
-    def _edited(self, event: FormField.Edited) -> None:
+    @on(TextEdited)
+    def _edited(self, event: TextEdited) -> None:
         self._take(event.section, event.field, parse_typed(event.section, event.field, event.text))
 
     @on(ValueEdited)
@@ -215,7 +231,8 @@ class SftApp(App[None], inherit_bindings=False):
         """Choose another profile, or make one."""
         from sft_tui.tui.screens.dialogs.profiles import ProfileChooser
 
-        self.push_screen(ProfileChooser(list_profiles(profiles_dir()), self.session.name), self._open_profile)
+        if not self._opening:
+            self.push_screen(ProfileChooser(list_profiles(profiles_dir()), self.session.name), self._open_profile)
 
     def _open_profile(self, name: str | None) -> None:
         if not name or name == self.session.name:
@@ -294,6 +311,8 @@ class SftApp(App[None], inherit_bindings=False):
             self.action_go("monitor")
 
     def _follow(self, folder: JobFolder) -> None:
+        from sft_tui.tui.job_view import JobView
+
         job = self.session.job = JobView(folder)
         followers: list[bridge.JobFollower] = []
 
@@ -316,22 +335,14 @@ class SftApp(App[None], inherit_bindings=False):
         job.take(message.state, message.events, message.rows)
         job.take_log(message.log_step, message.log_path, message.log_lines)
         ended = was_running and not job.runs
-        if ended or _step_ended(message.events):
+        if ended or message.step_ended:
             self._examine_soon()
         if ended:
-            self._tell_end(job)
+            self.say(job.end_text(), bad=not job.succeeded)
         if ended or not was_running:
             self.refresh_bindings()
             self.screen.refresh_bindings()
         self._draw()
-
-    def _tell_end(self, job: JobView) -> None:
-        assert job.state is not None
-        if job.state.outcome == "succeeded":
-            whole = any(step.id == "summary" and step.status == "done" for step in job.state.steps)
-            self.say("The job has succeeded: Results (F9)." if whole else "The job has succeeded.")
-        else:
-            self.say(f"The job has ended. {job.state.headline()}", bad=True)
 
     def action_show_logs(self) -> None:
         """Show all logs of the job."""
@@ -384,16 +395,3 @@ class SftApp(App[None], inherit_bindings=False):
         self.session.host = message.load
         if self._step is not None and self._step.id == "monitor":
             self._draw()
-
-
-def _step_ended(events: tuple[Event, ...]) -> bool:
-    return any(e.kind in ("step_finished", "step_skipped") for e in events)
-
-
-def run_wizard(name: str) -> int:
-    """Run the wizard until the user leaves; the exit code."""
-    if name and name not in list_profiles(profiles_dir()):
-        load_profile_data(profiles_dir(), name)  # raises: a name that was typed must exist
-    app = SftApp(choose_profile(name))
-    app.run()
-    return app.return_code or 0

@@ -9,15 +9,17 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Callable, Optional
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from textual.message import Message
 
-from sft_tui.core.profile import Profile
 from sft_tui.error_log import note_traceback
 from sft_tui.errors import SftError
 from sft_tui.tui.bridge import BackgroundFailed, look_at
 from sft_tui.tui.opening import save_session
+
+if TYPE_CHECKING:
+    from sft_tui.core.profile import Profile
 
 Post = Callable[[Message], object]
 Work = Callable[[], Optional[Message]]

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from sft_tui.core.job import Event, JobState, StepState
-from sft_tui.core.plan import Plan
-from sft_tui.core.profile import Profile
-from sft_tui.metrics.points import Curve, MetricRow
 from sft_tui.paths import jobs_dir
-from sft_tui.store.job_store import JobFolder
 
 if TYPE_CHECKING:  # what looks at the machine is imported by the thread that does: the first paint does not wait
     from sft_tui.checks.examine import Findings
+    from sft_tui.core.job import Event, JobState, StepState
+    from sft_tui.core.plan import Plan
+    from sft_tui.core.profile import Profile
     from sft_tui.jobs.resume import ResumePoint
     from sft_tui.logs.tail import LogTail
+    from sft_tui.metrics.points import Curve, MetricRow
     from sft_tui.monitor.host import HostLoad
     from sft_tui.results.summary import RunSummary
+    from sft_tui.store.job_store import JobFolder
 
 LOOK_SECONDS = 0.5  # a log that grows faster floods an SSH line
 HOST_SECONDS = 2.0
@@ -76,6 +76,11 @@ class JobUpdated(Message):
     log_path: str
     log_lines: tuple[str, ...]
     rows: tuple[MetricRow, ...] = ()
+
+    @property
+    def step_ended(self) -> bool:
+        """A step has ended, or was skipped."""
+        return any(event.kind in ("step_finished", "step_skipped") for event in self.events)
 
 
 @dataclass

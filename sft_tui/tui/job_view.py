@@ -67,3 +67,16 @@ class JobView:
             self.log_lines.clear()
         self.log_lines.extend(lines)
         self.log_count += len(lines)
+
+    @property
+    def succeeded(self) -> bool:
+        """The job ended well."""
+        return self.state is not None and self.state.outcome == "succeeded"
+
+    def end_text(self) -> str:
+        """How the job ended, in a sentence for the user."""
+        assert self.state is not None
+        if not self.succeeded:
+            return f"The job has ended. {self.state.headline()}"
+        whole = any(step.id == "summary" and step.status == "done" for step in self.state.steps)
+        return "The job has succeeded: Results (F9)." if whole else "The job has succeeded."

@@ -6,11 +6,10 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from sft_tui.core.profile import SECTIONS, section_model
+from sft_tui.core.profile_names import SECTIONS
 from sft_tui.errors import SftError
 from sft_tui.files.atomic import make_private_dir, write_atomic
 from sft_tui.paths import jobs_dir, profiles_dir, state_dir
-from sft_tui.store.job_store import list_jobs
 from sft_tui.store.profile_store import list_profiles, load_profile_data, new_profile_data, save_profile_data
 from sft_tui.tui.bridge import JobFound
 from sft_tui.tui.session import Session
@@ -45,6 +44,8 @@ def load_session(name: str) -> Session:
 
 
 def _is_whole(section: str, typed: object) -> bool:
+    from sft_tui.core.profile import section_model
+
     return isinstance(typed, dict) and set(section_model(section).model_fields) <= set(typed)
 
 
@@ -62,6 +63,7 @@ def save_session(name: str, data: dict[str, Any]) -> None:
 def find_job(profile: str) -> JobFound | None:
     """The newest job of a profile, running or not."""
     from sft_tui.jobs.read_state import read_state
+    from sft_tui.store.job_store import list_jobs
 
     for folder in reversed(list_jobs(jobs_dir())):
         with contextlib.suppress(SftError):  # damaged, or of a later version: it is not the wizard that mends it

@@ -6,20 +6,19 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Optional
 
-from sft_tui.core.nodes import keep_details
-from sft_tui.core.plan import Plan
 from sft_tui.core.problem import Problem
-from sft_tui.core.profile import SECTIONS, Profile
-from sft_tui.core.profile_problems import validate_profile
-from sft_tui.metrics.points import Curve
-from sft_tui.tui.job_view import JobView
+from sft_tui.core.profile_names import SECTIONS
 from sft_tui.tui.text.plot_text import PlotChoice
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the first paint waits for none of these
     from sft_tui.checks.examine import Findings
+    from sft_tui.core.plan import Plan
+    from sft_tui.core.profile import Profile
     from sft_tui.jobs.resume import ResumePoint
+    from sft_tui.metrics.points import Curve
     from sft_tui.monitor.host import HostLoad
     from sft_tui.results.summary import RunSummary
+    from sft_tui.tui.job_view import JobView
 
 RailMark = Literal["todo", "problem", "running", "done"]
 
@@ -79,10 +78,14 @@ class Session:
 
     def validate(self) -> None:
         """Look at the typed values again."""
+        from sft_tui.core.profile_problems import validate_profile
+
         self.profile, self.problems = validate_profile(self.data)
         self.readable = self.profile or self._leave_out_unreadable()
 
     def _leave_out_unreadable(self) -> Optional[Profile]:
+        from sft_tui.core.profile_problems import validate_profile
+
         data = deepcopy(self.data)
         for problem in self.problems:
             section, _, name = problem.field.partition(".")
@@ -94,6 +97,8 @@ class Session:
 
     def edit(self, section: str, name: str, value: object) -> None:
         """Take over a typed value; what was found for other fields stays until the next look."""
+        from sft_tui.core.nodes import keep_details
+
         fields = self.data.setdefault(section, {})
         fields[name] = keep_details(value, fields.get(name)) if (section, name) == ("nodes", "hosts") else value
         self.edited.add(f"{section}.{name}")

@@ -35,7 +35,7 @@ def loaded_after(code, home):
     [
         ("import sft_tui.cli", [*HEAVY, "textual", "rich", "pydantic"]),
         ("import sft_tui.jobs.supervisor", [*HEAVY, "textual", "rich"]),
-        ("import sft_tui.tui.app", HEAVY),
+        ("import sft_tui.tui.app", [*HEAVY, "pydantic", "tomlkit", "plotext", "ruamel"]),
         (START_WIZARD, HEAVY),
     ],
     ids=["command-line", "supervisor", "import-wizard", "start-wizard"],

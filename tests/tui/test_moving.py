@@ -3,7 +3,8 @@
 import pytest
 from textual.widgets import Select
 
-from sft_tui.core.profile import SECTIONS, section_model
+from sft_tui.core.profile import section_model
+from sft_tui.core.profile_names import SECTIONS
 from sft_tui.tui.session import WIZARD_STEPS
 
 

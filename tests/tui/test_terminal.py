@@ -16,7 +16,8 @@ from sft_tui.jobs import client
 DEADLINE = 20.0
 CRASH = """
 import sys
-from sft_tui.tui.app import SftApp, run_wizard
+from sft_tui.commands.wizard import run_wizard
+from sft_tui.tui.app import SftApp
 
 def fail(self):
     raise RuntimeError("a defect of ours")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
@@ -11,23 +10,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import Checkbox, Input, Label, Select
 
 from sft_tui.core.nodes import show_hosts
 from sft_tui.core.problem import Problem
 from sft_tui.core.profile import PATH_FIELDS
 from sft_tui.core.terminal_text import neutralise
+from sft_tui.tui.widgets.field_messages import TextEdited
 from sft_tui.tui.widgets.text_block import TextBlock
-
-
-@dataclass
-class ValueEdited(Message):
-    """The user changed a value that was not typed as one text."""
-
-    section: str
-    field: str
-    value: object
 
 
 class YesNo(Checkbox):
@@ -45,14 +35,6 @@ class FormField(Vertical):
         Binding("down", "app.focus_next", show=False),
         Binding("up", "app.focus_previous", show=False),
     ]
-
-    @dataclass
-    class Edited(Message):
-        """The user changed the value; `text` is what was typed."""
-
-        section: str
-        field: str
-        text: str
 
     def __init__(self, section: str, field: str, info: FieldInfo, value: object) -> None:
         super().__init__(id=f"field-{section}-{field}", classes="form-field")
@@ -123,4 +105,4 @@ class FormField(Vertical):
         event.stop()
         if str(event.value) != str(self._value):
             self._value = event.value
-            self.post_message(self.Edited(self.section, self.field, str(event.value)))
+            self.post_message(TextEdited(self.section, self.field, str(event.value)))

@@ -6,7 +6,8 @@ import copy
 
 import pytest
 
-from sft_tui.core.profile import SECTIONS, default_data, parse_field, section_model
+from sft_tui.core.profile import default_data, parse_field, section_model
+from sft_tui.core.profile_names import SECTIONS
 from sft_tui.core.profile_problems import validate_profile
 
 

@@ -13,6 +13,7 @@ from textual.widgets import Input, Label
 
 from sft_tui.core.nodes import Node, parse_node, show_field
 from sft_tui.core.profile_problems import node_problems
+from sft_tui.tui.widgets.field_messages import TextEdited
 from sft_tui.tui.widgets.form_field import FormField
 
 
@@ -37,8 +38,8 @@ class NodeDialog(ModalScreen["dict[str, Any] | None"]):
                 yield FormField("node", name, info, self._texts[name])
             yield Label("enter takes it   tab, up, down move   escape cancels", classes="dialog-keys")
 
-    @on(FormField.Edited)
-    def _edited(self, event: FormField.Edited) -> None:
+    @on(TextEdited)
+    def _edited(self, event: TextEdited) -> None:
         event.stop()
         self._texts[event.field] = event.text
         self.query_one(f"#field-node-{event.field}", FormField).show_problem(None)

@@ -76,3 +76,9 @@ class WizardScreen(Screen[None]):
         if session.examining:
             parts.append(("  looking ...", "dim"))
         return Content.assemble(*parts)
+
+
+class FirstFrame(WizardScreen):
+    """The frame alone, while the profile is read and the models for it are imported."""
+
+    STEP = "environment"

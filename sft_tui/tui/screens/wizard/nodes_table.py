@@ -12,7 +12,7 @@ from textual.widgets import DataTable
 
 from sft_tui.core.terminal_text import neutralise
 from sft_tui.tui.screens.dialogs.node_dialog import NodeDialog
-from sft_tui.tui.widgets.form_field import ValueEdited
+from sft_tui.tui.widgets.field_messages import ValueEdited
 
 COLUMNS = ("rank", "host", "user", "port", "workers", "details")
 DETAILS = ("identity_file", "options", "python", "work_dir")
