@@ -1,4 +1,10 @@
-"""Entry point: `sft-tui`, `python -m sft_tui`, and `python /path/to/sft_tui` under any interpreter."""
+"""Entry point: `sft-tui`, `python -m sft_tui`, and `python /path/to/sft_tui` under any interpreter.
+
+`python /path/to/sft_tui ...` works under any interpreter: this file makes the package importable from its folder. So
+`preprocess`, which needs MindSpore, runs under the training interpreter with nothing of ours installed there, and the
+supervisor starts from a checkout as from a wheel. Therefore `cli`, `core` (but for profiles, plan and job),
+`checkpoint`, `dataset`, `families`, `files` and `launch` import on Python 3.9 without textual, rich and pydantic.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The head's step for a training on several nodes: starts all parts, follows them, stops all when one fails."""
+"""The head's step for a training on several nodes: starts all parts, follows them, stops all when one fails.
+
+A job on several hosts is one step of the head, `_run_nodes RUN/train.nodes.json`, and a part on each node: an
+ordinary job there with the head's id (`5-demo@train-node1`), so that submitting it twice starts it once.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Which environment variables hold something that must not be written down: told by their names."""
+"""Which environment variables hold something that must not be written down: told by their names.
+
+Environment values with such names go from the submitter to the supervisor to the step by environment alone; spec,
+events and shown commands have their names.
+"""
 
 from __future__ import annotations
 

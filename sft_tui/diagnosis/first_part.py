@@ -1,4 +1,8 @@
-"""Which of several nodes failed first, from what their parts of a job say. Pure."""
+"""Which of several nodes failed first, from what their parts of a job say. Pure.
+
+The first failure is not the loudest: a killed worker comes before an error of its own, that before an error about
+others, then time counts, by the head's clock.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,9 @@
 
 After a step succeeded, a record of its command, its inputs and its outputs (size and mtime) is kept in the working
 folder. A later job of the same profile skips the step as long as all of that is unchanged.
+
+Success is not exit code 0: a step must leave its `outputs`, and a training a line that says that every parameter of
+the network was loaded. MindFormers trains on from random weights otherwise, and exits with 0.
 """
 
 from __future__ import annotations

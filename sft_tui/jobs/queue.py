@@ -2,6 +2,9 @@
 
 There is no daemon: the supervisor of a waiting job watches the locks of the jobs before it. Whether it may start is
 decided behind the gate that submissions go through as well, so that two jobs cannot both find a device free.
+
+Jobs are numbered in the order of submission, whatever the clock does. Devices are names in `Step.devices`: `npu:0`,
+`cpu`.
 """
 
 from __future__ import annotations

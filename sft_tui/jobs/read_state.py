@@ -1,4 +1,9 @@
-"""Whether a job's supervisor lives, and the state that is true: a job without one reads as lost."""
+"""Whether a job's supervisor lives, and the state that is true: a job without one reads as lost.
+
+`lock` in a job's folder is held by its supervisor for its whole life, from before it started (the descriptor is
+inherited, locked). Who can take the lock knows that the supervisor is dead: the job reads as `lost`. A pid is only
+ever used together with start time and boot id.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,11 @@
 MindFormers saves `rank_<r>/<prefix>_rank_<r>-<epoch>_<step>.ckpt`, or `.safetensors` on the direct route, with the step
 counter and the optimizer's state.
 After a resumed run the step in a name counts from the resumption: what a checkpoint holds tells its own `step_num`.
+
+An interrupted step leaves `.sft-tui/<step>.begun.json`: command, inputs, and what stood where it writes. Only
+checkpoints that came after that count, and those of the attempt before it as long as the newest has left none. The
+arguments of a resumption are `Step.resume`, apart from `argv`: the work is the same, and its record fits later plans.
+A checkpoint of the very last step is none to go on from: MindFormers refuses to train no step.
 """
 
 from __future__ import annotations

@@ -1,4 +1,9 @@
-"""A stop in three stages: ask, wait, kill; and then the evidence of what is left."""
+"""A stop in three stages: ask, wait, kill; and then the evidence of what is left.
+
+msrun kills its workers on a signal, so a training that can save is not signalled before its time is over: MindSpore's
+`OnRequestExit` looks for a file before each step. msrun also puts its workers into sessions of their own: stopping
+goes by the process tree, and the supervisor is a subreaper, so that orphans stay in it.
+"""
 
 from __future__ import annotations
 

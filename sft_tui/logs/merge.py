@@ -2,6 +2,8 @@
 
 Within a file the order is the file's own. A line without a time belongs to the one above it. The clocks of several
 hosts are taken as they are.
+
+A cursor is a byte in each file. Following is reading the last page again: a flood costs no more than a trickle.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""metrics.jsonl of a job: one point or mark a line, appended by its supervisor, read by everybody else."""
+"""metrics.jsonl of a job: one point or mark a line, appended by its supervisor, read by everybody else.
+
+`metrics.jsonl` holds each step of training and its marks; `events.jsonl` holds what happened. Jobs from before have
+their steps among the events: `JobWatch` makes points of both.
+"""
 
 from __future__ import annotations
 

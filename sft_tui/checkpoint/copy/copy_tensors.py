@@ -1,4 +1,8 @@
-"""The work that all directions share: copies tensors from file to file with a cast, or compares them, in pieces."""
+"""The work that all directions share: copies tensors from file to file with a cast, or compares them, in pieces.
+
+Each thread takes a piece all the way: reads, casts, counts, checksums and writes it at its place in the file, while
+it is in the cache. Places are known before; checksums of pieces are combined.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 `run_mode: eval` of MindFormers does not work for networks of its new kind. The YAML names the two classes below as
 `runner_wrapper` and callback; all else is a training of one epoch, so that layout and loading are those of training.
+
+MindFormers cannot evaluate these networks by itself, so this stands in the place of the training step.
 """
 
 from __future__ import annotations
