@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +11,8 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+
+from sft_tui.cli import run_command
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT / "tests" / "golden"
@@ -19,11 +23,20 @@ FIGURES = "figures"
 for _number, _usual in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, _usual)
+NIGHTLY = "nightly"
 # how quick a machine is is no property of the code
-hypothesis.settings.register_profile(
-    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
-hypothesis.settings.load_profile("any machine")
+_ANY_MACHINE = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("ci", max_examples=60, **_ANY_MACHINE)
+hypothesis.settings.register_profile(NIGHTLY, max_examples=1500, **_ANY_MACHINE)
+
+
+def is_nightly(config):
+    """Whether `-m` asks for what runs at night: those tests, and properties with many examples."""
+    return NIGHTLY in re.sub(r"\bnot\s+nightly\b", "", config.option.markexpr)
+
+
+def pytest_configure(config):
+    hypothesis.settings.load_profile(NIGHTLY if is_nightly(config) else "ci")
 
 
 # trainings that have their own folders and ports: they begin the other half of the work
@@ -31,12 +44,22 @@ BESIDE_PROCESSES = ("test_direct_route.py", "test_experts.py", "test_lora.py")
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """With `-n 2` real processes go one after the other, and beside them some trainings and then all else."""
+def pytest_collection_modifyitems(config, items):
+    """With `-n 2` real processes go one after the other, and beside them some trainings and then all else.
+
+    What is marked `nightly` runs where `-m` names it; then the properties run too, with many examples.
+    """
+    nightly = is_nightly(config)
     for item in items:
+        if nightly and hypothesis.is_hypothesis_test(getattr(item, "obj", None)):
+            item.add_marker(NIGHTLY)
         if "process" in item.path.relative_to(ROOT / "tests").parts:
             group = "trainings" if item.path.name in BESIDE_PROCESSES else "process"
             item.add_marker(pytest.mark.xdist_group(group))
+    if not nightly:
+        left = [item for item in items if item.get_closest_marker(NIGHTLY)]
+        items[:] = [item for item in items if not item.get_closest_marker(NIGHTLY)]
+        config.hook.pytest_deselected(items=left)
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -64,7 +87,26 @@ def home(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def sft(home):
+def sft(home, capsys):
+    """Runs one command line of sft-tui within the test; returns what a finished process would be."""
+
+    def run(*arguments):
+        capsys.readouterr()
+        argv = [str(argument) for argument in arguments]
+        before = signal.getsignal(signal.SIGTERM)
+        try:
+            code = run_command(argv)
+        except SystemExit as end:  # of the parser, which has said why
+            code = end.code
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        return subprocess.CompletedProcess(argv, code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def sft_process(home):
     """Runs one command line of sft-tui as a user would; returns the finished process."""
 
     def run(*arguments, timeout=120):
@@ -82,13 +124,27 @@ def sft(home):
     return run
 
 
+@pytest.fixture(scope="session")
+def made_llamas(tmp_path_factory):
+    """Llama folders that tests/golden/make_hf_llama.py wrote, by its flags; each is written once."""
+    made = {}
+
+    def make(*flags):
+        if flags not in made:
+            made[flags] = tmp_path_factory.mktemp("made") / "llama"
+            subprocess.run([sys.executable, GOLDEN / "make_hf_llama.py", made[flags], *flags], check=True)
+        return made[flags]
+
+    return make
+
+
 @pytest.fixture
-def make_llama(tmp_path):
+def make_llama(tmp_path, made_llamas):
     """Writes a small Llama folder; flags of tests/golden/make_hf_llama.py."""
 
     def make(name="llama", *flags, tokenizer=True):
         folder = tmp_path / name
-        subprocess.run([sys.executable, GOLDEN / "make_hf_llama.py", folder, *flags], check=True)
+        shutil.copytree(made_llamas(*flags), folder)
         if tokenizer:
             (folder / "tokenizer.model").write_bytes((GOLDEN / "tokenizer.model").read_bytes())
         return folder

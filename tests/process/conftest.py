@@ -157,6 +157,12 @@ def _clean_up(jobs_dir: Path) -> None:
 
 
 @pytest.fixture
+def sft(sft_process: Callable[..., Any]) -> Callable[..., Any]:
+    """Here every command line is a process of its own."""
+    return sft_process
+
+
+@pytest.fixture
 def lab(home: Path) -> Iterator[Lab]:
     yield Lab(home)
     _clean_up(jobs_dir())

@@ -32,6 +32,7 @@ def check(sft, code, *words):
     for command in (["plan", "p"], ["run", "p"], ["profile", "validate", "p"]):
         result = sft(*command)
         assert result.returncode == code, (command, result.stdout, result.stderr)
+        assert "Traceback" not in result.stderr
         for word in words:
             assert word in result.stderr, (command, word, result.stderr)
     assert json.loads(sft("jobs", "list", "--json").stdout)["jobs"] == []
@@ -48,6 +49,12 @@ def test_a_profile_in_order_has_a_plan(sft, new_profile):
 def test_missing_model_folder(sft, new_profile, tmp_path):
     new_profile(hf_dir=tmp_path / "nowhere")
     check(sft, 2, "model.hf_dir", str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize(("field", "code"), [("model.hf_dir", 2), ("environment.python", 4)])
+def test_a_process_says_it_and_exits_with_it(sft_process, new_profile, tmp_path, field, code):
+    new_profile(**{field: tmp_path / "nowhere"})
+    check(sft_process, code, field, str(tmp_path / "nowhere"))
 
 
 def test_half_downloaded_model(sft, new_profile, make_llama):
@@ -193,9 +200,9 @@ def test_the_same_data_held_out_and_trained_on(sft, new_profile, alpaca):
     assert "dataset.eval_path" in sft("plan", "p").stderr
 
 
-def test_a_home_that_cannot_be_written(sft, read_only_disk, monkeypatch):
+def test_a_home_that_cannot_be_written(sft_process, read_only_disk, monkeypatch):
     monkeypatch.setenv("SFT_TUI_HOME", str(read_only_disk / "home"))
-    result = sft("profile", "new", "p")
+    result = sft_process("profile", "new", "p")
     assert result.returncode == 4
     assert str(read_only_disk) in result.stderr and "Traceback" not in result.stderr
 

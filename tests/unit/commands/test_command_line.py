@@ -15,8 +15,8 @@ from sft_tui.cli import build_parser, run_command
 from sft_tui.paths import PACKAGE_DIR
 
 
-def test_no_command_without_a_terminal_says_what_to_do(sft):
-    result = sft()
+def test_no_command_without_a_terminal_says_what_to_do(sft_process):
+    result = sft_process()
     assert (result.returncode, result.stdout) == (2, "")
     assert "needs a terminal" in result.stderr and "--help" in result.stderr
 
@@ -132,15 +132,15 @@ def test_a_damaged_job_does_not_hide_the_others(sft, home):
     assert (result.returncode, "1-p  damaged" in result.stdout) == (0, True)
 
 
-def test_what_is_typed_wrong_cannot_draw_on_the_terminal(sft):
-    result = sft("inspect", "x", "--bad\x1b[31m")
+def test_what_is_typed_wrong_cannot_draw_on_the_terminal(sft_process):
+    result = sft_process("inspect", "x", "--bad\x1b[31m")
     assert result.returncode == 2
     assert "\x1b" not in result.stderr and "--bad" in result.stderr
 
 
-def test_a_terminal_that_is_not_utf8(sft, tmp_path, monkeypatch):
+def test_a_terminal_that_is_not_utf8(sft_process, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
-    result = sft("inspect", tmp_path / "dé mo")
+    result = sft_process("inspect", tmp_path / "dé mo")
     assert (result.returncode, "Traceback" not in result.stderr) == (2, True)
     assert "d\\xe9 mo" in result.stderr
 
@@ -179,17 +179,17 @@ def test_documented_spellings_of_flags():
     assert len({build_parser().parse_args(arguments).input_path for arguments in both}) == 1
 
 
-def test_converters_by_hand(sft, make_llama, alpaca, tmp_path):
+def test_converters_by_hand(sft_process, make_llama, alpaca, tmp_path):
     llama, ckpt, conversation = make_llama(), tmp_path / "out.ckpt", tmp_path / "conversation.json"
-    result = sft("convert-weight", "--input_path", llama, "--output_path", ckpt, "--verify", "--json")
+    result = sft_process("convert-weight", "--input_path", llama, "--output_path", ckpt, "--verify", "--json")
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["verified"]["ok"] is True
     assert "\x1b" not in result.stderr and "progress: convert" in result.stderr
-    again = sft("convert-weight", "--input_path", llama, "--output_path", ckpt)
+    again = sft_process("convert-weight", "--input_path", llama, "--output_path", ckpt)
     assert (again.returncode, "exists already" in again.stderr) == (2, True)
-    result = sft("convert-alpaca", "--data_path", alpaca(), "--output_path", conversation, "--json")
+    result = sft_process("convert-alpaca", "--data_path", alpaca(), "--output_path", conversation, "--json")
     assert json.loads(result.stdout)["records"] == 40
-    result = sft("audit", conversation, "--model_file", llama / "tokenizer.model", "--seq_length", 256, "--json")
+    result = sft_process("audit", conversation, "--model_file", llama / "tokenizer.model", "--seq_length", 256, "--json")
     assert (result.returncode, json.loads(result.stdout)["rows"]) == (0, 40), result.stderr
 
 
@@ -230,11 +230,10 @@ def test_a_plan_as_a_script_is_what_the_plan_says(sft, make_llama, alpaca, fake_
     for step in json.loads(sft("plan", "p", "--json").stdout)["plan"]["steps"]:
         words = shlex.join(step["argv"]).replace(f"{PACKAGE_DIR}/launch/", '"$here"/launch/')
         assert words in text
-    assert (tmp_path / "scripts/launch/runtime/runner.py").is_file()
+    runtime = tmp_path / "scripts" / "launch" / "runtime"
+    assert (runtime / "runner.py").is_file()
     assert (tmp_path / "scripts" / "train.yaml").is_file()
     # what the launcher takes from us lies beside it
     look = "import runner; runner._make_importable(); import sft_tui.files.saved_states as found; print(found.__file__)"
-    done = subprocess.run(
-        [sys.executable, "-c", look], cwd=tmp_path / "scripts/launch/runtime", env={}, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", look], cwd=runtime, env={}, capture_output=True, text=True)
     assert done.stdout.strip() == str(tmp_path / "scripts" / "files/saved_states.py"), done.stderr

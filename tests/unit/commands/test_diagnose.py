@@ -23,8 +23,8 @@ def logs(tmp_path):
     return tmp_path
 
 
-def test_one_object_and_nothing_else(logs, sft):
-    result = sft("diagnose", logs, "--json")
+def test_one_object_and_nothing_else(logs, sft_process):
+    result = sft_process("diagnose", logs, "--json")
     fields = json.loads(result.stdout)
     assert result.returncode == 0 and set(fields) >= FIELDS
     assert (fields["category"], fields["sure"], fields["rank"], fields["host"]) == ("oom_device", True, 2, "node1")
@@ -78,8 +78,8 @@ def test_what_is_not_there(target, home, capsys):
     assert "sft-tui: error" in capsys.readouterr().err
 
 
-def test_a_fifo_is_not_waited_for(tmp_path, sft):
+def test_a_fifo_is_not_waited_for(tmp_path, sft_process):
     os.mkfifo(tmp_path / "pipe")
-    assert sft("diagnose", tmp_path / "pipe", timeout=20).returncode == 2
-    result = sft("diagnose", tmp_path, timeout=20)
+    assert sft_process("diagnose", tmp_path / "pipe", timeout=20).returncode == 2
+    result = sft_process("diagnose", tmp_path, timeout=20)
     assert result.returncode == 0 and "no regular file" in result.stderr

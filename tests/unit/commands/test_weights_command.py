@@ -32,17 +32,17 @@ def error(result):
     return result.returncode, result.stderr
 
 
-def test_there_and_back_with_a_verdict_and_its_cost(sft, make_llama, tmp_path):
+def test_there_and_back_with_a_verdict_and_its_cost(sft_process, make_llama, tmp_path):
     llama, ckpt, back = make_llama(), tmp_path / "out.ckpt", tmp_path / "back"
-    result = sft("convert-weight", "--input_path", llama, "--output_path", ckpt, "--dtype", "keep", "--verify")
+    result = sft_process("convert-weight", "--input_path", llama, "--output_path", ckpt, "--dtype", "keep", "--verify")
     assert result.returncode == 0, result.stderr
     assert re.search(r"verified: 21 tensors are equal to the source after the cast, in \d", result.stdout)
-    result = sft("convert-weight", "--reversed", "--input_path", ckpt, "--output_path", back, "--verify")
+    result = sft_process("convert-weight", "--reversed", "--input_path", ckpt, "--output_path", back, "--verify")
     assert result.returncode == 0, result.stderr
     assert "21 tensors in one file, 230,208 parameters" in result.stdout
     assert "copied beside them: config.json, generation_config.json, tokenizer.model" in result.stdout
     assert "verified: 21 tensors" in result.stdout
-    assert sft("inspect", back).returncode == 0
+    assert sft_process("inspect", back).returncode == 0
 
 
 def test_json_tells_all_of_it(sft, make_llama, tmp_path):
