@@ -48,20 +48,21 @@ def held_out_loss(reference, folder, mindrecord):
     return sum(losses) / len(losses)
 
 
-def stop_in_the_midst(sft, home):
-    """Train anew, and stop between two checkpoints, in the midst of an epoch."""
-    job = json.loads(sft("run", "demo-qwen3", "--from", "train", "--detach", "--json").stdout)["id"]
+def stop_in_the_midst(sft, home, *flags):
+    """Train, and stop between two checkpoints, in the midst of an epoch."""
+    job = json.loads(sft("run", "demo-qwen3", *flags, "--detach", "--json").stdout)["id"]
     metrics = JobFolder(home / "sft-tui/state/jobs" / job).metrics
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while not any(row.step and row.step > 19 for row in iterate_metrics(metrics)):
         assert time.monotonic() < deadline, "training does not come to step 20"
-        time.sleep(0.02)
+        time.sleep(0.05)
     assert sft("jobs", "stop", job).returncode == 0
     assert sft("jobs", "wait", job).returncode == 3
 
 
-def test_two_workers_learn_and_go_on_and_the_folder_that_comes_out_is_what_was_measured(sft, home, reference):
-    """A training as a whole, then one that is stopped and goes on: both end with the very same weights."""
+@pytest.mark.parametrize("compared", [False, pytest.param(True, marks=pytest.mark.nightly)])
+def test_two_workers_learn_and_go_on_and_the_folder_that_comes_out_is_what_was_measured(sft, home, reference, compared):
+    """A training is stopped and goes on; `compared` with one as a whole, it ends with the very same weights."""
     data = write_workspace(home / "demo", workers=2, family="qwen3")
     data["training"]["epochs"] = 2
     with socket.create_server(("127.0.0.1", 0)) as free:  # another training may be about to take the usual one
@@ -69,10 +70,13 @@ def test_two_workers_learn_and_go_on_and_the_folder_that_comes_out_is_what_was_m
     save_profile_data(profiles_dir(), "demo-qwen3", data)
     work = home / "demo/work-qwen3"
     saved = work / "runs/rehearsal-2/checkpoint_network"
-    result = sft("run", "demo-qwen3", "--until", "train", timeout=400)
-    assert result.returncode == 0, result.stdout + result.stderr
-    whole = last_of_rank_0(saved)
-    stop_in_the_midst(sft, home)
+    if compared:
+        result = sft("run", "demo-qwen3", "--until", "train", timeout=400)
+        assert result.returncode == 0, result.stdout + result.stderr
+        whole = last_of_rank_0(saved)
+        stop_in_the_midst(sft, home, "--from", "train")
+    else:
+        stop_in_the_midst(sft, home)
     result = sft("run", "demo-qwen3", timeout=400)
     assert result.returncode == 0, result.stdout + result.stderr
     done = int(re.search(r"whole checkpoint is that of step (\d+)", result.stderr)[1])
@@ -95,7 +99,9 @@ def test_two_workers_learn_and_go_on_and_the_folder_that_comes_out_is_what_was_m
         assert math.log(summary[measured]) == pytest.approx(loss, abs=1e-4), folder
 
     last = find_states([sorted(folder.iterdir()) for folder in rank_folders(saved)])[-1]
-    assert whole not in last.files and last.done == 70
-    for rank, file in enumerate(last.files):
-        weights, expected = load_file(file), load_file(whole)
-        assert all(np.array_equal(weights[name], expected[name]) for name in expected), rank
+    assert last.done == 70
+    if compared:
+        assert whole not in last.files
+        for rank, file in enumerate(last.files):
+            weights, expected = load_file(file), load_file(whole)
+            assert all(np.array_equal(weights[name], expected[name]) for name in expected), rank

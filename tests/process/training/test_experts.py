@@ -17,6 +17,7 @@ from sft_tui.store.profile_store import save_profile_data
 
 pytestmark = pytest.mark.real
 UNIT = Path(__file__).parents[2] / "unit"
+HELD_OUT = 12  # records: the plain forward pass takes its time
 
 
 def load(path):
@@ -45,6 +46,8 @@ def test_experts_are_trained_and_come_back(sft, home):
     data.update(name="experts", rehearsal=False)
     data["model"].update(hf_dir=str(model), family="qwen3_moe")
     data["training"].update(epochs=1)
+    held_out = Path(data["dataset"]["eval_path"])
+    held_out.write_text(json.dumps(json.loads(held_out.read_text())[:HELD_OUT]))
     save_profile_data(profiles_dir(), "experts", data)
     result = sft("run", "experts", timeout=400)
     assert result.returncode == 0, result.stdout + result.stderr

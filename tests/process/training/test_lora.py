@@ -19,27 +19,30 @@ pytestmark = pytest.mark.real
 REFERENCE = Path(__file__).parents[2] / "unit" / "launch" / "qwen3_reference.py"
 
 
-@pytest.fixture
-def lora(home, tmp_path):
-    """Saves the profile `lora`: the rehearsal with adapters; `lora(training__epochs=1)` changes a field."""
-
-    def make(family="llama", **changes):
-        data = write_workspace(tmp_path / "demo", family=family)
-        data.update(name="lora", rehearsal=False)
-        data["training"].update(method="lora", run_name="lora", learning_rate=2e-2)
-        for name, value in changes.items():
-            section, _, field = name.partition("__")
-            data[section][field] = value
-        save_profile_data(profiles_dir(), "lora", data)
-        return Path(data["environment"]["work_dir"])
-
-    return make
+def save_lora(folder, family="llama", **training):
+    """Saves the profile `lora`: the rehearsal in that folder with adapters; its working folder."""
+    data = write_workspace(folder, family=family)
+    data.update(name="lora", rehearsal=False)
+    data["training"].update(
+        {"method": "lora", "run_name": "lora", "epochs": 1, "learning_rate": 5e-2, **training},
+    )
+    save_profile_data(profiles_dir(), "lora", data)
+    return Path(data["environment"]["work_dir"])
 
 
-def test_adapters_are_trained_and_the_rest_stays(sft, lora):
-    work_dir = lora(training__epochs=1, training__learning_rate=5e-2)
+@pytest.mark.parametrize("based", [True, pytest.param(False, marks=pytest.mark.nightly)])
+def test_adapters_are_trained_and_the_rest_stays(sft, rehearsed, tmp_path, based):
+    """`based`: from a YAML that was built for another run, with a comment that has to stay."""
+    home = rehearsed("one worker")
+    work_dir = save_lora(home / "demo")
+    if based:
+        base = write_base(sft, tmp_path)
+        save_lora(home / "demo", base_yaml=str(base))
+        shown = sft("plan", "lora")
+        assert "-    hidden_size: 4096" in shown.stdout and f"--- {base}" in shown.stdout
     result = sft("run", "lora", timeout=400)
     assert result.returncode == 0, result.stdout + result.stderr
+    assert ("# whose base this is" in (work_dir / "runs/lora/train.yaml").read_text()) == based
     summary = json.loads((work_dir / "runs/lora/summary.json").read_text())
     assert summary["perplexity_after"] < summary["perplexity_before"]
     log = (work_dir / "runs/lora/log/train/rank_0/info.log").read_text()
@@ -51,38 +54,29 @@ def test_adapters_are_trained_and_the_rest_stays(sft, lora):
     assert all(before[name] == after[name] for name in before), "frozen weights have changed"
 
 
+def write_base(sft, folder):
+    """What is built for the profile `lora`, as somebody would have it for a larger model."""
+    built = json.loads(sft("plan", "lora", "--json").stdout)["plan"]["files"][0]["text"]
+    other = yaml.safe_load(built)
+    other["model"]["model_config"].update(hidden_size=4096, vocab_size=32000, num_layers=32)
+    other["runner_config"]["epochs"] = 50
+    base = folder / "finetune_toy.yaml"
+    base.write_text("# whose base this is\n" + yaml.safe_dump(other, sort_keys=False))
+    return base
+
+
 def weights(path):
     from mindspore import load_checkpoint
 
     return {name: parameter.asnumpy().tobytes() for name, parameter in load_checkpoint(str(path)).items()}
 
 
-def test_a_base_yaml_trains_with_the_changes_of_the_profile(sft, lora, tmp_path):
-    """Started from what was built for another run, with a comment that has to stay."""
-    work_dir = lora(training__epochs=1, training__evaluate=False)
-    built = json.loads(sft("plan", "lora", "--json").stdout)["plan"]["files"][0]["text"]
-    base = tmp_path / "finetune_toy.yaml"
-    other = yaml.safe_load(built)
-    other["model"]["model_config"].update(hidden_size=4096, vocab_size=32000, num_layers=32)
-    other["runner_config"]["epochs"] = 50
-    base.write_text("# whose base this is\n" + yaml.safe_dump(other, sort_keys=False))
-    lora(training__epochs=1, training__evaluate=False, training__base_yaml=str(base), training__run_name="based")
-    shown = sft("plan", "lora")
-    assert "-    hidden_size: 4096" in shown.stdout and f"--- {base}" in shown.stdout
-    result = sft("run", "lora", timeout=400)
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert "# whose base this is" in (work_dir / "runs/based/train.yaml").read_text()
-
-
-def test_adapters_of_todays_models_come_back_merged_into_the_folder(sft, lora, tmp_path):
+def test_adapters_of_todays_models_come_back_merged_into_the_folder(sft, home, tmp_path):
     """The plain forward pass of the folder that comes out has learned, and so has no weight that was frozen.
 
     The model has an output layer of its own, as the larger ones have.
     """
-    work_dir = lora(
-        "qwen3", training__epochs=1, training__evaluate=False, training__lora_targets=".*linear_.*",
-        training__learning_rate=5e-2,
-    )  # fmt: skip
+    work_dir = save_lora(tmp_path / "demo", "qwen3", evaluate=False, lora_targets=".*linear_.*")
     run, base = work_dir / "runs/lora", tmp_path / "demo/toy-qwen3"
     write_toy_qwen3(base, tied=False)
     result = sft("run", "lora", timeout=400)

@@ -17,7 +17,6 @@ from sft_tui.paths import PACKAGE_DIR
 from sft_tui.store.job_store import JobFolder
 
 pytestmark = pytest.mark.real
-GOLDEN = Path(__file__).parents[2] / "golden"
 
 
 def newest_job(sft):
@@ -28,22 +27,9 @@ def statuses(job):
     return {step["id"]: step["status"] for step in job["steps"]}
 
 
-@pytest.fixture(scope="module")
-def shared_home(tmp_path_factory):
-    return tmp_path_factory.mktemp("rehearsal")
-
-
-@pytest.fixture
-def home(shared_home, monkeypatch):
-    """One home for the tests of this module: they go on from each other's jobs, in their order."""
-    monkeypatch.setenv("SFT_TUI_HOME", str(shared_home / "sft-tui"))
-    monkeypatch.setenv("HOME", str(shared_home))
-    return shared_home
-
-
-def test_one_worker_learns(sft, home):
-    result = sft("demo", home / "demo", "--headless", timeout=400)
-    assert result.returncode == 0, result.stdout + result.stderr
+def test_one_worker_learns(sft, rehearsed, rehearsals):
+    home = rehearsed("one worker")
+    result = rehearsals.said["one worker"]
     assert "REHEARSAL on a toy model" in result.stdout
     assert "\x1b" not in result.stdout + result.stderr, "escape codes without a terminal"
     summary = json.loads((home / "demo/work/runs/rehearsal-1/summary.json").read_text())
@@ -52,7 +38,8 @@ def test_one_worker_learns(sft, home):
     assert set(statuses(newest_job(sft)).values()) == {"done"}
 
 
-def test_the_workspace_is_what_a_user_would_have(sft, home):
+def test_the_workspace_is_what_a_user_would_have(sft, rehearsed):
+    home = rehearsed("one worker")
     model = home / "demo/toy-llama"
     assert {p.name for p in model.iterdir()} == {
         "config.json", "generation_config.json", "model.safetensors.index.json", "tokenizer.model",
@@ -66,8 +53,9 @@ def test_the_workspace_is_what_a_user_would_have(sft, home):
     assert (report["convertible"], report["shards"], report["problems"]) == (True, 2, [])
 
 
-def test_the_model_can_be_asked(home):
+def test_the_model_can_be_asked(rehearsed):
     """The very command that Results shows."""
+    home = rehearsed("one worker")
     run_dir = home / "demo/work/runs/rehearsal-1"
     checkpoint = json.loads((run_dir / "summary.json").read_text())["checkpoint"]
     [question, answer] = json.loads((home / "demo/work/data/eval_conversation.json").read_text())[0]["conversations"]
@@ -88,7 +76,8 @@ def test_the_model_can_be_asked(home):
     assert said[0].startswith(prompt) and set(said[0][len(prompt) :].split()) & set(answer["value"].split()), said
 
 
-def test_a_second_run_does_nothing_twice(sft, home):
+def test_a_second_run_does_nothing_twice(sft, rehearsed):
+    rehearsed("one worker")
     result = sft("run", "demo", timeout=100)
     assert result.returncode == 0, result.stderr
     job = newest_job(sft)
@@ -96,8 +85,9 @@ def test_a_second_run_does_nothing_twice(sft, home):
     assert {s for name, s in statuses(job).items() if name not in ("inspect", "summary")} == {"skipped"}
 
 
-def test_weights_that_are_not_loaded_are_a_failure(sft, home):
+def test_weights_that_are_not_loaded_are_a_failure(sft, rehearsed):
     """A parameter has another name in the file: MindFormers trains on from random values, and exits with 0."""
+    home = rehearsed("one worker")
     misname_a_parameter(home / "demo/work/weights/llama.ckpt")
     result = sft("run", "demo", "--from", "train", timeout=200)
     assert result.returncode == 1
@@ -117,10 +107,9 @@ def misname_a_parameter(ckpt):
     os.utime(ckpt, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
 
 
-def test_two_workers_learn_together_with_msrun(sft, home):
-    (home / "demo/work/weights/llama.ckpt").unlink()  # an output that is gone is made again
-    result = sft("demo", home / "demo", "--headless", "--workers", "2", timeout=400)
-    assert result.returncode == 0, result.stdout + result.stderr
+def test_two_workers_learn_together_with_msrun(sft, rehearsed):
+    """What is there of the rehearsal with one is used; the weights, which were removed, are made again."""
+    home = rehearsed("two workers")
     states = statuses(newest_job(sft))
     assert (states["convert-weight"], states["preprocess-train"], states["train"]) == ("done", "skipped", "done")
     run = home / "demo/work/runs/rehearsal-2"
@@ -128,9 +117,10 @@ def test_two_workers_learn_together_with_msrun(sft, home):
     assert json.loads((run / "summary.json").read_text())["gained"] is True
 
 
-@pytest.mark.parametrize("how", ["stop", "kill"])
-def test_an_interrupted_training_goes_on_and_ends_as_if_nothing_had_been(sft, home, how):
+@pytest.mark.parametrize("how", ["kill", pytest.param("stop", marks=pytest.mark.nightly)])
+def test_an_interrupted_training_goes_on_and_ends_as_if_nothing_had_been(sft, rehearsed, how):
     """Two workers; the loss of the last step and the perplexity are those of the run that was not interrupted."""
+    home = rehearsed("two workers")
     run = home / "demo/work/runs/rehearsal-2"
     whole = json.loads((run / "summary.json").read_text())
     started = sft("run", "demo", "--from", "train", "--detach", "--json")

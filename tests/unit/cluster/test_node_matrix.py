@@ -83,30 +83,34 @@ def test_nodes_that_are_alike_and_share_the_disk_fit(nodes):
     assert os.listdir(nodes.work) == ["data"], "the marker is removed"
 
 
-@pytest.mark.parametrize(
-    ("answer", "check", "words"),
-    [
-        ({"said": "ssh: connect to host n1 port 22: No route to host"}, "reach", "no route"),
-        ({"said": "Host key verification failed."}, "reach", "ssh n1 once"),
-        ({"said": "x: Permission denied (publickey)."}, "reach", "ssh-copy-id n1"),
-        ({"skew": 600}, "clock", "10 min 0 s ahead"),
-        ({"skew": -4000}, "clock", "behind"),
-        ({"sft_tui": None}, "sft-tui", "pip install sft-tui"),
-        ({"sft_tui": {"version": "0.0.1", "checksum": "x", "package_dir": "/x", "command": []}}, "sft-tui", "differs"),
-        ({"python_missing": True}, "versions", "is not there"),
-        ({"packages": {"mindspore": "2.6.0"}}, "versions", "2.6.0"),
-        ({"cann": "8.1"}, "versions", "CANN 8.1"),
-        ({"mindformers": "abc"}, "code", "another"),
-        ({"disk_free": 1000}, "disk", "1.0 kB are free"),
-        ({"port": "filtered"}, "port", "firewall"),
-        ({"port": "in use"}, "port", "nodes.master_port"),
-        ({"port": "unknown name"}, "port", "nodes.master_addr"),
-    ],
-)
-def test_what_is_wrong_with_one_node_is_told_with_what_to_do(nodes, answer, check, words):
-    assert nodes.wrong({}, answer) == [(1, check, "failed")]
+# what a node may answer, the check that this concerns, and what is told
+WRONG = [
+    ({"said": "ssh: connect to host n1 port 22: No route to host"}, "reach", "no route"),
+    ({"said": "Host key verification failed."}, "reach", "ssh n2 once"),
+    ({"said": "x: Permission denied (publickey)."}, "reach", "ssh-copy-id n3"),
+    ({"skew": 600}, "clock", "10 min 0 s ahead"),
+    ({"skew": -4000}, "clock", "behind"),
+    ({"sft_tui": None}, "sft-tui", "pip install sft-tui"),
+    ({"sft_tui": {"version": "0.0.1", "checksum": "x", "package_dir": "/x", "command": []}}, "sft-tui", "differs"),
+    ({"python_missing": True}, "versions", "is not there"),
+    ({"packages": {"mindspore": "2.6.0"}}, "versions", "2.6.0"),
+    ({"cann": "8.1"}, "versions", "CANN 8.1"),
+    ({"mindformers": "abc"}, "code", "another"),
+    ({"disk_free": 1000}, "disk", "1.0 kB are free"),
+    ({"port": "filtered"}, "port", "firewall"),
+    ({"port": "in use"}, "port", "nodes.master_port"),
+    ({"port": "unknown name"}, "port", "nodes.master_addr"),
+]
+
+
+def test_what_is_wrong_with_each_node_is_told_with_what_to_do(nodes):
+    found = nodes.wrong({}, *(answer for answer, _, _ in WRONG))
+    assert found == [(rank, check, "failed") for rank, (_, check, _) in enumerate(WRONG, 1)]
     assert not nodes.matrix.fits
-    assert words in nodes.text() and "node 1 (n1)" in nodes.text()
+    lines = nodes.text().splitlines()
+    for rank, (_, check, words) in enumerate(WRONG, 1):
+        told = [line for line in lines if line.startswith(f"node {rank} (n{rank}), {check}: ")]
+        assert len(told) == 1 and words in told[0], (rank, lines)
 
 
 def test_a_small_skew_of_the_clock_is_a_warning(nodes):

@@ -32,7 +32,7 @@ def stub(tmp_path, monkeypatch):
     return put
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=settings.default.max_examples // 3, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     words=st.lists(
         st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=20)

@@ -189,7 +189,8 @@ def test_converters_by_hand(sft_process, make_llama, alpaca, tmp_path):
     assert (again.returncode, "exists already" in again.stderr) == (2, True)
     result = sft_process("convert-alpaca", "--data_path", alpaca(), "--output_path", conversation, "--json")
     assert json.loads(result.stdout)["records"] == 40
-    result = sft_process("audit", conversation, "--model_file", llama / "tokenizer.model", "--seq_length", 256, "--json")
+    words = ["--model_file", llama / "tokenizer.model", "--seq_length", 256, "--json"]
+    result = sft_process("audit", conversation, *words)
     assert (result.returncode, json.loads(result.stdout)["rows"]) == (0, 40), result.stderr
 
 

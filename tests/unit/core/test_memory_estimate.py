@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sft_tui.core.memory.estimate import (
@@ -175,7 +175,6 @@ sizes = st.builds(
 
 
 @given(sizes)
-@settings(max_examples=200, deadline=None)
 def test_more_work_never_takes_less(work):
     total = estimate_memory(work).total
     for name in ("batch_size", "seq_length", "num_layers"):
@@ -183,7 +182,6 @@ def test_more_work_never_takes_less(work):
 
 
 @given(sizes)
-@settings(max_examples=200, deadline=None)
 def test_more_slices_never_take_more(work):
     total = estimate_memory(work).total
     assert estimate_memory(replace(work, model_parallel=work.model_parallel * 2)).total <= total
@@ -192,7 +190,6 @@ def test_more_slices_never_take_more(work):
 
 
 @given(sizes)
-@settings(max_examples=200, deadline=None)
 def test_more_stages_never_take_more_than_whole_gradients(work):
     """What a pipeline sums up is kept whole: without that, more stages never take more."""
     work = replace(work, gradient_accumulation_shard=True)

@@ -11,10 +11,11 @@ from tests.benchmarks.fuzz_data import DATA, read_data
 from tests.benchmarks.fuzz_readers import spoil
 
 
+@pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.nightly)])
 @pytest.mark.parametrize(("suffix", "make"), DATA, ids=[name for name, _ in DATA])
-def test_a_spoilt_file_is_read_or_refused(tmp_path, suffix, make):
+def test_a_spoilt_file_is_read_or_refused(tmp_path, suffix, make, count):
     chance, path, read = random.Random(5), tmp_path / f"in{suffix}", 0
-    for _ in range(1000):
+    for _ in range(count):
         path.write_bytes(make(chance, spoil))
         try:
             read_data(path)
@@ -22,4 +23,4 @@ def test_a_spoilt_file_is_read_or_refused(tmp_path, suffix, make):
         except (InvalidInputError, EnvironmentNotFitError) as error:  # the latter: pyarrow 19.0.0 is to blame
             error.message.encode("utf-8")
             assert str(path) in error.message
-    assert 30 < read < 970
+    assert 0.03 < read / count < 0.97

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sft_tui.diagnosis.findings import LogScan
@@ -249,7 +249,6 @@ def decided(verdict):
     return verdict.category, verdict.sure, verdict.rank, verdict.file
 
 
-@settings(max_examples=60, deadline=None)
 @given(files=st.sampled_from(LOGS_OF_CASES), data=st.data())
 def test_neither_order_nor_healthy_lines_change_a_verdict(files, data):
     plain = [scan(name, *text.splitlines()) for name, text in files.items()]
@@ -262,7 +261,6 @@ def test_neither_order_nor_healthy_lines_change_a_verdict(files, data):
     assert decided(diagnose(data.draw(st.permutations(around)))) == decided(diagnose(plain))
 
 
-@settings(max_examples=80, deadline=None)
 @given(
     row=st.sampled_from((DATA.parent / "failure_words" / "words.tsv").read_text(encoding="utf-8").splitlines()),
     dress=st.sampled_from(
@@ -280,7 +278,6 @@ def test_what_stands_around_a_message_does_not_change_it(row, dress):
     assert diagnose([scan("a.log", *(dress.format(line) for line in lines))]).category == plain.category
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.lists(st.one_of(st.text(max_size=200), st.sampled_from([OOM, WRAPPED, *HEALTHY])), max_size=8))
 def test_no_text_is_too_odd(lines):
     verdict = diagnose([scan("worker_0.log", *lines)])

@@ -102,7 +102,7 @@ def test_the_time_for_it_is_bounded(tmp_path):
     assert evidence.out_of_time and evidence.files == 0 and "time was up" in evidence.notes()[0]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=2000))
 def test_no_bytes_are_too_odd(tmp_path, data):
     (tmp_path / "worker_0.log").write_bytes(data)

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sft_tui.files.saved_states import find_states, last_of_rank_0, read_counter, read_steps_done
@@ -25,7 +25,6 @@ def steps_of(path: Path | None) -> int | None:
     return read_steps_done(path) if path else None
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     epoch=st.integers(3, 9),
     every=st.integers(1, 6),

@@ -6,7 +6,7 @@ import os
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sft_tui.logs import scan as log_scan
@@ -30,7 +30,6 @@ def scan(path, offset, block, *, backward=False, must=None, longest=1 << 20):
         log_scan.BLOCK, log_scan.LINE_AT_MOST = before
 
 
-@settings(max_examples=200, deadline=None)
 @given(lines=LINES, ends=st.booleans(), block=st.integers(1, 9))
 def test_each_line_comes_once_in_both_directions(tmp_path_factory, lines, ends, block):
     data = b"\n".join(lines)
@@ -157,7 +156,6 @@ def everything(pages, count):
     return [m.line.text for m in forward], [m.line.text for m in backward]
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     times=st.lists(st.lists(st.integers(0, 59), max_size=12).map(sorted), min_size=1, max_size=4),
     count=st.integers(1, 7),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sft_tui.monitor.host import HostSampler, measure_disks
@@ -75,7 +75,6 @@ JUNK = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_a_value_of_another_type_is_not_available(data):
     sent = describe_sample(sample_of(data.draw(st.sampled_from(SAMPLES)).read_text()))

@@ -154,7 +154,7 @@ def test_the_layout_is_found_after_training_has_moved_the_weights(tmp_path):
     )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=settings.default.max_examples // 3, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     kv_heads=st.integers(1, 3), each=st.integers(1, 4), head_dim=st.sampled_from([2, 6, 8]), hidden=st.integers(2, 40)
 )

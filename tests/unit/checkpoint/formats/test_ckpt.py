@@ -94,7 +94,7 @@ def test_slices_are_cut_at_512_mib_as_mindspore_does():
     assert list(ckpt_format.slice_sizes(2**30 + 4)) == [2**29, 2**29, 4]
 
 
-@settings(deadline=None, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(
     st.lists(
         st.tuples(
@@ -153,7 +153,7 @@ BYTES = st.one_of(
 )
 
 
-@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(data=BYTES)
 def test_any_bytes_give_parameters_inside_the_file_or_a_clear_refusal(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "fuzz.ckpt"

@@ -312,7 +312,7 @@ FILES = st.one_of(
 )
 
 
-@settings(max_examples=1500, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(suppress_health_check=list(HealthCheck))
 @given(data=FILES)
 def test_any_bytes_give_tensors_inside_the_file_or_a_clear_refusal(tmp_path_factory, data):
     file = tmp_path_factory.getbasetemp() / "fuzz.safetensors"

@@ -78,7 +78,7 @@ def test_each_tensor_gets_its_rows_of_the_adapter(tmp_path, base):
     assert {difference.name for difference in other.differences} == set(wanted)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=settings.default.max_examples // 3, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rank=st.integers(1, 9), hidden=st.integers(1, 30), piece=st.sampled_from([1, 100, 1000, 2**20]))
 def test_pieces_are_cut_between_rows(tmp_path_factory, monkeypatch, rank, hidden, piece):
     for name in ("PIECE_BYTES", "BLOCK_BYTES"):

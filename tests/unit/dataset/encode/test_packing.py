@@ -115,13 +115,13 @@ def sft(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def read(path: Path) -> list[dict[str, list[int]]]:
+def read(*paths: Path) -> list[list[dict[str, list[int]]]]:
     code = (
         "import json, pathlib, sys; from sft_tui.dataset.mindrecord.file import read_rows;"
-        "rows = read_rows(pathlib.Path(sys.argv[1]));"
-        "print(json.dumps([{name: ids.tolist() for name, ids in row.items()} for row in rows]))"
+        "files = [read_rows(pathlib.Path(path)) for path in sys.argv[1:]];"
+        "print(json.dumps([[{name: ids.tolist() for name, ids in row.items()} for row in rows] for rows in files]))"
     )
-    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code, *paths], capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -152,7 +152,8 @@ def test_a_mindrecord_has_the_labels_of_the_family_packed_or_not(request_, tmp_p
 
     told = json.loads(sft(*words, "--output_file", packed, "--pack").stdout)
     assert told["records"] == 40 and told["rows"] < 20 and told["pad_share"] < 0.25
-    assert count_learned(read(packed), 120) == learned
+    rows, rows_held_out, rows_packed = read(plain, held_out, packed)
+    assert count_learned(rows + rows_held_out, 120) == count_learned(rows_packed, 120) == learned > 0
     foretold = audit_sample(tmp_path / "in.json", load_tokenizer(tmp_path / "tokenizer.json"), "chat", 120).packed_rows
     assert foretold is not None and abs(foretold - told["rows"]) <= 2
     report = json.loads(sft("audit", packed, "--tokenizer", tmp_path, "--seq_length", 120, "--json").stdout)

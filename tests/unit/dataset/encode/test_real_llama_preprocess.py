@@ -6,7 +6,7 @@ from typing import List, Tuple
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sft_tui.dataset.encode.encoded_row import IGNORE_TOKEN_ID
@@ -98,7 +98,6 @@ def expected(theirs, said: List[Tuple[str, str]], length: int):
     return padded[:length], None if ragged else labels[:length]
 
 
-@settings(max_examples=400, deadline=None)
 @given(said=turns(), length=st.sampled_from([1, 2, 30, 64, 100, 257, 400]))
 def test_rows_are_those_of_the_reference(theirs, tokenizer, said, length):
     conversation = Conversation(1, "1", tuple(Turn(speaker, text) for speaker, text in said))

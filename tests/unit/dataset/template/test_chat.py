@@ -192,7 +192,7 @@ def test_a_first_turn_of_the_assistant_is_left_out_and_turns_must_alternate(fold
 WORDS = st.text(st.sampled_from("ab \n.,é中\U0001f600<>|{}%'\"\\"), max_size=12)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(WORDS, min_size=2, max_size=6), st.sampled_from(["Qwen3", "Qwen2.5", "Llama 3", "GLM-4"]))
 def test_what_is_learned_spells_the_answers_or_the_row_is_masked(folder_of, made, texts, name):
     if name not in made:

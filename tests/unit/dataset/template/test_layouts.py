@@ -182,7 +182,6 @@ ODD = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=400, deadline=None)
 @given(
     name=st.sampled_from(sorted(set(USABLE) - {"llama-3", "chatml"})),
     texts=st.lists(ODD, min_size=1, max_size=7),

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
@@ -105,7 +105,6 @@ def test_texts_are_encoded_alike_with_one_thread_and_with_many(llama_3):
     assert [ids for ids, _ in llama_3.encode_with_offsets(texts)] == llama_3.encode_many(texts)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     texts=st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), max_size=4), cut=st.integers(0, 9)
 )
@@ -169,7 +168,6 @@ PIECES = st.sampled_from(
 ANSWER = st.lists(st.one_of(PIECES, st.text(st.characters(exclude_categories=["Cs"]), max_size=5)), max_size=12)
 
 
-@settings(max_examples=200, deadline=None)
 @given(parts=st.lists(ANSWER.map("".join), min_size=1, max_size=6), name=st.sampled_from(["llama-3", "chatml"]))
 def test_what_is_learned_is_the_answers_and_their_ends(llama_3, qwen, parts, name):
     tokenizer, end = (llama_3, "<|eot_id|>") if name == "llama-3" else (qwen, "<|im_end|>")
@@ -188,7 +186,6 @@ def test_what_is_learned_is_the_answers_and_their_ends(llama_3, qwen, parts, nam
     assert text == "" and row.trained_tokens > 0
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     text=st.lists(st.sampled_from([*QWEN, "a", "\n", "<|im_", "end|>"]), max_size=5).map("".join),
     length=st.integers(1, 80),

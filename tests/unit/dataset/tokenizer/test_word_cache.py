@@ -6,7 +6,7 @@ import random
 
 import pytest
 import sentencepiece
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sft_tui.dataset.tokenizer import word_cache
@@ -76,7 +76,6 @@ def load(path):
     return loaded
 
 
-@settings(max_examples=400, deadline=None)
 @given(texts=st.lists(TEXT, max_size=4))
 @example(texts=["", " ", "  ", "a ", " a", "a  b", "\u2581", "a \u2581b"])
 def test_words_add_up_to_the_text(processor, texts):
@@ -85,7 +84,6 @@ def test_words_add_up_to_the_text(processor, texts):
         assert [unpack_ids(packed) for packed in cache.pack(texts)] == processor.encode(texts)
 
 
-@settings(max_examples=300, deadline=None)
 @given(text=TEXT)
 @example(text="a \u2581b")
 def test_every_token_begins_where_sentencepiece_says(processor, text):
@@ -94,7 +92,6 @@ def test_every_token_begins_where_sentencepiece_says(processor, text):
         assert cache.encode_with_offsets([text]) == [(processor.encode(text), token_begins(processor, text))]
 
 
-@settings(max_examples=300, deadline=None)
 @given(question=TEXT, answer=TEXT, special=st.sampled_from(["", "", "<s>", "<unk>"]))
 def test_the_question_is_counted_without_encoding_it(tokenizer, question, answer, special):
     opening = f"{question}{special} ASSISTANT: "

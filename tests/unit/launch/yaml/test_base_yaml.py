@@ -264,7 +264,7 @@ junk = st.recursive(
 
 
 @given(st.sampled_from(sorted(yaml.safe_load(BASE))), junk, st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=settings.default.max_examples // 4)
 def test_whatever_stands_in_a_section_is_refused_or_used(section, value, cpu):
     content = yaml.safe_load(BASE)
     content[section] = value

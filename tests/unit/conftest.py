@@ -14,7 +14,7 @@ import pytest
 
 from sft_tui.checkpoint.formats.ckpt_read import load_ckpt_entries
 
-GOLDEN = Path(__file__).parents[2] / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 Tensors = Dict[str, Tuple[str, Sequence[int], bytes]]
 
 
