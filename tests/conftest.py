@@ -39,13 +39,11 @@ def pytest_configure(config):
     hypothesis.settings.load_profile(NIGHTLY if is_nightly(config) else "ci")
 
 
-# trainings that have their own folders and ports: they begin the other half of the work
-BESIDE_PROCESSES = ("test_direct_route.py", "test_experts.py", "test_lora.py")
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """With `-n 2` real processes go one after the other, and beside them some trainings and then all else.
+    """With `-n 2` real processes go one after the other, and beside them the trainings and then all else.
+
+    Trainings go one after the other too: those of one worker go on from one rehearsal.
 
     What is marked `nightly` runs where `-m` names it; then the properties run too, with many examples.
     """
@@ -53,9 +51,9 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if nightly and hypothesis.is_hypothesis_test(getattr(item, "obj", None)):
             item.add_marker(NIGHTLY)
-        if "process" in item.path.relative_to(ROOT / "tests").parts:
-            group = "trainings" if item.path.name in BESIDE_PROCESSES else "process"
-            item.add_marker(pytest.mark.xdist_group(group))
+        folders = item.path.relative_to(ROOT / "tests").parts
+        if folders[0] == "process":
+            item.add_marker(pytest.mark.xdist_group("trainings" if folders[1] == "training" else "process"))
     if not nightly:
         left = [item for item in items if item.get_closest_marker(NIGHTLY)]
         items[:] = [item for item in items if not item.get_closest_marker(NIGHTLY)]

@@ -6,6 +6,7 @@ import shutil
 import signal
 import time
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -138,11 +139,12 @@ class JobMachine(RuleBasedStateMachine):
         shutil.rmtree(self.home, ignore_errors=True)
 
 
-def test_any_order_of_what_one_can_do_with_jobs(lab):
+@pytest.mark.parametrize("examples", [6, pytest.param(150, marks=pytest.mark.nightly)])
+def test_any_order_of_what_one_can_do_with_jobs(lab, examples):
     JobMachine.root, JobMachine.marked = lab.home / "machine", staticmethod(lab.marked)
     run_state_machine_as_test(
         JobMachine,
         settings=settings(
-            max_examples=12, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=examples, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

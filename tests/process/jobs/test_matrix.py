@@ -6,6 +6,7 @@ is sent, the disk goes on, and what the job says is compared with what happened.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -204,15 +205,25 @@ def cell(lab, eventually, monkeypatch):
         cell.ui.wait()
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-@pytest.mark.parametrize("name", SIGNALS)
-@pytest.mark.parametrize("target", TARGETS)
+def is_always_run(target, name, moment):
+    """One cell of each kind; the others differ from it in the number of the signal, or in where a step was."""
+    if target in ("ui", "supervisor"):
+        return name in ("SIGHUP", "SIGTERM", "SIGKILL") or moment == "during-a-step"
+    return name == "SIGKILL" or (moment == "during-a-step" and name in ("SIGTERM", "SIGSTOP"))
+
+
+CELLS = [
+    pytest.param(target, name, moment, marks=() if is_always_run(target, name, moment) else pytest.mark.nightly)
+    for target, name, moment in itertools.product(TARGETS, SIGNALS, MOMENTS)
+    if target in ("ui", "supervisor") or moment in WITH_A_STEP
+]
+
+
+@pytest.mark.parametrize(("target", "name", "moment"), CELLS)
 def test_what_a_job_says_is_true_nothing_is_left_and_nothing_runs_twice(cell, target, name, moment):
     number = signal.Signals[name]
     if target == "ui" and moment == "at-submit":
         signal_the_submitter(cell, number)
-    elif target in ("leader", "worker", "group") and moment not in WITH_A_STEP:
-        nobody_is_there(cell, moment)
     else:
         supervisor = cell.reach(moment, attached=target == "ui")
         pid = cell.pid_of(target, supervisor)
@@ -249,7 +260,9 @@ def signal_the_submitter(cell, number):
     assert_succeeded(cell)
 
 
-@pytest.mark.parametrize("name", SIGNALS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(s, marks=pytest.mark.nightly if s in ("SIGINT", "SIGTERM") else ()) for s in SIGNALS]
+)
 def test_a_submitter_that_dies_between_the_job_and_its_supervisor_leaves_a_job_that_is_in_nobodys_way(cell, name):
     """The last moment of a submission: the job can be seen already, and has no supervisor yet."""
     number = signal.Signals[name]
@@ -276,8 +289,9 @@ def test_a_submitter_that_dies_between_the_job_and_its_supervisor_leaves_a_job_t
     cell.check_the_end()
 
 
-def nobody_is_there(cell, moment):
-    """Before a step, and after its end, nothing of a step is alive or on record, whatever it left behind."""
+@pytest.mark.parametrize("moment", [moment for moment in MOMENTS if moment not in WITH_A_STEP])
+def test_before_a_step_and_after_it_nobody_is_there_to_get_a_signal(cell, moment):
+    """Nothing of a step is alive or on record, whatever it left behind."""
     cell.reach(moment, attached=False)
     assert not cell.marked()
     assert not any(process.is_alive(step.process) for step in cell.stored().steps)
@@ -285,6 +299,7 @@ def nobody_is_there(cell, moment):
     assert "runs already as job 1-p" in cell.refused()
     cell.release()
     assert_succeeded(cell)
+    cell.check_the_end()
 
 
 def after_the_ui(cell, supervisor, pid, number, moment):

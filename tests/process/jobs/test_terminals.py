@@ -230,6 +230,7 @@ def test_a_killed_tmux_server_is_not_noticed_and_a_new_one_sees_the_end(lab, pla
     assert "One: done" in tmux.screen()
 
 
+@pytest.mark.nightly
 @pytest.mark.real
 def test_a_rehearsal_goes_on_when_tmux_is_killed_in_mid_training(sft, home, monkeypatch, eventually, request):
     tmux = request.getfixturevalue("tmux")  # it takes over the environment, which `home` has set
