@@ -20,6 +20,18 @@ asyncio.run(start())
 """
 
 
+IMPORT_ALL = """
+import importlib, pkgutil, sys, sft_tui
+sys.modules["mindspore"] = sys.modules["mindformers"] = None
+for module in pkgutil.walk_packages(sft_tui.__path__, "sft_tui."):
+    try:
+        importlib.import_module(module.name)
+    except ModuleNotFoundError as error:
+        if not module.name.startswith("sft_tui.launch.runtime.") or error.name not in ("mindspore", "mindformers"):
+            raise
+"""
+
+
 def loaded_after(code, home):
     script = f"{code}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
     environment = {"SFT_TUI_HOME": str(home), "HOME": str(home), "PATH": "/usr/bin:/bin"}
@@ -43,3 +55,8 @@ def loaded_after(code, home):
 def test_start_is_light(code, too_heavy, tmp_path):
     loaded = loaded_after(code, tmp_path)
     assert [name for name in too_heavy if name in loaded] == []
+
+
+def test_every_module_can_be_imported_here(tmp_path):
+    """By each Python that the tests run on; what runs in a training may want MindSpore."""
+    assert "sft_tui.tui.app" in loaded_after(IMPORT_ALL, tmp_path)
