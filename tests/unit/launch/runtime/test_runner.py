@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from sft_tui.launch.plan.scripts import RUNTIME_FOLDER
 from sft_tui.launch.runtime import runner
 from sft_tui.paths import PACKAGE_DIR
 from tests.unit.saved_training import SavingTraining
