@@ -30,7 +30,7 @@ from sft_tui.checkpoint.formats.ckpt_write import plan_tensor
 from sft_tui.checkpoint.formats.safetensors_header import load_header
 from sft_tui.checkpoint.formats.torch_bin import load_bin
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
-from tests.benchmarks.fuzz_data import DATA, read_data
+from tests.unit.dataset.fuzz_data import DATA, read_data
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 MEMORY_LIMIT_MB = 200

@@ -7,8 +7,8 @@ import random
 import pytest
 
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
-from tests.benchmarks.fuzz_data import DATA, read_data
 from tests.benchmarks.fuzz_readers import spoil
+from tests.unit.dataset.fuzz_data import DATA, read_data
 
 
 @pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.nightly)])
