@@ -1,4 +1,4 @@
-"""Which screen shows which wizard step; a screen is imported when it is first shown."""
+"""Which screen shows which wizard step: the module of its name; a screen is imported when it is first shown."""
 
 from __future__ import annotations
 
@@ -6,22 +6,10 @@ import importlib
 
 from sft_tui.tui.screens.wizard.base import WizardScreen
 
-_CLASSES = {
-    "environment": "EnvironmentScreen",
-    "model": "ModelScreen",
-    "weights": "WeightsScreen",
-    "dataset": "DatasetScreen",
-    "training": "TrainingScreen",
-    "nodes": "NodesScreen",
-    "review": "ReviewScreen",
-    "monitor": "MonitorScreen",
-    "results": "ResultsScreen",
-}
-
 
 def screen_class(step: str) -> type[WizardScreen]:
-    """The screen of a wizard step. Raises KeyError."""
+    """`training` is shown by TrainingScreen in training.py. Raises ImportError for no step of the wizard."""
     module = importlib.import_module(f"sft_tui.tui.screens.wizard.{step}")
-    found = getattr(module, _CLASSES[step])
+    found = getattr(module, f"{step.capitalize()}Screen")
     assert isinstance(found, type) and issubclass(found, WizardScreen)
     return found
