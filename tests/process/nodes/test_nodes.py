@@ -105,7 +105,7 @@ def test_a_stop_is_for_all(work):
     ]
 
 
-@pytest.mark.parametrize("seconds", [0.0, 1.0, 1.6])
+@pytest.mark.parametrize("seconds", [0.0, pytest.param(1.0, marks=pytest.mark.nightly), 1.6])
 def test_a_stop_that_comes_early_leaves_nothing(work, seconds):
     result = work.submit()
     assert result.returncode == 0, result.stderr
@@ -191,7 +191,9 @@ def test_a_port_that_is_taken_is_told(work, hosts):
             holder.kill()
 
 
-@pytest.mark.parametrize(("offset", "says"), [("+10m", "ahead"), ("-10m", "behind")])
+@pytest.mark.parametrize(
+    ("offset", "says"), [("+10m", "ahead"), pytest.param("-10m", "behind", marks=pytest.mark.nightly)]
+)
 def test_a_clock_that_is_ten_minutes_off_is_told(work, tmp_path, offset, says):
     library = next(Path("/usr/lib").glob("**/faketime/libfaketime.so.1"), None)
     if library is None:
@@ -253,18 +255,20 @@ class RealTraining:
 
 
 @pytest.mark.real
-def test_mindformers_trains_on_both_hosts(hosts, tmp_path_factory, eventually):
-    """A worker is killed; the next training is stopped, saves a checkpoint on both hosts, and goes on from it."""
+@pytest.mark.parametrize("killed_before", [False, pytest.param(True, marks=pytest.mark.nightly)])
+def test_mindformers_trains_on_both_hosts(hosts, tmp_path_factory, eventually, killed_before):
+    """A training is stopped, saves on both hosts, and goes on from there; before it one had a worker killed."""
     real = RealTraining(hosts, tmp_path_factory.mktemp("real"), eventually)
     doctor = hosts.sft("doctor", "--profile", "demo")
     assert doctor.returncode == 0 and f"1  {OTHER}" in doctor.stdout, doctor.stdout + doctor.stderr
     plan = hosts.sft("plan", "demo").stdout
     assert f"on node 1 ({OTHER}): " in plan and "--node_rank=1" in plan
 
-    real.start()
-    os.kill(real.worker(), signal.SIGKILL)
-    eventually(lambda: real.show()["lifecycle"] == "finished", "all has stopped", 60.0)
-    assert f"node 1 ({OTHER}), rank 1, failed first: its worker was killed by SIGKILL" in real.show()["reason"]
+    if killed_before:
+        real.start()
+        os.kill(real.worker(), signal.SIGKILL)
+        eventually(lambda: real.show()["lifecycle"] == "finished", "all has stopped", 60.0)
+        assert f"node 1 ({OTHER}), rank 1, failed first: its worker was killed by SIGKILL" in real.show()["reason"]
 
     real.start()
     assert hosts.sft("jobs", "stop", real.job).returncode == 0
