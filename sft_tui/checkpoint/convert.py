@@ -8,13 +8,7 @@ from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
 from sft_tui.checkpoint.copy.copy_tensors import ByteCount, Copy, copy_values, write_tensor_bytes
-from sft_tui.checkpoint.copy.output_file import (
-    PartialFile,
-    check_output,
-    open_partial,
-    publish_together,
-    remove_leftovers,
-)
+from sft_tui.checkpoint.copy.output_file import OutputFile, check_output
 from sft_tui.checkpoint.formats.ckpt_write import plan_tensor
 from sft_tui.checkpoint.manifest import (
     TensorRecord,
@@ -28,7 +22,7 @@ from sft_tui.checkpoint.manifest import (
 from sft_tui.checkpoint.mapping.hf_model import OutputTensor, load_source_model, plan_output
 from sft_tui.core.progress import ProgressCallback, no_progress
 from sft_tui.families.table import find_family_name
-from sft_tui.files.whole_file import not_written
+from sft_tui.files.whole_file import naming, remove_leftovers, sync_folder
 
 
 @dataclass(frozen=True)
@@ -72,7 +66,7 @@ def convert_weight(
     remove_leftovers(output)
     remove_leftovers(manifest_path(output))
     check_output(output, source.files, needed, force=force)
-    with open_partial(output) as weights, open_partial(manifest_path(output)) as note:
+    with OutputFile(output) as weights, OutputFile(manifest_path(output)) as note:
         copied = copy_values(_place(tensors, weights), weights, ByteCount(needed, content, progress))
         check_unchanged(source.files, stamps)
         records = tuple(
@@ -81,11 +75,15 @@ def convert_weight(
         )
         manifest = WeightsManifest(family, dtype, str(hf_dir.resolve()), stamps, asdict(source.config), records, needed)
         note.write(manifest.to_text().encode())
-        weights.finish()
-        note.finish()
+        weights.sync()
+        note.sync()
         # From here until the new manifest is in place, no manifest vouches for what is there.
-        _remove(manifest_path(output))
-        publish_together(weights, note, folder=output.parent)
+        with naming(manifest_path(output)):
+            manifest_path(output).unlink(missing_ok=True)
+        weights.publish()
+        note.publish()
+        with naming(output.parent):
+            sync_folder(output.parent)
     seconds = time.monotonic() - started
     return ConvertResult(output, len(tensors), source.parameters, needed, seconds, tuple(copied.warnings))
 
@@ -104,7 +102,7 @@ def same_work(hf_dir: Path, output: Path, family: str, dtype: str) -> bool:
     return is_made_from(output, manifest, family=family, dtype=dtype, sources=stamp_files(source.files))
 
 
-def _place(tensors: Sequence[OutputTensor], sink: PartialFile) -> List[Copy]:
+def _place(tensors: Sequence[OutputTensor], sink: OutputFile) -> List[Copy]:
     """Write what stands between the values, and say where those go."""
     copies, offset = [], 0
     for tensor in tensors:
@@ -114,10 +112,3 @@ def _place(tensors: Sequence[OutputTensor], sink: PartialFile) -> List[Copy]:
         copies.append(Copy(tensor.name, tensor.cast, tuple(plan.content for plan in plans)))
         offset += tensor.file_bytes
     return copies
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise not_written(path, error) from error

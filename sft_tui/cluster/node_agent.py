@@ -13,7 +13,7 @@ from sft_tui.core.job import PartOf
 from sft_tui.core.plan import Plan, Step
 from sft_tui.core.terminal_text import neutralise
 from sft_tui.errors import SftError
-from sft_tui.files.atomic import write_atomic
+from sft_tui.files.whole_file import write_private
 from sft_tui.jobs import client
 from sft_tui.jobs.evidence.step_diagnosis import sign_worker_logs
 from sft_tui.paths import PACKAGE_DIR, jobs_dir
@@ -53,7 +53,7 @@ def submit() -> None:
     folder, made = client.submit_part(jobs_dir(), plan, PartOf.model_validate(request["part_of"]))
     if made:
         # logs that an earlier run left are no news
-        write_atomic(folder.path / LOGS_BEFORE, json.dumps(before))
+        write_private(folder.path / LOGS_BEFORE, json.dumps(before))
     print(json.dumps({"folder": str(folder.path)}))
 
 

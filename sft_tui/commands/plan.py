@@ -10,7 +10,7 @@ from sft_tui.commands._common.report import print_json, print_problems, say
 from sft_tui.commands.profile import exit_code, load_valid
 from sft_tui.core.plan import Plan
 from sft_tui.core.problem import Problem
-from sft_tui.files.atomic import write_atomic
+from sft_tui.files.whole_file import write_private
 from sft_tui.jobs.completion import current_steps
 from sft_tui.launch.plan.documented import documented_command
 from sft_tui.launch.plan.nodes import launches
@@ -68,7 +68,7 @@ def _write_scripts(plan: Plan, folder: Path) -> int:
     (folder / "files").mkdir(exist_ok=True)
     shutil.copy(PACKAGE_DIR / "files/saved_states.py", folder / "files/saved_states.py")
     for name, text in build_scripts(plan, str(PACKAGE_DIR), launches(plan)).items():
-        write_atomic(folder / name, text)
+        write_private(folder / name, text)
         if name.endswith((".sh", ".sbatch")):
             (folder / name).chmod(0o700)
     say(f"{folder / 'run_all.sh'} runs everything. Or: prepare.sh once, then node_N.sh on each node, or slurm.sbatch.")

@@ -12,12 +12,12 @@ from sft_tui.errors import SftError
 
 def summarise(arguments: argparse.Namespace) -> int:
     """`sft-tui summary`: also writes summary.json into the run's folder."""
-    from sft_tui.files.atomic import write_atomic
+    from sft_tui.files.whole_file import write_private
     from sft_tui.results.summary import build_summary
 
     run_dir = Path(arguments.run_dir)
     summary = build_summary(run_dir)
-    write_atomic(run_dir / "summary.json", json.dumps(summary.to_json(), indent=1))
+    write_private(run_dir / "summary.json", json.dumps(summary.to_json(), indent=1))
     if arguments.json:
         print_json(summary.to_json())
     else:

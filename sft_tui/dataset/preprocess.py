@@ -17,7 +17,7 @@ from sft_tui.dataset.encode.pipeline import EncodedBatch, Encoding, Pipeline
 from sft_tui.dataset.encode.plain_text import encode_wiki
 from sft_tui.dataset.mindrecord.file import RowWriter, choose_page_size, import_mindrecord
 from sft_tui.dataset.mindrecord.manifest import DataManifest, Work, describe_work, load_same, save_audit, save_manifest
-from sft_tui.dataset.mindrecord.publish import output_names, partial_folder, publish, stamp_outputs
+from sft_tui.dataset.mindrecord.publish import output_names, publish, stamp_outputs
 from sft_tui.dataset.mindrecord.request import (
     SHIFTED,
     Request,
@@ -30,6 +30,7 @@ from sft_tui.dataset.read.rejects import Rejects
 from sft_tui.dataset.tokenizer.load import Tokenizer, load_tokenizer
 from sft_tui.errors import InvalidInputError
 from sft_tui.files.whole_file import check_output_path
+from sft_tui.files.whole_folder import PartialFolder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,7 +96,7 @@ def preprocess(request: Request, *, reuse: bool = True, progress: ProgressCallba
         encoding = _encoding(request, work)
         pipeline = stack.enter_context(Pipeline(encoding, tokenizer=tokenizer)) if by_records else None
         import_mindrecord()
-        made = _Output(request, stack.enter_context(partial_folder(output)), work)
+        made = _Output(request, stack.enter_context(PartialFolder(output)), work)
         run = _Run(request, tokenizer, made, rejects, progress)
         if pipeline is not None:
             run.write_records(pipeline)
@@ -121,7 +122,7 @@ def _encoding(request: Request, work: Work) -> Encoding:
 class _Output:
     """The MindRecord on its way."""
 
-    def __init__(self, request: Request, folder: Path, work: Work) -> None:
+    def __init__(self, request: Request, folder: PartialFolder, work: Work) -> None:
         self.folder, self.work = folder, work
         self.tally = Tally(request.row_length)
         self.rows = 0
@@ -132,7 +133,7 @@ class _Output:
 
     def open(self, rows: float, vocab_size: int) -> None:
         """See that there is room for about so many rows, and get ready for them."""
-        request, name, length = self._request, self.folder / self._request.output_file.name, self.tally.row_length
+        request, name, length = self._request, self.folder.path / self._request.output_file.name, self.tally.row_length
         check_space(request.output_file, rows, length, vocab_size, request.file_partition)
         page = choose_page_size(rows / request.file_partition, count_row_bytes(length, vocab_size))
         self._writer = RowWriter(name, request.file_partition, self._columns, request.dataset_type, page)

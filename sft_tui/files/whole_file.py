@@ -1,14 +1,92 @@
-"""Writes a file so that whoever looks finds the old one or the whole new one, never a half."""
+"""Writes a file whole: whoever looks finds the old one or the whole new one, never a half.
+
+What is new is written under a hidden name beside its target, `.NAME.<12 digits>.partial`, brought to the disk, and
+renamed. It is locked meanwhile: what is not locked was left by a killed run.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
-import uuid
-from contextlib import contextmanager
+import shutil
+from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
-from typing import Iterator, TextIO
+from typing import Iterator, TextIO, TypeVar
 
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
+
+_DIGITS = 12
+_Self = TypeVar("_Self", bound="Partial")
+
+
+class Partial:
+    """What is on its way to `target`: its path, and a descriptor that is open, and so locked, until it is published.
+
+    As a context manager it is gone at the end of the block unless it was published.
+    """
+
+    def __init__(self, target: Path, mode: int = 0o666) -> None:
+        self.target, self.path = target, target.with_name(f".{target.name}.{os.urandom(_DIGITS // 2).hex()}.partial")
+        self.handle = self._create(mode)
+        with suppress(OSError):  # where a file system has no locks, nothing is removed as left over
+            fcntl.flock(self.handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def __enter__(self: _Self) -> _Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.discard()
+
+    def _create(self, mode: int) -> int:
+        raise NotImplementedError
+
+    def discard(self) -> None:
+        """Remove what was not published."""
+        with suppress(OSError):
+            self._close()
+        with suppress(OSError):
+            _remove(self.path)
+
+    def _close(self) -> None:
+        handle, self.handle = self.handle, -1
+        if handle >= 0:
+            os.close(handle)
+
+
+class PartialFile(Partial):
+    """A file on its way. Raises OSError."""
+
+    def _create(self, mode: int) -> int:
+        return os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+
+    def sync(self) -> None:
+        """Bring it to the disk."""
+        os.fsync(self.handle)
+
+    def publish(self) -> None:
+        """Take the target's place; for good once it was synced before and the folder is synced after."""
+        self.path.replace(self.target)
+        self._close()
+
+
+def remove_leftovers(target: Path) -> None:
+    """Remove what a killed run left of this very target: hidden, partial, and locked by nobody."""
+    for left in target.parent.glob(f".{escape(target.name)}.{'?' * _DIGITS}.partial"):
+        with suppress(OSError):
+            handle = os.open(left, os.O_RDONLY)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove(left)
+            finally:
+                os.close(handle)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink()
 
 
 def check_output_path(path: Path) -> None:
@@ -18,30 +96,45 @@ def check_output_path(path: Path) -> None:
     """
     if path.is_dir():
         raise InvalidInputError(f"{path} is a folder, not a file.", "Give the name of the file to write.")
-    try:
+    with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        probe = partial_name(path)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise not_written(path, error) from error
+        PartialFile(path).discard()
 
 
-def partial_name(path: Path) -> Path:
-    """A hidden name beside `path` that nothing else uses: a rename from it stays on one file system."""
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.partial")
+@contextmanager
+def open_whole_file(path: Path) -> Iterator[TextIO]:
+    """Open a UTF-8 text file that takes the place of `path` when the block ends well; its folder is made.
+
+    When the block fails, `path` is as before. Raises as `check_output_path`.
+    """
+    check_output_path(path)
+    with naming(path), _open_text(path, 0o666) as stream:
+        yield stream
 
 
-def not_written(path: Path, error: OSError) -> EnvironmentNotFitError:
-    """The error to raise when the system refused to write `path`."""
-    reason = error.strerror or str(error)
-    return EnvironmentNotFitError(
-        f"{path} could not be written: {reason}.", "Check the free space and your rights on that folder."
-    )
+def write_private(path: Path, text: str, *, lasting: bool = True) -> None:
+    """Replace the file's content with UTF-8 text, mode 0600. Raises OSError; the old content is then still there.
+
+    Without `lasting` it is not brought to the disk: for what is worth nothing after a restart.
+    """
+    with _open_text(path, 0o600, lasting=lasting) as stream:
+        stream.write(text)
+
+
+@contextmanager
+def _open_text(path: Path, mode: int, *, lasting: bool = True) -> Iterator[TextIO]:
+    with PartialFile(path, mode) as partial:
+        with os.fdopen(partial.handle, "w", encoding="utf-8", newline="\n", closefd=False) as stream:
+            yield stream
+        if lasting:
+            partial.sync()
+        partial.publish()
+        if lasting:
+            sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames inside `folder` survive a power cut."""
+    """Make renames inside `folder` survive a power cut. Raises OSError."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -50,21 +143,17 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def open_whole_file(path: Path) -> Iterator[TextIO]:
-    """Open a UTF-8 text file that takes the place of `path` when the block ends well.
-
-    Lines end with `\\n` on every system. When the block fails, the new file is removed and `path` is as before.
-    """
-    check_output_path(path)
-    partial = partial_name(path)
+def naming(path: Path) -> Iterator[None]:
+    """Whatever the system refuses in the block is raised as `not_written` of `path`."""
     try:
-        with partial.open("x", encoding="utf-8", newline="\n") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-        sync_folder(path.parent)
+        yield
     except OSError as error:
         raise not_written(path, error) from error
-    finally:
-        partial.unlink(missing_ok=True)
+
+
+def not_written(path: Path, error: OSError) -> EnvironmentNotFitError:
+    """The error to raise when the system refused to write `path`."""
+    reason = error.strerror or str(error)
+    return EnvironmentNotFitError(
+        f"{path} could not be written: {reason}.", "Check the free space and your rights on that folder."
+    )

@@ -18,9 +18,10 @@ from pydantic import BaseModel, ConfigDict
 
 from sft_tui.core.plan import Output, Plan, Step
 from sft_tui.core.secret_names import looks_secret
-from sft_tui.files.atomic import make_private_dir, write_atomic
+from sft_tui.files.private_dir import make_private_dir
 from sft_tui.files.saved_states import CHECKPOINT_SUFFIXES
 from sft_tui.files.stamps import Signature, Signatures, signature
+from sft_tui.files.whole_file import write_private
 from sft_tui.logs.training_log import LoadedWeights, parse_line
 from sft_tui.logs.worker_logs import rank_of, worker_logs
 
@@ -150,7 +151,7 @@ def save_record(records_dir: Path, step: Step, job_id: str, facts: dict[str, Any
         outputs=sign_outputs(step),
         facts=facts,
     )
-    write_atomic(record_path(records_dir, step), record.model_dump_json(indent=1))
+    write_private(record_path(records_dir, step), record.model_dump_json(indent=1))
     for path in (_begun_path(records_dir, step), _earlier_path(records_dir, step)):
         path.unlink(missing_ok=True)
 
@@ -178,7 +179,7 @@ def note_begin(
     if keep_earlier:
         _begun_path(records_dir, step).replace(_earlier_path(records_dir, step))
     begun = StepRecord(step=step.id, job=job_id, command=command_of(step), inputs=inputs, outputs=before)
-    write_atomic(_begun_path(records_dir, step), begun.model_dump_json(indent=1))
+    write_private(_begun_path(records_dir, step), begun.model_dump_json(indent=1))
 
 
 def forget_begin(records_dir: Path, step: Step) -> None:

@@ -19,7 +19,7 @@ from typing import IO, Callable, Iterator, Optional
 
 from sft_tui.core.job import JobSpec
 from sft_tui.errors import SftError
-from sft_tui.files.atomic import make_private_dir
+from sft_tui.files.private_dir import make_private_dir
 from sft_tui.jobs.leftovers import left_running, look_again
 from sft_tui.jobs.read_state import is_supervised, read_state
 from sft_tui.store.job_store import JobFolder, job_number, list_jobs

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from sft_tui.core.plan import Step
-from sft_tui.files.atomic import write_atomic
+from sft_tui.files.whole_file import write_private
 from sft_tui.jobs import process
 from sft_tui.jobs.record import JobRecord, say
 from sft_tui.jobs.requests import KILL_NOW, STOP
@@ -74,7 +74,7 @@ def _ask_to_save(step: Step) -> bool:
     if not step.graceful_exit:
         return False
     try:
-        write_atomic(Path(step.graceful_exit), ASK_TO_EXIT)
+        write_private(Path(step.graceful_exit), ASK_TO_EXIT)
     except OSError as error:
         say(f"the training could not be asked to save a checkpoint: {error}")
         return False

@@ -10,7 +10,7 @@ from typing import Optional
 
 from sft_tui.core.job import Outcome
 from sft_tui.core.plan import PlannedFile, Step
-from sft_tui.files.atomic import write_atomic
+from sft_tui.files.whole_file import write_private
 from sft_tui.jobs import completion, process, queue
 from sft_tui.jobs.attempt import ORPHAN_GRACE_SECONDS, Attempt, JobStoppedError, StepFailedError, describe_os_error
 from sft_tui.jobs.record import JobRecord, say
@@ -154,7 +154,7 @@ def _write_planned_file(file: PlannedFile) -> None:
     if completion.has_text(path, file.text):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, file.text)
+    write_private(path, file.text)
 
 
 def supervise_command(arguments: list[str]) -> int:

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Iterator, NamedTuple, Sequence
 
-from sft_tui.files.atomic import append_line
+from sft_tui.files.append import append_line
 from sft_tui.metrics.points import METRICS_SCHEMA_VERSION, MetricRow, decode_row, encode_row
 
 READ_AT_MOST = 8 << 20  # bytes a call: some 40,000 points

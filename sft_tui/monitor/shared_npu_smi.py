@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Callable, Final, Optional
 
 from sft_tui.files.runtime_folder import make_runtime_folder
+from sft_tui.files.whole_file import write_private
 from sft_tui.monitor.npu_smi import DEADLINE_SECONDS, sample_npus
 from sft_tui.monitor.process_owner import name_owners
 from sft_tui.monitor.sample_json import HostSample, describe_sample, parse_sample
@@ -119,15 +120,8 @@ class _SharedLook:
     def save(self, look: Look) -> None:
         """Put it there for the others; where that fails, they ask themselves."""
         data = {"of": self._of, "asked_at": look.asked_at, "sample": describe_sample(HostSample(look.snapshot, None))}
-        partial = self._file.with_suffix(f".{os.getpid()}")
         with contextlib.suppress(OSError):
-            try:
-                descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                    json.dump(data, file)
-                partial.replace(self._file)
-            finally:
-                partial.unlink(missing_ok=True)
+            write_private(self._file, json.dumps(data), lasting=False)
 
 
 def _private_folder() -> Optional[Path]:

@@ -13,8 +13,9 @@ from pydantic import BaseModel, ValidationError
 from sft_tui.core.job import Event, JobSpec, JobState, PartOf, StepExit, initial_state
 from sft_tui.core.plan import Plan
 from sft_tui.errors import InvalidInputError, SftError
-from sft_tui.files.atomic import append_line, make_private_dir, write_atomic
-from sft_tui.files.whole_file import sync_folder
+from sft_tui.files.append import append_line
+from sft_tui.files.private_dir import make_private_dir
+from sft_tui.files.whole_file import sync_folder, write_private
 
 _Stored = TypeVar("_Stored", bound=BaseModel)
 
@@ -61,7 +62,7 @@ class JobFolder:
     def save_exit(self, record: StepExit) -> None:
         """Write how a step ended. Raises OSError."""
         make_private_dir(self.path / "exits")
-        write_atomic(self.step_exit(record.step), record.model_dump_json(indent=1))
+        write_private(self.step_exit(record.step), record.model_dump_json(indent=1))
 
     def load_spec(self) -> JobSpec:
         """What was submitted. Raises SftError."""
@@ -73,7 +74,7 @@ class JobFolder:
 
     def save_state(self, state: JobState) -> None:
         """Replace the state. Raises OSError."""
-        write_atomic(self.path / "state.json", state.model_dump_json(indent=1))
+        write_private(self.path / "state.json", state.model_dump_json(indent=1))
 
     def append_event(self, event: Event) -> None:
         """Append an event. Raises OSError."""
@@ -125,7 +126,7 @@ def _next_id(jobs_dir: Path, profile: str) -> str:
     last = jobs_dir / ".last"
     kept = job_number(last.read_text(encoding="ascii").strip()) if last.is_file() else 0
     number = max(kept, *(job_number(p.name) for p in jobs_dir.iterdir()), 0) + 1
-    write_atomic(last, f"{number}\n")
+    write_private(last, f"{number}\n")
     return f"{number}-{profile}"
 
 
@@ -163,7 +164,7 @@ def create_job(
         part_of=part_of,
     )
     make_private_dir(folder.path / "logs")
-    write_atomic(folder.path / "spec.json", spec.model_dump_json(indent=1))
+    write_private(folder.path / "spec.json", spec.model_dump_json(indent=1))
     sync_folder(jobs_dir)
     return folder, initial_state(spec)
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, MutableMapping
 
 from sft_tui.core.profile_names import NAME_PATTERN
 from sft_tui.errors import InvalidInputError
-from sft_tui.files.atomic import make_private_dir, write_atomic
+from sft_tui.files.private_dir import make_private_dir
+from sft_tui.files.whole_file import write_private
 from sft_tui.paths import find_executable, program_path, whole_path
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def save_profile_data(profiles_dir: Path, name: str, data: dict[str, Any]) -> Pa
     _bring_up_to_date(document, {"schema_version": SCHEMA_VERSION, **data, "name": name})
     text = tomlkit.dumps(document)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        write_atomic(path, text)
+        write_private(path, text)
     return path
 
 

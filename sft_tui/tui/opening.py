@@ -8,7 +8,8 @@ from typing import Any
 
 from sft_tui.core.profile_names import SECTIONS
 from sft_tui.errors import SftError
-from sft_tui.files.atomic import make_private_dir, write_atomic
+from sft_tui.files.private_dir import make_private_dir
+from sft_tui.files.whole_file import write_private
 from sft_tui.paths import jobs_dir, profiles_dir, state_dir
 from sft_tui.store.profile_store import list_profiles, load_profile_data, new_profile_data, save_profile_data
 from sft_tui.tui.bridge import JobFound
@@ -57,7 +58,7 @@ def save_session(name: str, data: dict[str, Any]) -> None:
     """Save the profile as typed, and that it was used last. Raises OSError."""
     save_profile_data(profiles_dir(), name, data)
     make_private_dir(state_dir())
-    write_atomic(_last_profile_file(), name)
+    write_private(_last_profile_file(), name)
 
 
 def find_job(profile: str) -> JobFound | None:

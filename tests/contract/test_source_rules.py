@@ -14,6 +14,15 @@ MAY_READ_ENVIRONMENT = ("paths.py", "launch/runtime/runner.py", "dataset/tokeniz
 MAY_IMPORT_MINDSPORE = ("dataset/mindrecord/file.py", "checkpoint/verify.py", "launch/runtime/runner.py")
 # imported by MindFormers itself, or by the runner under its interpreter
 LOADED_BY_MINDFORMERS = ("launch/runtime/cpu/", "launch/runtime/direct/")
+# files/ writes whole files; what else renames or syncs, and why
+MAY_RENAME = {
+    "checkpoint/copy/output_file.py": "fdatasync, so that the disk works while a big file is written",
+    "error_log.py": "mkstemp for tracebacks where there is no home: a log, which grows",
+    "jobs/completion.py": "a record that is there becomes that of the attempt before",
+    "jobs/removal.py": "a job that is to be removed gets out of sight",
+    "launch/runtime/runner.py": "a symbolic link is replaced; the runner also goes where files/ is not",
+    "store/profile_store.py": "a profile that cannot be read is moved aside",
+}
 LONGEST_FILE = 400
 
 
@@ -75,6 +84,46 @@ def test_mindspore_is_imported_in_few_places_and_inside_functions(trees):
         assert not {"mindspore", "mindformers"} & set(
             imports(ast.Module([n for n in tree.body if not isinstance(n, (ast.FunctionDef, ast.ClassDef))], []))
         )
+
+
+def renames_or_syncs(call):
+    """os.replace, Path.replace (one argument: that of str has two), rename, mkstemp and their like, fsync."""
+    name = getattr(call.func, "attr", getattr(call.func, "id", ""))
+    if name == "replace":
+        is_os = isinstance(call.func, ast.Attribute) and getattr(call.func.value, "id", "") == "os"
+        return is_os or (isinstance(call.func, ast.Attribute) and len(call.args) == 1 and not call.keywords)
+    return name in ("rename", "renames", "move", "mkstemp", "NamedTemporaryFile", "fsync", "fdatasync")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "os.replace(a, b)",
+        "path.replace(other)",
+        "path.rename(other)",
+        "tempfile.mkstemp()",
+        "mkstemp()",
+        "os.fsync(file.fileno())",
+    ],
+)
+def test_a_file_written_whole_by_hand_is_seen(source):
+    assert renames_or_syncs(ast.parse(source).body[0].value)
+
+
+@pytest.mark.parametrize("source", ['text.replace("a", "b")', "replace(spec, name=1)", "now.replace(hour=1)"])
+def test_what_replaces_no_file_is_let_through(source):
+    assert not renames_or_syncs(ast.parse(source).body[0].value)
+
+
+def test_files_are_written_whole_in_one_place(trees):
+    found = {
+        name
+        for name, tree in trees.items()
+        if not name.startswith("files/")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and renames_or_syncs(node)
+    }
+    assert found == set(MAY_RENAME), "use sft_tui/files, or name the exception with its reason"
 
 
 def test_nothing_is_unpickled(trees):

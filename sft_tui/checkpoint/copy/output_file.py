@@ -1,18 +1,16 @@
-"""Writes big files so that whoever looks finds the old one or the whole new one, never a half."""
+"""Writes a big file whole, from several threads; and sees beforehand that it can be written."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import threading
-from contextlib import contextmanager, suppress
-from glob import escape
+from contextlib import suppress
 from pathlib import Path
-from typing import Iterator, Optional, Sequence
+from typing import Optional, Sequence
 
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
-from sft_tui.files.whole_file import not_written, partial_name, sync_folder
+from sft_tui.files.whole_file import PartialFile, naming
 
 SUFFIX = ".ckpt"
 # So that the disk works while we do: what was written is brought to it every so many bytes, by a thread of its own.
@@ -26,11 +24,9 @@ def check_output(output: Path, inputs: Sequence[Path], needed: int, *, force: bo
 
     Raises InvalidInputError for a name that cannot be meant, EnvironmentNotFitError for missing rights or a full disk.
     """
-    try:
+    with naming(output):
         _check_name(output, inputs, force)
         check_room(output, needed)
-    except OSError as error:
-        raise not_written(output, error) from error
 
 
 def _check_name(output: Path, inputs: Sequence[Path], force: bool) -> None:
@@ -62,40 +58,14 @@ def check_room(output: Path, needed: int) -> None:
         )
 
 
-def remove_leftovers(output: Path) -> None:
-    """Remove what a killed run left of this very output: hidden, partial, and locked by nobody."""
-    for left in output.parent.glob(f".{escape(output.name)}.*.partial"):
-        with suppress(OSError):
-            handle = os.open(left, os.O_RDONLY)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if left.is_dir():
-                    shutil.rmtree(left)
-                else:
-                    left.unlink()
-            finally:
-                os.close(handle)
-
-
-def lock_partial(handle: int) -> None:
-    """Show that somebody still works at this; where a file system has no locks, nothing is removed."""
-    with suppress(OSError):
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-class PartialFile:
-    """A new file under a hidden name beside its target. All methods raise EnvironmentNotFitError."""
+class OutputFile(PartialFile):
+    """A big file on its way, written by several threads. All methods raise EnvironmentNotFitError."""
 
     def __init__(self, target: Path) -> None:
-        self._target = target
-        self._path = partial_name(target)
-        try:
+        with naming(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-            self._handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        except OSError as error:
-            raise not_written(target, error) from error
-        lock_partial(self._handle)
-        self._sync = _BackgroundSync(self._handle)
+            super().__init__(target)
+        self._sync = _BackgroundSync(self.handle)
         self._end = self._unsynced = 0
 
     def write(self, data: bytes) -> None:
@@ -104,48 +74,33 @@ class PartialFile:
         self._end += len(data)
 
     def write_at(self, offset: int, data: memoryview) -> None:
-        """Write all of the data at that place; several threads may."""
-        try:
+        """Write all of the data, in bytes, at that place; several threads may."""
+        with naming(self.target):
             while data:
-                written = os.pwrite(self._handle, data[: WRITE_BYTES - offset % WRITE_BYTES], offset)
+                written = os.pwrite(self.handle, data[: WRITE_BYTES - offset % WRITE_BYTES], offset)
                 offset += written
                 data = data[written:]
                 self._unsynced += written  # torn between threads now and then; it only says about when to sync
             if self._unsynced >= SYNC_BYTES:
                 self._unsynced = 0
                 self._sync.ask()
-        except OSError as error:
-            raise not_written(self._target, error) from error
 
-    def finish(self) -> None:
+    def sync(self) -> None:
         """Bring everything to the disk. It stays open, and so locked, until it is published."""
-        try:
+        with naming(self.target):
             self._sync.close()
-            os.fsync(self._handle)
-        except OSError as error:
-            raise not_written(self._target, error) from error
+            super().sync()
 
     def publish(self) -> None:
         """Take the target's place; for good once the folder is synced."""
-        try:
-            self._path.replace(self._target)
-            self._close()
-        except OSError as error:
-            raise not_written(self._target, error) from error
+        with naming(self.target):
+            super().publish()
 
     def discard(self) -> None:
         """Remove what was not published."""
         with suppress(OSError):
             self._sync.close()
-        with suppress(OSError):
-            self._close()
-        with suppress(OSError):
-            self._path.unlink()
-
-    def _close(self) -> None:
-        handle, self._handle = self._handle, -1
-        if handle >= 0:
-            os.close(handle)
+        super().discard()
 
 
 class _BackgroundSync:
@@ -187,23 +142,3 @@ class _BackgroundSync:
             except OSError as error:
                 self._error = error
                 return
-
-
-def publish_together(*files: PartialFile, folder: Path) -> None:
-    """Put finished files in their places, one after the other, for good. Raises EnvironmentNotFitError."""
-    for file in files:
-        file.publish()
-    try:
-        sync_folder(folder)
-    except OSError as error:
-        raise not_written(folder, error) from error
-
-
-@contextmanager
-def open_partial(target: Path) -> Iterator[PartialFile]:
-    """A new file that is gone at the end of the block unless it was published."""
-    partial = PartialFile(target)
-    try:
-        yield partial
-    finally:
-        partial.discard()

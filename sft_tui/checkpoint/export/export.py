@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from sft_tui.checkpoint.copy.copy_tensors import ByteCount, Cast, Copy, copy_values
-from sft_tui.checkpoint.copy.output_file import open_partial, remove_leftovers
+from sft_tui.checkpoint.copy.output_file import OutputFile
 from sft_tui.checkpoint.copy.tensor_values import Values, whole_values
 from sft_tui.checkpoint.export.hf_folder import (
     MANIFEST_NAME,
     check_output_folder,
     copy_companions,
-    open_partial_folder,
     write_config,
     write_text,
 )
@@ -30,6 +29,8 @@ from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.progress import ProgressCallback, no_progress
 from sft_tui.errors import InvalidInputError
 from sft_tui.families.table import find_family
+from sft_tui.files.whole_file import remove_leftovers
+from sft_tui.files.whole_folder import PartialFolder
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def convert_reversed(
     stamps = stamp_files(sources)
     remove_leftovers(output)
     check_output_folder(output, config_dir, needed, force=force)
-    with open_partial_folder(output) as folder:
+    with PartialFolder(output) as folder:
         count = ByteCount(needed, sum(tensor.cast.nbytes for tensor in model.tensors), progress)
         records, warnings = _write_shards(folder.path, shards, count)
         if len(shards) > 1:
@@ -186,7 +187,7 @@ def _write_shards(folder: Path, shards: Sequence[Shard], count: ByteCount) -> Tu
 
 def _write_shard(folder: Path, shard: Shard, count: ByteCount) -> Tuple[List[TensorRecord], List[str]]:
     """Write one file; its tensors and warnings. Raises InvalidInputError, EnvironmentNotFitError."""
-    with open_partial(folder / shard.name) as sink:
+    with OutputFile(folder / shard.name) as sink:
         header = shard.header()
         sink.write(header)
         copies, offset = [], len(header)
@@ -194,7 +195,7 @@ def _write_shard(folder: Path, shard: Shard, count: ByteCount) -> Tuple[List[Ten
             copies.append(Copy(tensor.name, tensor.cast, ((offset, tensor.cast.nbytes),)))
             offset += tensor.cast.nbytes
         copied = copy_values(copies, sink, count)
-        sink.finish()
+        sink.sync()
         sink.publish()
     records = [
         TensorRecord(tensor.name, tensor.shape, tensor.dtype, checksum)

@@ -1,22 +1,20 @@
-"""Writes a Hugging Face folder: files that come with the weights, and the folder as a whole or not at all."""
+"""Writes what stands beside the weights in a Hugging Face folder, and sees beforehand that it can be written."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Iterator, List, Optional, Tuple
+from typing import List, Optional, Tuple
 
-from sft_tui.checkpoint.copy.output_file import check_room, lock_partial
+from sft_tui.checkpoint.copy.output_file import check_room
 from sft_tui.checkpoint.formats.source_file import check_folder, load_json_object, not_read
 from sft_tui.checkpoint.formats.weight_files import SAFETENSORS
 from sft_tui.checkpoint.mapping.read_config import CONFIG_NAME
 from sft_tui.errors import InvalidInputError
 from sft_tui.files.lfs_pointer import is_lfs_pointer
-from sft_tui.files.whole_file import not_written, partial_name, sync_folder
+from sft_tui.files.whole_file import naming, open_whole_file
 
 MANIFEST_NAME = "sft-tui-manifest.json"
 COMPANIONS = (
@@ -32,7 +30,7 @@ def check_output_folder(output: Path, config_dir: Path, needed: int, *, force: b
     With `force` a folder may be there that holds what this program wrote and nothing else; no other is ever replaced.
     Raises InvalidInputError, EnvironmentNotFitError.
     """
-    try:
+    with naming(output):
         if output.suffix in _FILE_SUFFIXES:
             raise InvalidInputError(f"{output} looks like a file.", "Give the name of a folder to write.")
         if output.exists() and not output.is_dir():
@@ -47,8 +45,6 @@ def check_output_folder(output: Path, config_dir: Path, needed: int, *, force: b
             if not force:
                 raise InvalidInputError(f"{output} exists already.", "Give --force to replace it, or another name.")
         check_room(output, needed)
-    except OSError as error:
-        raise not_written(output, error) from error
 
 
 def _foreign_file(folder: Path) -> str:
@@ -58,50 +54,6 @@ def _foreign_file(folder: Path) -> str:
         return names[0]
     ours = {MANIFEST_NAME, CONFIG_NAME, SAFETENSORS.index, *COMPANIONS}
     return next((name for name in names if name not in ours and not fnmatch(name, SAFETENSORS.pattern)), "")
-
-
-@contextmanager
-def open_partial_folder(output: Path) -> Iterator[PartialFolder]:
-    """A new folder that is gone at the end of the block unless it was published."""
-    folder = PartialFolder(output)
-    try:
-        yield folder
-    finally:
-        folder.discard()
-
-
-class PartialFolder:
-    """A new folder under a hidden name beside its target. Raises EnvironmentNotFitError."""
-
-    def __init__(self, target: Path) -> None:
-        self._target = target
-        self.path = partial_name(target)
-        try:
-            self.path.mkdir(parents=True)
-            self._handle = os.open(self.path, os.O_RDONLY)
-        except OSError as error:
-            raise not_written(target, error) from error
-        lock_partial(self._handle)
-
-    def publish(self) -> None:
-        """Take the target's place, for good; what was there before goes once that is done."""
-        try:
-            sync_folder(self.path)
-            old: Optional[Path] = None
-            if self._target.exists():
-                old = partial_name(self._target).with_suffix(".old")
-                self._target.replace(old)
-            self.path.replace(self._target)
-            sync_folder(self._target.parent)
-            if old is not None:
-                shutil.rmtree(old)
-        except OSError as error:
-            raise not_written(self._target, error) from error
-
-    def discard(self) -> None:
-        """Remove what was not published."""
-        os.close(self._handle)
-        shutil.rmtree(self.path, ignore_errors=True)
 
 
 def copy_companions(config_dir: Path, folder: Path) -> Tuple[List[str], List[str]]:
@@ -135,13 +87,6 @@ def write_config(config_dir: Path, folder: Path, *, torch_dtype: Optional[str], 
 
 
 def write_text(path: Path, text: str) -> None:
-    """A small file inside a partial folder, brought to the disk. Raises EnvironmentNotFitError."""
-    try:
-        with path.open("x", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-    except OSError as error:
-        with suppress(OSError):
-            path.unlink()
-        raise not_written(path, error) from error
+    """Write a small file whole. Raises EnvironmentNotFitError."""
+    with open_whole_file(path) as stream:
+        stream.write(text)

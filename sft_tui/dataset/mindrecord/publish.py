@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator, List, Tuple
+from typing import List, Tuple
 
 from sft_tui.dataset.mindrecord.manifest import FileStamp, load_manifest, manifest_path, stamp_file
-from sft_tui.files.whole_file import not_written, partial_name, sync_folder
+from sft_tui.files.whole_file import naming, sync_folder
+from sft_tui.files.whole_folder import PartialFolder
 
 
 def output_names(name: str, file_partition: int) -> List[str]:
@@ -20,42 +18,23 @@ def output_names(name: str, file_partition: int) -> List[str]:
     return [f"{name}{index:0{width}d}" for index in range(file_partition)]
 
 
-@contextmanager
-def partial_folder(output_file: Path) -> Iterator[Path]:
-    """A folder beside the output, gone in the end.
+def publish(folder: PartialFolder, output_file: Path, file_partition: int) -> None:
+    """Move the whole new files to their place, and remove those of an earlier run that are no part of it.
 
     A MindRecord's index (.db) keeps the name of its file and cannot be read after a renaming; moving both to another
-    folder is harmless. So the files get their last names at once, in a folder of their own.
+    folder is harmless. So `folder` has the files under their last names. Raises EnvironmentNotFitError.
     """
-    folder = partial_name(output_file)
-    try:
-        folder.mkdir()
-    except OSError as error:
-        raise not_written(output_file, error) from error
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def publish(folder: Path, output_file: Path, file_partition: int) -> None:
-    """Move the whole new files to their place, and remove those of an earlier run that are no part of it."""
     old = load_manifest(output_file)
     names = _all_names(output_file, file_partition)
-    try:
-        for name in names:
-            with (folder / name).open("rb") as stream:
-                os.fsync(stream.fileno())
+    with naming(output_file):
+        folder.sync_files(names)
         # From here until the new manifest is written, no manifest vouches for what is there.
         manifest_path(output_file).unlink(missing_ok=True)
-        for name in names:
-            (folder / name).replace(output_file.with_name(name))
+        folder.publish_files(names)
         for stamp in old.files if old else ():
             if Path(stamp.path).name not in names:
                 output_file.with_name(Path(stamp.path).name).unlink(missing_ok=True)
         sync_folder(output_file.parent)
-    except OSError as error:
-        raise not_written(output_file, error) from error
 
 
 def stamp_outputs(output_file: Path, file_partition: int) -> Tuple[FileStamp, ...]:

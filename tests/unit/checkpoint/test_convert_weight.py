@@ -268,10 +268,10 @@ def test_what_a_killed_run_left_is_removed_and_what_a_living_one_writes_is_not(h
     stale, others = tmp_path / ".out.ckpt.0123456789ab.partial", tmp_path / ".other.ckpt.0123456789ab.partial"
     stale.write_bytes(b"half")
     others.write_bytes(b"half")
-    with whole_output.open_partial(output) as living:
+    with whole_output.OutputFile(output) as living:
         convert_weight(hf_dir, output, family="llama")
         assert not stale.exists()
-        living.finish()
+        living.sync()
         assert len(names(tmp_path) - {"hf", "out.ckpt", "out.ckpt.json", others.name}) == 1
     assert names(tmp_path) == {"hf", "out.ckpt", "out.ckpt.json", others.name}
 

@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from sft_tui.files.atomic import append_line, make_private_dir, write_atomic
+from sft_tui.files.append import append_line
+from sft_tui.files.private_dir import make_private_dir
+from sft_tui.files.whole_file import PartialFile, remove_leftovers, write_private
+from sft_tui.files.whole_folder import PartialFolder
 
 
 def mode(path):
@@ -56,7 +59,7 @@ def test_the_file_is_private_and_replaced_as_a_whole(tmp_path):
     path = tmp_path / "a.json"
     path.write_text("old")
     path.chmod(0o644)
-    write_atomic(path, "neu ä\n")
+    write_private(path, "neu ä\n")
     assert path.read_text(encoding="utf-8") == "neu ä\n"
     assert mode(path) == 0o600
     assert os.listdir(tmp_path) == ["a.json"]
@@ -71,12 +74,12 @@ def test_missing_folders_are_made_private_and_present_ones_left_alone(tmp_path):
 
 def test_a_full_disk_leaves_the_old_content_and_no_litter(small_disk):
     path = small_disk / "state.json"
-    write_atomic(path, "old")
+    write_private(path, "old")
     with pytest.raises(OSError, match="No space left"):
-        write_atomic(path, "x" * 200_000)
+        write_private(path, "x" * 200_000)
     assert path.read_text() == "old"
     assert os.listdir(small_disk) == ["state.json"]
-    write_atomic(path, "new")
+    write_private(path, "new")
     assert path.read_text() == "new"
 
 
@@ -92,8 +95,8 @@ def test_a_line_is_appended_whole_or_not_at_all_on_a_full_disk(small_disk):
 
 def test_a_write_cut_short_leaves_the_old_content(tmp_path):
     path = tmp_path / "a"
-    write_atomic(path, "old")
-    assert in_child(lambda: write_atomic(path, "x" * 10_000), 1000) == 7
+    write_private(path, "old")
+    assert in_child(lambda: write_private(path, "x" * 10_000), 1000) == 7
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a"]
 
@@ -109,13 +112,13 @@ def test_a_line_cut_short_is_taken_back(tmp_path):
 
 def test_a_writer_killed_at_any_moment_leaves_whole_content(tmp_path):
     path = tmp_path / "state.json"
-    write_atomic(path, "0" * 50_000)
+    write_private(path, "0" * 50_000)
     script = (
-        "import sys; from pathlib import Path; from sft_tui.files.atomic import write_atomic\n"
+        "import sys; from pathlib import Path; from sft_tui.files.whole_file import write_private\n"
         "print('ready', flush=True)\n"
         "n = 0\n"
         "while True:\n"
-        "    n = (n + 1) % 10; write_atomic(Path(sys.argv[1]), str(n) * 50_000)"
+        "    n = (n + 1) % 10; write_private(Path(sys.argv[1]), str(n) * 50_000)"
     )
     root = Path(__file__).parents[3]
     child = subprocess.Popen([sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, cwd=root)
@@ -127,3 +130,34 @@ def test_a_writer_killed_at_any_moment_leaves_whole_content(tmp_path):
     child.communicate()
     text = path.read_text()
     assert len(text) == 50_000 and len(set(text)) == 1
+
+
+def test_only_what_nobody_works_at_and_of_this_very_name_is_left_over(tmp_path):
+    killed, other = tmp_path / ".out.0123456789ab.partial", tmp_path / ".out.json.0123456789ab.partial"
+    killed.mkdir()
+    (killed / "a").touch()
+    other.touch()
+    with PartialFile(tmp_path / "out") as file, PartialFolder(tmp_path / "out") as folder:
+        remove_leftovers(tmp_path / "out")
+        assert set(tmp_path.iterdir()) == {file.path, folder.path, other}
+    assert list(tmp_path.iterdir()) == [other]
+
+
+def test_a_folder_takes_the_place_of_the_one_before_as_a_whole(tmp_path):
+    target = tmp_path / "out"
+    target.mkdir()
+    (target / "old").touch()
+    with PartialFolder(target) as folder:
+        (folder.path / "new").touch()
+        assert os.listdir(target) == ["old"]
+        folder.publish()
+    assert (os.listdir(tmp_path), os.listdir(target)) == (["out"], ["new"])
+
+
+def test_files_leave_their_folder_for_the_place_beside_it(tmp_path):
+    with PartialFolder(tmp_path / "out") as folder:
+        (folder.path / "out0").write_text("new")
+        (folder.path / "out1").write_text("unfinished")
+        folder.sync_files(["out0"])
+        folder.publish_files(["out0"])
+    assert os.listdir(tmp_path) == ["out0"]
