@@ -9,7 +9,10 @@ from sft_tui.checkpoint.mapping.tensor_map import Parameter
 
 
 def entry_values(entry: TensorEntry, parameter: Parameter, width: int) -> Values:
-    """How a parameter is read from the tensor that holds it; `width` is the size of a number in bytes."""
+    """How a parameter is read from the tensor that holds it: whole, one of several parts, or transposed.
+
+    `width`: bytes of one element. Values keep the dtype of the source.
+    """
     run = Run(entry.file, entry.name, ((entry.offset, entry.nbytes),))
     which, parts = parameter.part
     if not parameter.transposed:

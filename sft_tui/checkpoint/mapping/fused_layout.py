@@ -1,4 +1,4 @@
-"""Finds out how the fused parameters of a trained model lie: a checkpoint of MindFormers does not say it.
+"""Finds out how fused parameters (qkv, gate and up) of a trained model are laid out: its checkpoint does not say.
 
 Fine-tuning moves weights by little. So the rows of the first layer are compared with those of the model that training
 started from, once for each way in which they may lie: the right one is far closer.
@@ -32,7 +32,7 @@ ASSUMED = (
 
 
 def stored_values(parameter: Parameter, stored: StoredTensor) -> Values:
-    """Where the values of one tensor of Hugging Face are in the parameter that MindFormers saved."""
+    """Where the values of one Hugging Face tensor are in the parameter that MindFormers saved; dtype as saved."""
     width = ITEM_BYTES[stored.tensor_type]
     if parameter.block is not None:
         return Values(

@@ -1,4 +1,4 @@
-"""A checkpoint folder as a whole: its config, its tensors, and what each becomes in the `.ckpt`."""
+"""Plans the conversion of a Hugging Face folder: checks it against its config, and what each tensor becomes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COMPLAINTS_SHOWN = 5
 
 @dataclass(frozen=True)
 class OutputTensor:
-    """One parameter as it is written: name and shape in the `.ckpt`, where its values come from, what they become."""
+    """One parameter of the `.ckpt`: name, `dims` (its shape, in elements), source and cast of its values."""
 
     name: str
     dims: Tuple[int, ...]
@@ -33,7 +33,7 @@ class OutputTensor:
 
     @property
     def tensor_type(self) -> str:
-        """What its values become."""
+        """The dtype in the `.ckpt`, as MindSpore writes it: Float32, Float16, BFloat16 and so on."""
         return self.cast.target_type
 
     @property
@@ -95,7 +95,7 @@ def model_parameters(config: ModelConfig, contiguous: Tuple[str, ...] = ()) -> L
 
 
 def map_model(config: ModelConfig, entries: Sequence[TensorEntry]) -> TensorMap:
-    """What the config calls for against what is there."""
+    """Match what the config calls for with the tensors that are there: shapes and names, no values."""
     return map_tensors(find_family(config.family), model_parameters(config), entries)
 
 
@@ -114,7 +114,10 @@ def count_parameters(tensors: TensorMap) -> int:
 
 
 def plan_output(tensors: TensorMap, dtype: str) -> Tuple[OutputTensor, ...]:
-    """The parameters as `--dtype` has them, in the order of the file; raises InvalidInputError naming the tensor."""
+    """The parameters in the order of the `.ckpt`, cast as `dtype` says: fp32, fp16, bf16 or keep.
+
+    Raises InvalidInputError naming the tensor.
+    """
     planned = []
     for item in tensors.tensors:
         target = target_type(dtype, item.entry.dtype, item.entry.name)

@@ -1,4 +1,4 @@
-"""LoRA in what training saved: which adapters belong to which parameter."""
+"""Finds the LoRA adapters in what training saved, and describes how they are merged into their weight."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ENDINGS = (("lora_A.weight", "lora_B.weight"), ("mindpet_delta_lora_a", "mindpe
 
 @dataclass(frozen=True)
 class Adapter:
-    """The adapters of one parameter [rows, columns]: `a` [rank, columns] and `b` [rows, rank]."""
+    """The adapters of a parameter of shape (rows, columns): `a` (rank, columns) and `b` (rows, rank); rank of LoRA."""
 
     a: StoredTensor
     b: StoredTensor
@@ -81,7 +81,10 @@ def check_request(saved: Path, adapters: Dict[str, Adapter], scaling: Optional[f
 
 
 def build_addition(parameter: Parameter, adapter: Adapter, scaling: float) -> Addition:
-    """What the adapter of a parameter adds to the tensor of Hugging Face whose rows `parameter` describes."""
+    """What an adapter adds to the Hugging Face tensor whose rows `parameter` describes: scaling x B A.
+
+    `scaling`: alpha / rank. The sum is in float32 (`copy/low_rank`).
+    """
     rank, columns = adapter.a.dims
     whole = Values(ITEM_BYTES[adapter.a.tensor_type], adapter.a.nbytes, (adapter.a.run,))
     types = (adapter.a.tensor_type, adapter.b.tensor_type)

@@ -95,7 +95,7 @@ def parse_model_config(data: Mapping[str, object], where: str) -> ModelConfig:
 
 
 def dimensions_of(config: ModelConfig) -> Dict[str, int]:
-    """The sizes that the shapes in `key_map` speak of."""
+    """The sizes, in elements, that the shapes of a family's key map name."""
     head = config.head_dim or config.hidden_size // config.num_heads
     q, kv = head * config.num_heads, head * config.num_kv_heads
     return {

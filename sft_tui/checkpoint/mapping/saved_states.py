@@ -1,4 +1,4 @@
-"""What training saved as safetensors: which files make up one state of the model, and what is in them.
+"""Loads the newest state that training saved as safetensors: which files make it up, and what is in them.
 
 MindFormers writes each state into a folder rank_N of each rank (see sft_tui/files/saved_states.py); its conversion of a
 Hugging Face folder, and its tool that merges ranks, write plain shards.

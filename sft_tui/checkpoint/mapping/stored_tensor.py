@@ -1,4 +1,4 @@
-"""One parameter that training saved, in a `.ckpt` or in safetensors: what it is, and where its bytes are."""
+"""Lists the parameters that training saved in a `.ckpt` or safetensors file: dtype, shape, place of the bytes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from sft_tui.checkpoint.formats.safetensors_header import load_header
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """A parameter by MindFormers' name. `tensor_type` is the word of `.ckpt` files, or safetensors' where it has no
-    such word: those are no weights.
+    """A parameter by MindFormers' name. `dims`: its shape, in elements; `nbytes`: bytes of its values.
+
+    `tensor_type`: the dtype in the words of `.ckpt` files, or safetensors' where it has no such word: no weights then.
     """
 
     name: str
@@ -26,7 +27,7 @@ class StoredTensor:
 
 
 def load_ckpt(path: Path) -> List[StoredTensor]:
-    """The parameters of a `.ckpt`. Raises InvalidInputError."""
+    """The parameters of a `.ckpt`, from its headers alone. Raises InvalidInputError."""
     return [
         StoredTensor(entry.name, entry.dims, entry.tensor_type, entry.nbytes, entry_run(path, entry))
         for entry in load_ckpt_entries(path)
@@ -34,7 +35,7 @@ def load_ckpt(path: Path) -> List[StoredTensor]:
 
 
 def load_safetensors(path: Path) -> List[StoredTensor]:
-    """The parameters of one safetensors file. Raises InvalidInputError."""
+    """The parameters of one safetensors file, from its header alone. Raises InvalidInputError."""
     return [
         StoredTensor(
             entry.name,

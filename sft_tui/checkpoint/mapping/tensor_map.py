@@ -1,4 +1,4 @@
-"""Brings the parameters that a config calls for together with the tensors that are there."""
+"""Matches the parameters that a config calls for with the tensors of a checkpoint, by name and shape."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RowGroups:
 
 @dataclass(frozen=True)
 class Block:
-    """Where a tensor of Hugging Face stands, turned, in a parameter of the shape `whole`."""
+    """Where a Hugging Face tensor is, transposed, in a parameter of shape `whole`: (rows, columns), in elements."""
 
     first_row: int
     first_column: int
@@ -63,7 +63,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class MappedTensor:
-    """A parameter and where its values are. Two parameters may share an entry (tied embeddings, parts)."""
+    """A parameter and the tensor that holds it. Two parameters may share an entry (tied embeddings, parts)."""
 
     parameter: Parameter
     entry: TensorEntry
@@ -85,7 +85,7 @@ class TensorMap:
 def expected_parameters(
     family: Family, *, num_layers: int, tied: bool, dimensions: Mapping[str, int], contiguous: Tuple[str, ...] = ()
 ) -> List[Parameter]:
-    """Every parameter of such a model, in the order in which it is written.
+    """Every parameter of such a model, in the order of the `.ckpt`; `dimensions`: sizes by name, in elements.
 
     `contiguous` are the (ends of) names of fused parameters that keep each tensor's rows together.
     """

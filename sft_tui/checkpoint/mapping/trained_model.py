@@ -1,4 +1,4 @@
-"""What training saved as a Hugging Face model: which parameters make which tensor, and what else is in there."""
+"""Plans the way back to Hugging Face: which saved parameters make which tensor, and what is left out."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _CONFIG_HINT = "Name the folder of the model that was fine-tuned: --config_path 
 
 @dataclass(frozen=True)
 class HfTensor:
-    """One tensor as it is written: name and shape in Hugging Face, where its values come from, what they become."""
+    """One Hugging Face tensor: its name, its shape in elements, its source and the cast of its values."""
 
     name: str
     shape: Tuple[int, ...]
@@ -41,7 +41,7 @@ class HfTensor:
 
     @property
     def dtype(self) -> str:
-        """safetensors' word for what its values become."""
+        """The dtype that is written, in safetensors' word: F32, F16, BF16 and so on."""
         return HF_TYPES[self.cast.target_type]
 
 
@@ -61,7 +61,7 @@ class ReversedModel:
 
     @property
     def parameters(self) -> int:
-        """Number of weights."""
+        """Number of weights, in elements."""
         return sum(math.prod(tensor.shape) for tensor in self.tensors)
 
 
@@ -235,7 +235,7 @@ def _cut(told: List[str]) -> str:
 
 
 def main_dtype(tensors: Sequence[HfTensor]) -> Optional[str]:
-    """The number type, in torch's word, that most bytes of the tensors have."""
+    """The dtype that most bytes of the tensors have, in torch's word (float32, bfloat16); None without tensors."""
     sizes: Dict[str, int] = {}
     for tensor in tensors:
         sizes[tensor.cast.target_type] = sizes.get(tensor.cast.target_type, 0) + tensor.cast.nbytes

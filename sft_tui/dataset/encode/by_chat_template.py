@@ -1,4 +1,4 @@
-"""Encodes conversations by the chat template of the model's own folder, and checks every row that it makes."""
+"""Encodes conversations with the chat template of the model's folder, and proves the labels of every row."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ChatWritten:
-    """One conversation as it will be tokenized; `left_out`: a first turn of the assistant was dropped."""
+    """A rendered conversation, ready for the tokenizer; `left_out`: a first turn of the assistant was dropped."""
 
     __slots__ = ("left_out", "prompt")
 
@@ -27,10 +27,11 @@ class ChatWritten:
 
 
 class ChatEncoder:
-    """Renders, tokenizes and labels. Learned are the tokens of each answer's text and of the token that ends it.
+    """Renders, tokenizes and labels: int32 rows of at most `length` tokens.
 
-    A row is masked, and its reason tells, when those tokens do not spell exactly that, and when a text has a special
-    token in it, which the tokenizer would take for the real one.
+    Trainable tokens are those of each answer's text and the token that ends it. A row is fully masked, with a reason,
+    when those tokens do not spell exactly that, and when a text has a special token in it, which the tokenizer would
+    take for the real one.
     """
 
     def __init__(self, tokenizer: Tokenizer, length: int) -> None:
@@ -40,7 +41,7 @@ class ChatEncoder:
         self._length = length
 
     def write(self, conversation: Conversation) -> ChatWritten:
-        """The text of a conversation; raises InvalidInputError that does not name the record."""
+        """Render a conversation. Raises InvalidInputError that does not name the record."""
         turns = conversation.turns
         system = int(bool(turns) and turns[0].speaker == "system")
         left_out = len(turns) > system and turns[system].speaker == "gpt"
@@ -53,7 +54,7 @@ class ChatEncoder:
         return ChatWritten(self._template.write(roles, said), left_out)
 
     def encode_batch(self, batch: Sequence[Tuple[Conversation, ChatWritten]]) -> Iterator[EncodedRow]:
-        """A row for each conversation, in order."""
+        """Yield an EncodedRow for each conversation, in order: int32 (min(tokens, length),)."""
         prompts = [written.prompt for _, written in batch]
         places = [[(answer.begin, answer.stop) for answer in prompt.answers] for prompt in prompts]
         encoded = self._tokenizer.encode_spans([prompt.text for prompt in prompts], places)

@@ -1,4 +1,4 @@
-"""Encodes conversations by the layout of their template, for every template and tokenizer but the reference's."""
+"""Encodes conversations with a FastChat template: every one but vicuna_v1.1 with a sentencepiece tokenizer."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Written = Tuple[Dialog, Prompt]
 
 
 class LayoutEncoder:
-    """Writes, tokenizes and labels. A token belongs to an answer when it begins in it: one that begins in the words
-    before an answer and goes over into it does not, one that begins in the answer's end does.
+    """Writes, tokenizes and labels: int32 rows of at most `length` tokens, with bos where the tokenizer puts one.
 
-    Special tokens are for the template to write. Where one stands in a text of the conversation, the tokenizer takes
-    it for the real one: a row with more of them than the template writes is masked, and its reason tells. bos is put
-    first where the tokenizer does so.
+    A token is trainable when it begins in an answer: one that begins in the words before an answer and goes over into
+    it is not, one that begins in the answer's end is. Special tokens are for the template to write. Where one stands
+    in a text of the conversation, the tokenizer takes it for the real one: a row with more of them than the template
+    writes is fully masked, with a reason.
     """
 
     def __init__(self, tokenizer: Tokenizer, template: str, trained_end: int, length: int) -> None:
@@ -41,12 +41,12 @@ class LayoutEncoder:
         self._count_special = lru_cache(maxsize=None)(self._count_written)
 
     def write(self, conversation: Conversation) -> Written:
-        """The text of a conversation; raises InvalidInputError that does not name the record."""
+        """Write a conversation as text. Raises InvalidInputError that does not name the record."""
         dialog = read_dialog(conversation, self._layout)
         return dialog, write_prompt(dialog, self._layout, self._trained_end)
 
     def encode_batch(self, batch: Sequence[Tuple[Conversation, Written]]) -> Iterator[EncodedRow]:
-        """A row for each conversation, in order."""
+        """Yield an EncodedRow for each conversation, in order: int32 (min(tokens, length),)."""
         encoded = self._tokenizer.encode_with_offsets([prompt.text for _, (_, prompt) in batch])
         for (conversation, (dialog, prompt)), (ids, begins) in zip(batch, encoded):
             yield self._assemble(conversation, dialog, prompt, ids, begins)

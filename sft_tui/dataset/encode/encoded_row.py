@@ -1,4 +1,4 @@
-"""One row of training data: token ids, and which of them are learned."""
+"""One encoded sample: token ids, labels, and why it is fully masked if it is."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ REASONS: Dict[str, str] = {
 
 @dataclass(frozen=True)
 class EncodedRow:
-    """One row. `input_ids` and `labels` are int32 of shape (min(tokens, length),), without padding; they may be
-    read-only.
+    """One encoded sample, without padding, truncated to the encoder's `length`.
 
-    `tokens` is the length before cutting; `trained_tokens` counts the labels that are not IGNORE_TOKEN_ID;
-    `masked_reason` is a key of REASONS when there are none, else "". `left_out`: a first turn that is not from
-    `human` was dropped.
+    `input_ids`: int32, (min(tokens, length),). `labels`: int32, the same shape, not shifted, IGNORE_TOKEN_ID (-100)
+    where nothing is learned. Both may be read-only. `number`: of the record in its file, from 1. `tokens`: before
+    truncation. `trained_tokens`: labels that are not IGNORE_TOKEN_ID. `cut`: it was truncated. `masked_reason`: a key
+    of REASONS when it is fully masked, else "". `left_out`: a first turn that is not from `human` was dropped.
     """
 
     number: int
@@ -48,5 +48,5 @@ class EncodedRow:
 
     @property
     def masked(self) -> bool:
-        """Whether there is nothing to learn in this row."""
+        """Whether it is fully masked."""
         return bool(self.masked_reason)

@@ -1,4 +1,4 @@
-"""Turns conversations into rows of token ids with labels on the answers alone."""
+"""Encodes conversations to token ids and labels, whichever template and tokenizer: chooses the encoder."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def check_seq_length(seq_length: int) -> None:
 
 
 class Encoder:
-    """Encodes conversations with one template and tokenizer to rows of at most `length` tokens.
+    """Encodes conversations with one template and tokenizer to int32 rows of at most `length` tokens.
 
-    `length` is seq_length + 1 for training, seq_length for evaluation. vicuna_v1.1 with a sentencepiece tokenizer
+    `length`: tokens, seq_length + 1 for training, seq_length for evaluation. vicuna_v1.1 with a sentencepiece tokenizer
     gives the rows of MindFormers llama_preprocess; `chat` is the template of the tokenizer's own folder; all else goes
     by the template's layout. Raises InvalidInputError for a template that cannot be used, or not with this tokenizer.
     """
@@ -56,7 +56,7 @@ class Encoder:
             self._way = LayoutEncoder(tokenizer, template, trained_end, length)
 
     def encode(self, batch: Sequence[Conversation], source: str = "") -> List[Union[EncodedRow, BadRecord]]:
-        """A row for each conversation, in order; a BadRecord for one that cannot be written with the template."""
+        """An EncodedRow for each conversation, in order; a BadRecord for one that the template cannot write."""
         written: List[Tuple[Conversation, Any]] = []
         entries: List[Optional[BadRecord]] = []
         for conversation in batch:

@@ -69,18 +69,18 @@ def split_rounds(prompt: str) -> List[Round]:
 
 
 class ReferenceEncoder:
-    """Makes rows of at most `length` tokens."""
+    """Encodes as MindFormers llama_preprocess does: int32 rows of at most `length` tokens."""
 
     def __init__(self, tokenizer: SentencePieceTokenizer, length: int) -> None:
         self._tokenizer = tokenizer
         self._length = length
 
     def write(self, conversation: Conversation) -> List[Round]:
-        """The rounds of a conversation; raises InvalidInputError that does not name the record."""
+        """Cut a conversation into rounds. Raises InvalidInputError that does not name the record."""
         return split_rounds(build_prompt(conversation))
 
     def encode_batch(self, batch: Sequence[Tuple[Conversation, List[Round]]]) -> Iterator[EncodedRow]:
-        """A row for each conversation, in order."""
+        """Yield an EncodedRow for each conversation, in order: int32 (min(tokens, length),)."""
         texts = [
             (item.text, item.place if item.parts == 2 else len(item.text)) for _, rounds in batch for item in rounds
         ]

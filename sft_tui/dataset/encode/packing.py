@@ -1,7 +1,7 @@
-"""Puts several whole records into one row, so that little of it is padding: best fit, in one pass.
+"""Packs several whole samples into one row, so that little of it is padding: best fit, in one pass.
 
-The network's plain causal mask lets a record see those before it in its row. What is learned stays apart: labels are
-shifted within each record, so that the first token of one is never learned from the end of another.
+The network's plain causal mask lets a sample see those before it in its row. Labels stay apart: they are shifted within
+each sample, so that the first token of one is never learned from the end of another.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ OPEN_ROWS = 64
 
 @dataclass
 class PackedRow:
-    """Records on their way into one row: ids and shifted labels of each, and the room that is left, in tokens."""
+    """Samples that share one row. `left`: free tokens. `records`: int32 ids and shifted labels, both (tokens,)."""
 
     left: int
     records: List[Tuple[Ints, Ints]] = field(default_factory=list)
 
 
 class Packer:
-    """Fills rows of `length` tokens."""
+    """Distributes samples over rows of `length` tokens; at most OPEN_ROWS wait at a time."""
 
     def __init__(self, length: int) -> None:
         self._length = length
         self._open: List[PackedRow] = []
 
     def add(self, ids: Ints, labels: Ints) -> List[PackedRow]:
-        """Take one record of at most `length` tokens; the rows that are done."""
+        """Take one sample: int32 ids and shifted labels, both (tokens,), tokens <= length. The rows that are full."""
         size = len(ids)
         fitting = [row for row in self._open if row.left >= size]
         row = min(fitting, key=lambda row: row.left, default=None)

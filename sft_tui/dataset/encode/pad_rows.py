@@ -1,4 +1,4 @@
-"""Encoded records as the rows that a MindRecord keeps: all of one length, ids and labels."""
+"""Makes MindRecord rows, all of one length, from encoded samples: padded, shifted or packed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def padded_rows(batch: EncodedBatch, length: int, pad_id: int) -> List[Row]:
-    """The rows of a batch, filled up to `length`: ids with the padding token, labels with IGNORE_TOKEN_ID."""
+    """The rows of a batch, padded: `input_ids` with `pad_id`, `labels` with IGNORE_TOKEN_ID (-100).
+
+    Both int32, (length,); labels are not shifted. `length`: at least that of the longest row, in tokens.
+    """
     import numpy as np
 
     from sft_tui.dataset.encode.encoded_row import IGNORE_TOKEN_ID
@@ -34,12 +37,12 @@ def padded_rows(batch: EncodedBatch, length: int, pad_id: int) -> List[Row]:
 
 
 def shifted_rows(rows: Sequence[Row]) -> List[Row]:
-    """Rows one shorter, where the label of a token is that of the one behind it."""
+    """Rows for networks that take shifted labels: int32, (length - 1,), the label of a token is the next token."""
     return [{"input_ids": row["input_ids"][:-1], "labels": row["labels"][1:]} for row in rows]
 
 
 def split_records(batch: EncodedBatch) -> Iterator[Tuple[Ints, Ints]]:
-    """Ids and shifted labels of each record: its last token has no label, whatever comes behind it."""
+    """Yield int32 ids and shifted labels of each sample, both (tokens,); the last label is IGNORE_TOKEN_ID (-100)."""
     import numpy as np
 
     from sft_tui.dataset.encode.encoded_row import IGNORE_TOKEN_ID
@@ -53,7 +56,10 @@ def split_records(batch: EncodedBatch) -> Iterator[Tuple[Ints, Ints]]:
 
 
 def packed_rows(packed: Sequence[PackedRow], length: int, pad_id: int) -> List[Row]:
-    """Rows of several records each, one after the other, filled up to `length`."""
+    """Packed rows, padded: `input_ids` with `pad_id`, `labels` with IGNORE_TOKEN_ID (-100).
+
+    Both int32, (length,); labels are shifted within each sample.
+    """
     import numpy as np
 
     from sft_tui.dataset.encode.encoded_row import IGNORE_TOKEN_ID

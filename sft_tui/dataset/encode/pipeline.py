@@ -50,9 +50,9 @@ REASON_NAMES = ("", *REASONS)
 
 @dataclass(frozen=True)
 class Encoding:
-    """What is read, and how it becomes rows of `length` tokens.
+    """What is read, and how it becomes rows of at most `length` tokens.
 
-    `counts_alone`: nobody wants the rows, but what is known of them.
+    `columns`: pairs of our field and that of the file. `counts_alone`: the rows themselves are not kept.
     """
 
     inputs: Tuple[str, ...]
@@ -65,13 +65,15 @@ class Encoding:
 
 @dataclass(frozen=True)
 class EncodedBatch:
-    """Some records of one file, in order, and what became of them.
+    """Encoded samples of one file, in order.
 
-    The arrays have an entry a row: `numbers` of the records, `lengths` in tokens as kept and `tokens` before cutting,
-    `trained` labels, `reasons` (index into REASON_NAMES), `fingerprints` of what the records say (uint64),
-    `left_out` (a first turn that the template has no place for). `input_ids` and `labels` are the rows
-    without padding, one after the other, unless counts alone were asked for; `largest_id` is known anyway. `ids` are
-    the names of rows that are cut or masked, by their place. `bytes_read` is that of all files, of `bytes_total`.
+    Arrays of shape (samples,): `numbers` of the records, `lengths` in tokens as kept, `tokens` before truncation,
+    `trained` (trainable tokens), all int32; `reasons`: uint8, index into REASON_NAMES; `fingerprints`: uint64, of what
+    the records say; `left_out`: bool, a first turn that the template has no place for was dropped.
+    `input_ids` and `labels`: int32, (sum of lengths,), the samples one after the other without padding; labels are not
+    shifted, -100 where nothing is learned. Both are empty when counts alone were asked for; `largest_id` is known
+    anyway, -1 without tokens. `ids`: names of samples that are truncated or fully masked, by their place. `bad`:
+    records that could not be encoded. `bytes_read`: of all files so far, out of `bytes_total`.
     """
 
     source: str
@@ -95,7 +97,7 @@ class EncodedBatch:
 
     @property
     def cut(self) -> npt.NDArray[np.bool_]:
-        """Which rows are shorter than what they were made of."""
+        """Which samples were truncated: bool, (samples,)."""
         return self.tokens > self.lengths
 
 

@@ -75,7 +75,7 @@ def read_paragraphs(path: Path) -> Iterator[str]:
 
 
 def encode_wiki(path: Path, tokenizer: Tokenizer, length: int) -> Iterator[npt.NDArray[np.int32]]:
-    """Yield rows of `length` int32 ids: every paragraph between bos and eos, one after the other.
+    """Yield rows of int32 ids, (length,): every paragraph between bos and eos, one after the other.
 
     What does not fill a last row is left out, as in MindFormers llama_preprocess.
     """

@@ -1,4 +1,4 @@
-"""Writes a conversation as the one text that a model is trained on, and says which parts of it are learned."""
+"""Writes a conversation as one text with a template, and says where the answers are in it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sft_tui.errors import InvalidInputError
 
 @dataclass(frozen=True)
 class Prompt:
-    """The text of a conversation, and the stretches of it (from, to, in characters) that a model has to write."""
+    """The text of a conversation, and its answers: ranges (from, to) in characters, `to` excluded."""
 
     text: str
     answers: Tuple[Tuple[int, int], ...]

@@ -1,4 +1,7 @@
-"""LoRA in MindFormers' YAML. It compares its pattern with the name of each cell alone."""
+"""Builds pet_config of LoRA, and says which matrices it adapts.
+
+MindFormers compares `target_modules`, a regular expression, with the name of each cell alone.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ def adaptable_cells(family: str, *, direct: bool) -> AdaptableCells:
 
 
 def build_adapters(profile: Profile, *, direct: bool) -> dict[str, Any]:
-    """pet_config of LoRA."""
+    """The content of pet_config: rank, alpha, dropout and target_modules, in MindFormers' keys of the route."""
     training = profile.training
     cells = adaptable_cells(profile.model.family, direct=direct)
     adapters: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""A YAML of MindFormers to start from: read, changed with its comments kept, and compared."""
+"""Reads a YAML of MindFormers to start from, changes it with its comments kept, and compares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run on the direct route: the installed MindFormers' own YAML, changed where it has to be.
+"""Builds the changes that a run on the direct route makes to the installed MindFormers' own YAML.
 
 These networks (`use_legacy: False`) read their sizes from the Hugging Face folder that `pretrained_model_dir` names.
 """

@@ -1,4 +1,4 @@
-"""A run on the checkpoint route in a base YAML: what the profile changes; all else stays as MindFormers wrote it."""
+"""Builds the changes that a run on the checkpoint route makes to a base YAML; all else stays as MindFormers has it."""
 
 from __future__ import annotations
 

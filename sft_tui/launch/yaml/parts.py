@@ -1,4 +1,4 @@
-"""The parts of a MindFormers YAML that are more than one value: datasets and callbacks."""
+"""Builds the sections of a MindFormers YAML that are more than one value: datasets and callbacks."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ USUAL_MEMORY_GB = 64  # of the devices that MindFormers' own files are written f
 
 
 def training_layout(profile: Profile, facts: Facts) -> ParallelLayout:
-    """How the workers share the training. In MindFormers' own YAML the sizes are those of some large model."""
+    """Data, tensor and pipeline parallel sizes, in ranks. MindFormers' own YAML has those of some large model."""
     base = parse_base(facts.base_yaml)
     if facts.direct and not profile.training.base_yaml:
         base = {name: section for name, section in base.items() if name != "parallel_config"}
@@ -53,7 +53,7 @@ def sinks(profile: Profile) -> bool:
 
 
 def training_steps(profile: Profile, facts: Facts) -> int:
-    """Optimizer steps of the whole run."""
+    """Optimizer steps of the whole run, all epochs together."""
     return training_schedule(profile, facts).steps
 
 
@@ -115,7 +115,7 @@ class RunSpec:
 
     @property
     def layout(self) -> ParallelLayout:
-        """How the workers share the training."""
+        """Data, tensor and pipeline parallel sizes, in ranks."""
         return training_layout(self.profile, self.facts)
 
     @property

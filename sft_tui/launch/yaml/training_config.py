@@ -1,4 +1,4 @@
-"""The MindFormers YAML of a run: a base YAML with the profile's changes, or one built from `config.json`."""
+"""Builds the MindFormers YAML of a run: a base YAML with the profile's changes, or one from `config.json`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the YAML of a training says of its memory: MindFormers' keys to the words of the estimate."""
+"""Reads from the YAML of a training what its memory depends on, as the Workload of the estimate."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
 def plan_workload(profile: Profile, facts: Facts) -> tuple[Workload, Optional[int]]:
-    """The training of a profile, and what its memory pool holds in bytes; None on CPU, where nothing is set aside."""
+    """The workload of a profile's training, and the memory pool of one NPU in bytes; None on CPU."""
     run = RunSpec(profile, facts, adapters=profile.training.method == "lora")
     config = build_training_config(run)
     if profile.environment.device_target == "CPU":
