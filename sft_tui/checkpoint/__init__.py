@@ -1,0 +1,1 @@
+"""Weights: Hugging Face to MindSpore and back, inspection, proof."""

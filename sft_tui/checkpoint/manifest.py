@@ -1,4 +1,4 @@
-"""What a `.ckpt` was made from, kept beside it as OUT.ckpt.json, so that the same work is not done twice."""
+"""Keeps beside a `.ckpt`, as OUT.ckpt.json, what it was made from, so that the same work is not done twice."""
 
 from __future__ import annotations
 

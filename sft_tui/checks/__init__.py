@@ -1,0 +1,1 @@
+"""Finds facts and problems of a profile before any long work."""

@@ -1,4 +1,4 @@
-"""What may stand in the way of a job: each check looks at one thing and returns the problems it found."""
+"""Checks environment, model and data before a job: each check looks at one thing and returns its problems."""
 
 from __future__ import annotations
 

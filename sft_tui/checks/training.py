@@ -1,4 +1,4 @@
-"""What may stand in the way of a training: how it is shared out, its memory, its steps, and what it starts from."""
+"""Checks a training before a job: parallel layout, memory, steps, and what it starts from."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Training on several hosts: ssh, checks of nodes, parts of a job."""

@@ -1,4 +1,4 @@
-"""Where each node's part stands, as far as the head has heard. Pure."""
+"""Tells where each node's part of a job stands, as far as the head has heard. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was found on the machine and in the files: the second input of a plan, beside the profile."""
+"""Holds what was found on the machine and in the files: the second input of a plan, beside the profile."""
 
 from __future__ import annotations
 

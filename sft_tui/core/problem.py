@@ -1,4 +1,4 @@
-"""What is wrong with an input, tied to the field it belongs to."""
+"""Describes what is wrong with an input, tied to the field it belongs to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of a dataset may be lost, unless somebody says otherwise: shares, 0 to 1. Light, for the command line."""
+"""Sets how much of a dataset may be lost by default: shares, 0 to 1. Light, for the command line."""
 
 from __future__ import annotations
 

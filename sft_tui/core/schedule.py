@@ -1,4 +1,4 @@
-"""From records to optimizer steps: what a training will do with a dataset of so many rows."""
+"""Computes what a training will do with a dataset: rows to batches to optimizer steps."""
 
 from __future__ import annotations
 

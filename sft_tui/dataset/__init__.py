@@ -1,0 +1,1 @@
+"""From a data file to a MindRecord, and its audit."""

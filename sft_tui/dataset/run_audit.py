@@ -1,4 +1,4 @@
-"""Says what a model would learn from a dataset, and what it would not."""
+"""Audits a dataset: trainable tokens, truncated and fully masked samples, lengths."""
 
 from __future__ import annotations
 

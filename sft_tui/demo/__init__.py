@@ -1,0 +1,1 @@
+"""The rehearsal: a toy model, data and a profile."""

@@ -1,4 +1,4 @@
-"""Instruction records for the rehearsal, made from small tables."""
+"""Makes instruction records for the rehearsal from small tables."""
 
 from __future__ import annotations
 

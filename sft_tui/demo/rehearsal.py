@@ -1,4 +1,4 @@
-"""A rehearsal that is ready to be run: its folder, and the profile that leads through it."""
+"""Prepares a rehearsal: its folder, and the profile that leads through it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small random Llama in Hugging Face layout, with a tokenizer trained on the spot."""
+"""Makes a small random Llama in Hugging Face layout, with a tokenizer trained on the spot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small random Qwen3 in Hugging Face layout: config, weights, and a folder's own tokenizer with a chat template."""
+"""Makes a small random Qwen3 in Hugging Face layout: config, weights, tokenizer.json, chat template."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Finds the first cause of a failed run in its logs."""

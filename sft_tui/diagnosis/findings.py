@@ -1,4 +1,4 @@
-"""What one log says of a failure: lines that a rule knows, with time, rank and host. Bounded, however long it is."""
+"""Collects from one log the lines that a rule knows, with time, rank and host. Bounded, however long it is."""
 
 from __future__ import annotations
 

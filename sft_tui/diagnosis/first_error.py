@@ -1,4 +1,4 @@
-"""The line that says why a program failed: its words, where no rule of `rules/` is asked what they mean."""
+"""Finds the line that says why a program failed, by its words alone, where no rule of `rules/` is asked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A verdict, as the event of a job has it, in one line."""
+"""Writes a verdict, as the event of a job has it, in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models that one of the two routes takes to MindFormers: for choosing, and for knowing what to fetch."""
+"""Lists published models that one of the two routes takes to MindFormers: to choose, and to fetch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model families. A new one is a module of this folder, and its name here."""
+"""Lists the model families and finds one by name. A new one is a module of this folder, and its name here."""
 
 from __future__ import annotations
 

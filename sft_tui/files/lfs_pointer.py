@@ -1,4 +1,4 @@
-"""The note that Git LFS leaves in place of a big file."""
+"""Recognises the note that Git LFS leaves in place of a big file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder of this user on this host, for sockets and for what processes share while the machine runs."""
+"""Makes the folder of this user on this host, for sockets and for what processes share while the machine runs."""
 
 from __future__ import annotations
 

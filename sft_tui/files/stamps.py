@@ -1,4 +1,4 @@
-"""Size and mtime of files: whether they are still what they were. The one way to know that something is unchanged."""
+"""Takes size and mtime of files, and tells whether they are unchanged: the one way to know."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers as protobuf writes them, seven bits a byte, the lowest first."""
+"""Reads and writes protobuf's numbers: seven bits a byte, the lowest first."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Jobs: the supervisor, its steps, the queue, the client."""

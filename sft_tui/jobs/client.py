@@ -1,4 +1,4 @@
-"""What the UI and the command line do with jobs: submit, watch, stop. Once submitted, its folder is only read."""
+"""Submits, watches and stops jobs for the UI and the command line. Once submitted, its folder is only read."""
 
 from __future__ import annotations
 

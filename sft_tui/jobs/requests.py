@@ -1,4 +1,4 @@
-"""What a supervisor is asked for, by signals: SIGTERM stops the job, SIGUSR1 kills it without waiting."""
+"""Takes requests to a supervisor by signals: SIGTERM stops the job, SIGUSR1 kills it without waiting."""
 
 from __future__ import annotations
 

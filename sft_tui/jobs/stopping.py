@@ -1,4 +1,4 @@
-"""A stop in three stages: ask, wait, kill; and then the evidence of what is left.
+"""Stops a step in three stages: ask, wait, kill; and then looks for what is left.
 
 msrun kills its workers on a signal, so a training that can save is not signalled before its time is over: MindSpore's
 `OnRequestExit` looks for a file before each step. msrun also puts its workers into sessions of their own: stopping

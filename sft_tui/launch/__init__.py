@@ -1,0 +1,1 @@
+"""From a profile to commands and YAML, and what runs them."""

@@ -1,4 +1,4 @@
-"""Which logs a job has: of its supervisor, of each step, of msrun and its workers, of MindFormers, of CANN."""
+"""Lists the logs of a job: of its supervisor, of each step, of msrun and its ranks, of MindFormers, of CANN."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which lines of a log a person wants to see: by level, and by patterns."""
+"""Chooses the lines of a log that a person wants to see: by level, and by patterns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages of a log of any size: lines after a byte or before it, as far as a filter lets them through."""
+"""Reads pages of a log of any size: lines after a byte or before it, as far as a filter lets them through."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The logs of msrun's workers beside the one that a step is judged by."""
+"""Finds the logs of the other ranks of msrun, beside the one that a step is judged by."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""What a training measures, and what needs a look."""

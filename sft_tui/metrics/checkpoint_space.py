@@ -1,4 +1,4 @@
-"""How much room is left where checkpoints go, and how large they are."""
+"""Measures how large checkpoints are, and how much room is left where they go."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A training that somebody else started: followed by its logs alone."""
+"""Follows a training that somebody else started, by its logs alone."""
 
 from __future__ import annotations
 

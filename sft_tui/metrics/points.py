@@ -1,4 +1,4 @@
-"""What a training measured, step by step: points and marks, as lines of metrics.jsonl, and what is made of them."""
+"""Defines points and marks, what a training measured step by step: lines of metrics.jsonl, curves, tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Step times and losses of the other ranks of this host, from their own logs."""
+"""Reads step times and losses of the other ranks of this host from their own logs."""
 
 from __future__ import annotations
 

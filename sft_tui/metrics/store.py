@@ -1,4 +1,4 @@
-"""metrics.jsonl of a job: one point or mark a line, appended by its supervisor, read by everybody else.
+"""Appends to and reads metrics.jsonl of a job: one point or mark a line; its supervisor alone writes.
 
 `metrics.jsonl` holds each step of training and its marks; `events.jsonl` holds what happened. Jobs from before have
 their steps among the events: `JobWatch` makes points of both.

@@ -1,4 +1,4 @@
-"""What can be read from the points of a training, and from the events of jobs made before there were points."""
+"""Estimates the time left of a training from its points; and makes points of the events of older jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what the logs of a training say to points, marks and watch-outs."""
+"""Turns what the logs of a training say into points, marks and alerts."""
 
 from __future__ import annotations
 

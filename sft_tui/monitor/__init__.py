@@ -1,0 +1,1 @@
+"""Samples of the NPUs and of the host."""

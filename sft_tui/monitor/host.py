@@ -1,4 +1,4 @@
-"""How busy this host is."""
+"""Measures how busy this host is, and the room on its disks."""
 
 from __future__ import annotations
 

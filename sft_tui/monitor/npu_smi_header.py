@@ -1,4 +1,4 @@
-"""The header words of `npu-smi info`, and the values of a row by them: the order of columns is the header's to tell."""
+"""Reads values of a row of `npu-smi info` by its header words: the order of columns is the header's to tell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose the processes on the NPUs are: their user, and the sft-tui job that they belong to."""
+"""Tells whose the processes on the NPUs are: their user, and the sft-tui job that they belong to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples as lines of JSON: how a sampler writes them, and how they are read again, whoever wrote them."""
+"""Writes samples as lines of JSON, and reads them again, whoever wrote them."""
 
 from __future__ import annotations
 

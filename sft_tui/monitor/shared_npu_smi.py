@@ -1,4 +1,4 @@
-"""Who calls npu-smi, and when: one at a time for each user of a host, and what one has asked serves the others.
+"""Calls npu-smi one at a time for each user of a host, and shares what it said with the others.
 
 npu-smi inherits the lock of its turn: as long as one lives, whoever called it, no other is called. Ages go by the
 receiver's steady clock.

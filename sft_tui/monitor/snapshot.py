@@ -1,4 +1,4 @@
-"""What one look at the NPUs of a host gave: immutable data, None for every value that is not available."""
+"""Defines a snapshot of the NPUs of a host: immutable data, None for every value that is not available."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a training run brought: loss at both ends, perplexity before and after, where the checkpoint is."""
+"""Summarises a training run: loss at both ends, perplexity before and after, where the checkpoint is."""
 
 from __future__ import annotations
 

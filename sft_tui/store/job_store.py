@@ -1,4 +1,4 @@
-"""Folders of jobs: `spec.json`, `state.json`, `events.jsonl`, `metrics.jsonl`, `logs/`, `exits/`, `lock`."""
+"""Reads and writes job folders: spec.json, state.json, events.jsonl, metrics.jsonl, logs, exits and lock."""
 
 from __future__ import annotations
 

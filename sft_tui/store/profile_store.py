@@ -1,4 +1,4 @@
-"""Profiles on disk: one TOML file each. A draft with mistakes is kept as it was typed."""
+"""Reads and writes profiles: one TOML file each. A draft with mistakes is kept as it was typed."""
 
 from __future__ import annotations
 

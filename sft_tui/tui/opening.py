@@ -1,4 +1,4 @@
-"""Which profile and which job the wizard opens with."""
+"""Chooses the profile and the job that the wizard opens with."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Moves values of tensors from file to file: cast, checked, in constant memory."""

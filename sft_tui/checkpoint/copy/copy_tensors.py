@@ -1,4 +1,4 @@
-"""The work that all directions share: copies tensors from file to file with a cast, or compares them, in pieces.
+"""Copies tensors from file to file with a cast, or compares them, in pieces on threads: for all directions.
 
 Each thread takes a piece all the way: reads, casts, counts, checksums and writes it at its place in the file, while
 it is in the cache. Places are known before; checksums of pieces are combined.

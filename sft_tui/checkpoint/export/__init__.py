@@ -1,0 +1,1 @@
+"""From what MindFormers saved back to a Hugging Face folder."""

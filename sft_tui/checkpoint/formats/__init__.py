@@ -1,0 +1,1 @@
+"""File formats of checkpoints: `.ckpt`, safetensors, PyTorch `.bin`; headers, no values."""

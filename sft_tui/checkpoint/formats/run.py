@@ -1,4 +1,4 @@
-"""Where the bytes of a tensor are in a file."""
+"""Says where the bytes of a tensor are in a file."""
 
 from __future__ import annotations
 

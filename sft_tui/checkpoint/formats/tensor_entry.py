@@ -1,4 +1,4 @@
-"""One tensor of a Hugging Face checkpoint: what it is, and where its bytes are."""
+"""Describes one tensor of a Hugging Face checkpoint: name, dtype, shape, and where its bytes are."""
 
 from __future__ import annotations
 

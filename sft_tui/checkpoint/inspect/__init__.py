@@ -1,0 +1,1 @@
+"""What is in a checkpoint folder, what is missing, and whether it can be converted."""

@@ -1,4 +1,4 @@
-"""The files of a checkpoint folder by the part they play."""
+"""Lists the files of a checkpoint folder by the part they play."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A checkpoint report in words."""
+"""Writes a checkpoint report as lines for people."""
 
 from __future__ import annotations
 

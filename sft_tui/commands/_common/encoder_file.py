@@ -1,4 +1,4 @@
-"""The tokenizer that a command line means."""
+"""Finds the tokenizer that a command line means."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The look at all nodes of a plan, as run and doctor show it."""
+"""Runs the checks of all nodes of a plan and prints them, for run and doctor."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Counts what a model would learn of a dataset."""

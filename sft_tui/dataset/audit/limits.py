@@ -1,4 +1,4 @@
-"""How much of a dataset may be lost before that is an error, or worth a warning."""
+"""Judges how much of a dataset was lost: an error, worth a warning, or neither."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is in a dataset, counted: the report of an audit, and how it is gathered in twelve bytes a row."""
+"""Counts what is in a dataset, in twelve bytes a row, and reports it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A look at single records as training will see them, before any file is written."""
+"""Encodes single samples as training will see them, before any file is written."""
 
 from __future__ import annotations
 

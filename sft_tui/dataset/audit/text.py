@@ -1,4 +1,4 @@
-"""An audit in lines for people."""
+"""Writes an audit as lines for people."""
 
 from __future__ import annotations
 

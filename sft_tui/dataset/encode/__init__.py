@@ -1,0 +1,1 @@
+"""From conversations and plain text to rows of token ids and labels, int32."""

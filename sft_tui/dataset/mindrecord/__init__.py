@@ -1,0 +1,1 @@
+"""MindRecord files and what stands beside them."""

@@ -1,4 +1,4 @@
-"""What a MindRecord was made from, kept beside it, so that the same work is not done twice."""
+"""Keeps beside a MindRecord what it was made from, so that the same work is not done twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `preprocess` is asked to do, checked before any long work begins."""
+"""Describes what `preprocess` is asked to do, and checks it before any long work begins."""
 
 from __future__ import annotations
 

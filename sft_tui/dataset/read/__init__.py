@@ -1,0 +1,1 @@
+"""From data files of any layout to conversations."""

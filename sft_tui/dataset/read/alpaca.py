@@ -1,4 +1,4 @@
-"""The alpaca layout: an instruction, an input, an output; and what LLaMA-Factory adds, a system text and a history."""
+"""Reads the alpaca layout: instruction, input, output; and LLaMA-Factory's system text and history."""
 
 from __future__ import annotations
 

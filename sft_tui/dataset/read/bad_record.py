@@ -1,4 +1,4 @@
-"""A record that cannot be used, said so that a person can find and mend it."""
+"""Describes a record that cannot be used, so that a person can find and mend it."""
 
 from __future__ import annotations
 

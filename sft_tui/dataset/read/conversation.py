@@ -1,4 +1,4 @@
-"""Conversations: what all records become, and the layouts that hold them as they are."""
+"""Reads records that are conversations already, and defines the Conversation that all records become."""
 
 from __future__ import annotations
 

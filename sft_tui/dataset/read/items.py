@@ -1,4 +1,4 @@
-"""One way to the records of a file, whatever kind of file it is."""
+"""Yields the records of a file, whatever kind of file it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of records that cannot be used: the first one stops the work, or they are counted, listed, left out."""
+"""Stops at the first record that cannot be used, or counts such records, lists them and leaves them out."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Tokenizers: sentencepiece and Hugging Face tokenizer.json."""

@@ -1,0 +1,1 @@
+"""Why a step failed: its logs, the machine, the devices."""

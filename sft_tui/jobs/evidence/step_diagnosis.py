@@ -1,4 +1,4 @@
-"""The first cause of a failed step, from its own log and those of its workers."""
+"""Finds the first cause of a failed step, from its own log and those of its workers."""
 
 from __future__ import annotations
 

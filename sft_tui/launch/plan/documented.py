@@ -1,4 +1,4 @@
-"""The command of the MindFormers documentation that does what a step does."""
+"""Gives the command of the MindFormers documentation that does what a step does."""
 
 from __future__ import annotations
 

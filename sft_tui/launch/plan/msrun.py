@@ -1,4 +1,4 @@
-"""The msrun command line (flags of MindSpore 2.3 to 2.9)."""
+"""Builds the msrun command line (flags of MindSpore 2.3 to 2.9)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every file that the steps of a profile write."""
+"""Names every file that the steps of a profile write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The YAML files of a plan, built once for all nodes: nothing but the working folder differs between them."""
+"""Builds the YAML files of a plan once for all nodes: nothing but the working folder differs between them."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Runs MindFormers; imported by the training interpreter, Python 3.9 and later."""

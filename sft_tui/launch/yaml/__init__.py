@@ -1,0 +1,1 @@
+"""Builds the YAML files of MindFormers."""

@@ -1,0 +1,1 @@
+"""Reads pages of logs for screens, on threads."""

@@ -1,0 +1,1 @@
+"""What screens show, as text; knows no widgets."""

@@ -1,0 +1,1 @@
+"""Stand-ins on CPU for operators that only NPUs have."""

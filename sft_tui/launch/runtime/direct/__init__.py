@@ -1,0 +1,1 @@
+"""What the direct route adds to MindFormers while it runs."""
