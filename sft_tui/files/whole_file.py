@@ -17,13 +17,13 @@ from typing import Iterator, TextIO, TypeVar
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
 
 _DIGITS = 12
-_Self = TypeVar("_Self", bound="Partial")
+_Self = TypeVar("_Self", bound="PartialFile")
 
 
-class Partial:
-    """What is on its way to `target`: its path, and a descriptor that is open, and so locked, until it is published.
+class PartialFile:
+    """A file on its way to `target`: its path, and a descriptor that is open, and so locked, until it is published.
 
-    As a context manager it is gone at the end of the block unless it was published.
+    As a context manager it is gone at the end of the block unless it was published. Raises OSError.
     """
 
     def __init__(self, target: Path, mode: int = 0o666) -> None:
@@ -39,7 +39,16 @@ class Partial:
         self.discard()
 
     def _create(self, mode: int) -> int:
-        raise NotImplementedError
+        return os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+
+    def sync(self) -> None:
+        """Bring it to the disk."""
+        os.fsync(self.handle)
+
+    def publish(self) -> None:
+        """Take the target's place; for good once it was synced before and the folder is synced after."""
+        self.path.replace(self.target)
+        self._close()
 
     def discard(self) -> None:
         """Remove what was not published."""
@@ -52,22 +61,6 @@ class Partial:
         handle, self.handle = self.handle, -1
         if handle >= 0:
             os.close(handle)
-
-
-class PartialFile(Partial):
-    """A file on its way. Raises OSError."""
-
-    def _create(self, mode: int) -> int:
-        return os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-
-    def sync(self) -> None:
-        """Bring it to the disk."""
-        os.fsync(self.handle)
-
-    def publish(self) -> None:
-        """Take the target's place; for good once it was synced before and the folder is synced after."""
-        self.path.replace(self.target)
-        self._close()
 
 
 def remove_leftovers(target: Path) -> None:

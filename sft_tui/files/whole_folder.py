@@ -7,10 +7,10 @@ import shutil
 from pathlib import Path
 from typing import Optional, Sequence
 
-from sft_tui.files.whole_file import Partial, naming, sync_folder
+from sft_tui.files.whole_file import PartialFile, naming, sync_folder
 
 
-class PartialFolder(Partial):
+class PartialFolder(PartialFile):
     """A folder on its way, or one for files that are to stand beside it. Raises EnvironmentNotFitError."""
 
     def __init__(self, target: Path) -> None:
@@ -24,7 +24,7 @@ class PartialFolder(Partial):
     def publish(self) -> None:
         """Take the target's place, for good; what was there before goes once that is done. Files in it are synced."""
         with naming(self.target):
-            os.fsync(self.handle)
+            self.sync()
             old: Optional[Path] = None
             if self.target.exists():
                 old = self.path.with_suffix(".old")
