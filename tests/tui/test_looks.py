@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sft_tui.checkpoint.inspect.report import CheckpointReport
+from sft_tui.checks.environment_and_data import needed_bytes
 from sft_tui.checks.examine import Findings
 from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.job import Event, JobState, StepState
@@ -78,7 +79,20 @@ def _findings(profile):
     problems = (Problem("model.hf_dir", "/data/models does not exist.", "Choose the folder."),) if bad else ()
     plan = None if bad else build_plan(profile, facts)
     workload = plan_workload(profile, facts)
-    return Findings(problems, ENVIRONMENT, checkpoint, train, None, 32000, facts, plan, sample, workload=workload)
+    needed = needed_bytes(profile, checkpoint, train)
+    return Findings(
+        problems,
+        ENVIRONMENT,
+        checkpoint,
+        train,
+        None,
+        32000,
+        facts,
+        plan,
+        sample,
+        workload=workload,
+        needed_bytes=needed,
+    )
 
 
 def _sample(seq_length):

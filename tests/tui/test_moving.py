@@ -1,10 +1,18 @@
 """Every step is reached by keys, and shows what it has."""
 
+import builtins
+import io
+import os
+import subprocess
+
 import pytest
 from textual.widgets import Select
 
 from sft_tui.core.profile import section_model
 from sft_tui.core.profile_names import SECTIONS
+from sft_tui.tui.screens.wizard.base import WizardScreen
+from sft_tui.tui.screens.wizard.form import FormScreen
+from sft_tui.tui.screens.wizard.registry import screen_class
 from sft_tui.tui.session import WIZARD_STEPS
 
 
@@ -144,3 +152,57 @@ async def test_ctrl_c_says_how_to_quit(open_wizard, profile):
         await wizard.until(lambda: wizard.step == "results", "the results")
         await wizard.press("ctrl+c")
         await wizard.until(lambda: "ctrl+q quits" in wizard.notes, "how to quit")
+
+
+class _AskedError(Exception):
+    """Something in a draw asked the system."""
+
+
+def _forbid(name):
+    def asked(*arguments, **_named):
+        raise _AskedError(f"{name}{arguments[:1]}")
+
+    return asked
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    """Every draw of a wizard screen is made without disk and processes; counts them, and what it asked."""
+    told = {"draws": 0, "asked": []}
+
+    def watch(cls):
+        draw = cls.draw
+
+        def drawn(self, session):
+            told["draws"] += 1
+            with pytest.MonkeyPatch.context() as patch:
+                for module, name in (
+                    (os, "stat"), (os, "lstat"), (os, "scandir"), (os, "listdir"), (os, "open"), (os, "access"),
+                    (os, "statvfs"), (io, "open"), (builtins, "open"), (subprocess, "Popen"),
+                ):  # fmt: skip
+                    patch.setattr(module, name, _forbid(f"{module.__name__}.{name}"))
+                try:
+                    draw(self, session)
+                except _AskedError as asked:
+                    told["asked"].append(f"{cls.__name__}: {asked}")
+
+        monkeypatch.setattr(cls, "draw", drawn)
+
+    for step in WIZARD_STEPS:
+        cls = screen_class(step.id)
+        if "draw" in vars(cls):
+            watch(cls)
+    watch(WizardScreen)
+    watch(FormScreen)
+    return told
+
+
+async def test_no_draw_asks_the_disk_or_a_process(open_wizard, sound, watched):
+    """All screens, with what was found for a real model and data."""
+    async with open_wizard(sound()) as driver:
+        await driver.looked()
+        for step in WIZARD_STEPS:
+            await driver.press(step.key)
+            await driver.pilot.pause()
+    assert watched["asked"] == []
+    assert watched["draws"] > 2 * len(WIZARD_STEPS)
