@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
-
-import tomlkit
+from typing import TYPE_CHECKING, Any
 
 from sft_tui.commands._common.report import print_json, print_problems, say
 from sft_tui.core.problem import Problem
-from sft_tui.core.profile import Profile, section_model
 from sft_tui.core.profile_names import SECTIONS
-from sft_tui.core.profile_problems import validate_profile
 from sft_tui.errors import InvalidInputError
 from sft_tui.paths import profiles_dir
 from sft_tui.store.profile_store import (
@@ -22,6 +18,9 @@ from sft_tui.store.profile_store import (
     profile_path,
     save_profile_data,
 )
+
+if TYPE_CHECKING:  # `profile list` waits for none of it
+    from sft_tui.core.profile import Profile
 
 
 def list_all(arguments: argparse.Namespace) -> int:
@@ -43,6 +42,8 @@ def show(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(data)
     else:
+        import tomlkit
+
         say(tomlkit.dumps(data).rstrip())
     return 0
 
@@ -52,6 +53,8 @@ def new(arguments: argparse.Namespace) -> int:
 
     Nothing is saved when a value is invalid.
     """
+    from sft_tui.core.profile_problems import validate_profile
+
     path = profile_path(profiles_dir(), arguments.name)
     if path.exists():
         raise InvalidInputError(
@@ -71,6 +74,8 @@ def new(arguments: argparse.Namespace) -> int:
 
 def parse_field_values(pairs: list[str]) -> dict[str, dict[str, Any]]:
     """`section.field=value` pairs as profile data. Raises InvalidInputError."""
+    from sft_tui.core.profile import section_model
+
     data: dict[str, dict[str, Any]] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
@@ -88,6 +93,8 @@ def parse_field_values(pairs: list[str]) -> dict[str, dict[str, Any]]:
 
 def load_valid(name: str) -> tuple[Profile | None, tuple[Problem, ...]]:
     """The profile of that name, or what keeps it from being one. It may still lack fields."""
+    from sft_tui.core.profile_problems import validate_profile
+
     profile, problems = validate_profile(load_profile_data(profiles_dir(), name))
     return profile, tuple(problems)
 
