@@ -11,7 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Callable, NoReturn
 
 from sft_tui import __version__
-from sft_tui.core.sample_limits import MAX_MASKED, MAX_REJECTED, WARN_CUT
+from sft_tui.core.profile_defaults import MAX_MASKED, MAX_REJECTED, WARN_CUT
 from sft_tui.errors import EnvironmentNotFitError, SftError, StoppedError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sft_tui.commands._common.report import print_json, print_problems, say
 from sft_tui.core.problem import Problem
-from sft_tui.core.profile_names import SECTIONS
+from sft_tui.core.profile_defaults import SECTIONS
 from sft_tui.errors import InvalidInputError
 from sft_tui.paths import profiles_dir
 from sft_tui.store.profile_store import (

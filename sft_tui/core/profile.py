@@ -18,8 +18,7 @@ from pydantic import (
 
 from sft_tui.core.nodes import Node, parse_hosts
 from sft_tui.core.plan import STOP_GRACE_SECONDS
-from sft_tui.core.profile_names import NAME_PATTERN
-from sft_tui.core.sample_limits import MAX_MASKED, MAX_REJECTED, WARN_CUT
+from sft_tui.core.profile_defaults import MAX_MASKED, MAX_REJECTED, NAME_PATTERN, WARN_CUT
 from sft_tui.families.table import PLANNED
 
 SCHEMA_VERSION: Final = 1

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Mapping, Optional
 
+from sft_tui.core.profile_defaults import MAX_REJECTED
 from sft_tui.core.progress import ProgressCallback, no_progress
-from sft_tui.core.sample_limits import MAX_REJECTED
 from sft_tui.dataset.read.bad_record import BadRecord
 from sft_tui.dataset.read.conversation_writer import ConversationWriter, open_conversations
 from sft_tui.dataset.read.held_out import HeldOut, count_held_out

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, MutableMapping
 
-from sft_tui.core.profile_names import NAME_PATTERN
+from sft_tui.core.profile_defaults import NAME_PATTERN
 from sft_tui.errors import InvalidInputError
 from sft_tui.files.private_dir import make_private_dir
 from sft_tui.files.whole_file import write_private

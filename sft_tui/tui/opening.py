@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from sft_tui.core.profile_names import SECTIONS
+from sft_tui.core.profile_defaults import SECTIONS
 from sft_tui.errors import SftError
 from sft_tui.files.private_dir import make_private_dir
 from sft_tui.files.whole_file import write_private

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Optional
 
 from sft_tui.core.problem import Problem
-from sft_tui.core.profile_names import SECTIONS
+from sft_tui.core.profile_defaults import SECTIONS
 from sft_tui.tui.text.plot_text import PlotChoice
 
 if TYPE_CHECKING:  # the first paint waits for none of these

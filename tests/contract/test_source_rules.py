@@ -1,6 +1,7 @@
 """Rules of the architecture that an import linter cannot see."""
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ MAY_RENAME = {
     "store/profile_store.py": "a profile that cannot be read is moved aside",
 }
 LONGEST_FILE = 400
+MOST_MODULES = 15
 
 
 def name_of(module):
@@ -141,3 +143,9 @@ def test_files_stay_short():
         name_of(m): n for m in MODULES if (n := len(m.read_text(encoding="utf-8").splitlines())) > LONGEST_FILE
     }
     assert long_files == {}
+
+
+def test_no_folder_has_more_than_15_modules():
+    counts = Counter(path.parent for root in (PACKAGE, ROOT / "tests") for path in root.rglob("*.py"))
+    inits = {path.parent for path in PACKAGE.rglob("__init__.py")}
+    assert {str(folder): n for folder, n in counts.items() if n - (folder in inits) > MOST_MODULES} == {}

@@ -9,7 +9,7 @@ import pytest
 from textual.widgets import Select
 
 from sft_tui.core.profile import section_model
-from sft_tui.core.profile_names import SECTIONS
+from sft_tui.core.profile_defaults import SECTIONS
 from sft_tui.tui.screens.wizard.base import WizardScreen
 from sft_tui.tui.screens.wizard.form import FormScreen
 from sft_tui.tui.screens.wizard.registry import screen_class

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
-from sft_tui.core.sample_limits import MAX_MASKED, WARN_CUT
+from sft_tui.core.profile_defaults import MAX_MASKED, WARN_CUT
 from sft_tui.dataset.audit.report import AuditReport
 from sft_tui.dataset.encode.encoded_row import REASONS
 from sft_tui.errors import InvalidInputError

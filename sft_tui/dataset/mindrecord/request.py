@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Tuple
 
-from sft_tui.core.sample_limits import MAX_REJECTED
+from sft_tui.core.profile_defaults import MAX_REJECTED
 from sft_tui.dataset.audit.limits import Limits
 from sft_tui.dataset.encode.encoder import check_seq_length
 from sft_tui.dataset.read.rejects import OnError

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Dict, List, Literal, Optional, TextIO, Type
 
-from sft_tui.core.sample_limits import MAX_REJECTED
+from sft_tui.core.profile_defaults import MAX_REJECTED
 from sft_tui.dataset.read.bad_record import BadRecord
 from sft_tui.errors import InvalidInputError
 from sft_tui.files.whole_file import open_whole_file

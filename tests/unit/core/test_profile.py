@@ -7,7 +7,7 @@ import copy
 import pytest
 
 from sft_tui.core.profile import default_data, parse_field, section_model
-from sft_tui.core.profile_names import SECTIONS
+from sft_tui.core.profile_defaults import SECTIONS
 from sft_tui.core.profile_problems import validate_profile
 
 

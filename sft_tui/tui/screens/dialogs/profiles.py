@@ -17,7 +17,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Label, OptionList
 from textual.widgets.option_list import Option
 
-from sft_tui.core.profile_names import NAME_PATTERN
+from sft_tui.core.profile_defaults import NAME_PATTERN
 from sft_tui.core.terminal_text import neutralise
 from sft_tui.demo.workspace import TOYS
 from sft_tui.tui.background import Background
