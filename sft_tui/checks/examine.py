@@ -148,7 +148,9 @@ def _look_at_checkpoint(hf_dir: str) -> CheckpointReport:
     if not hf_dir:
         return CheckpointReport(Path())
     folder = Path(hf_dir)
-    return _checkpoints.get((hf_dir, stamp(folder)), lambda: inspect_checkpoint(folder))
+    # a download that was broken off leaves its rest there
+    stamps = stamp(folder), stamp(folder / ".cache" / "huggingface" / "download")
+    return _checkpoints.get((hf_dir, stamps), lambda: inspect_checkpoint(folder), sound=lambda found: bool(found.files))
 
 
 def _look_at_data(path: str, field: str, columns: dict[str, str]) -> Optional[DataReport]:
@@ -156,7 +158,7 @@ def _look_at_data(path: str, field: str, columns: dict[str, str]) -> Optional[Da
     if not path:
         return None
     key = path, field, tuple(columns.items()), stamp(Path(path))
-    return _data.get(key, lambda: inspect_data(Path(path), field, columns=columns))
+    return _data.get(key, lambda: inspect_data(Path(path), field, columns=columns), sound=lambda found: found.count > 0)
 
 
 def keep_tokenizer(path: Path) -> Tokenizer:
@@ -199,6 +201,7 @@ def _look_at_samples(
     sample, problems = _samples.get(
         (data, stamp(data), path, _tokenizer_stamp(path), template, dataset.seq_length, tuple(columns.items())),
         lambda: look_at_samples(data, tokenizer, template, dataset.seq_length, columns),
+        sound=lambda found: not found[1],
     )
     if sample is None:
         return None, problems
@@ -209,8 +212,10 @@ def _base_configs(home: str, family: str) -> tuple[Path, ...]:
     """YAML files of the MindFormers source that training could start from."""
     if not home:
         return ()
-    folders = [stamp(Path(home) / name) for name in ("configs", "research")]
-    return _configs.get((home, family, tuple(folders)), lambda: tuple(list_base_configs(Path(home), family)))
+    roots = [Path(home) / name for name in ("configs", "research")]
+    folders = [folder for root in roots for folder in (root, *sorted(root.glob("*/")))]
+    stamps = tuple(stamp(folder) for folder in folders)
+    return _configs.get((home, family, stamps), lambda: tuple(list_base_configs(Path(home), family)))
 
 
 def _facts(

@@ -17,13 +17,15 @@ class Kept(Generic[T]):
         self._lock = threading.Lock()
         self._found: OrderedDict[Hashable, T] = OrderedDict()
 
-    def get(self, key: Hashable, look: Callable[[], T]) -> T:
-        """The result for that key, looked for where it is not there. An error is not kept."""
+    def get(self, key: Hashable, look: Callable[[], T], *, sound: Callable[[T], bool] = lambda found: True) -> T:
+        """The result for that key, looked for where it is not there. What is not `sound` is not kept, nor an error."""
         with self._lock:
             if key in self._found:
                 self._found.move_to_end(key)
                 return self._found[key]
         found = look()
+        if not sound(found):
+            return found
         with self._lock:
             self._found[key] = found
             while len(self._found) > self._size:

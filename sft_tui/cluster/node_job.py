@@ -16,7 +16,7 @@ from typing import Any, Final, Optional
 
 from sft_tui.cluster.node_matrix import NodeMatrix, examine_whole, table_lines
 from sft_tui.cluster.part_follower import Messages, PartFollower
-from sft_tui.cluster.part_state import Standing
+from sft_tui.cluster.part_state import PartState
 from sft_tui.cluster.ssh import Ssh
 from sft_tui.core.job import PartOf
 from sft_tui.core.nodes import Launch, NodePart
@@ -39,7 +39,7 @@ class NodesJob:
         self.launch = launch
         self.messages: Messages = queue.Queue()
         ssh = Ssh()
-        self.standings = {part.rank: Standing(part, matrix.answers[part.rank].skew) for part in launch.parts}
+        self.standings = {part.rank: PartState(part, matrix.answers[part.rank].skew) for part in launch.parts}
         self.followers = {}
         for part in launch.parts:
             command = matrix.answers[part.rank].facts["sft_tui"]["command"]

@@ -11,7 +11,7 @@ from sft_tui.diagnosis.first_part import Failure
 
 
 @dataclass
-class Standing:
+class PartState:
     """What is known of one part. `skew`: how far the node's clock is ahead of ours, in seconds."""
 
     part: NodePart

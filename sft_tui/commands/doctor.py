@@ -21,6 +21,7 @@ from sft_tui.commands.profile import exit_code, load_valid
 from sft_tui.core.facts import EnvironmentFacts
 from sft_tui.core.problem import Problem
 from sft_tui.core.profile import Environment, Profile
+from sft_tui.core.release import Release
 from sft_tui.core.terminal_text import short_size
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
 from sft_tui.monitor.shared_npu_smi import look_at_npus
@@ -63,6 +64,16 @@ def run_doctor(arguments: argparse.Namespace) -> int:
     return code
 
 
+# what programs read of a release before its row held all that is known of it
+_TRAITS = (
+    "mindformers", "mindspore", "optimizer", "betas_as_list", "cpu", "cpu_workers", "graceful_exit", "transformers",
+)  # fmt: skip
+
+
+def _traits(release: Optional[Release]) -> Optional[dict[str, object]]:
+    return {name: getattr(release, name) for name in _TRAITS} if release else None
+
+
 @dataclass(frozen=True)
 class _Found:
     """What is installed here, and how it fits together."""
@@ -76,7 +87,7 @@ class _Found:
         """For programs."""
         reading = self.snapshot.reading
         return {
-            "environment": asdict(self.facts),
+            "environment": {**asdict(self.facts), "traits": _traits(self.facts.release)},
             "source_tree": asdict(self.tree) if self.tree else None,
             "trains": trained_families(self.facts.mindformers_version),
             "verdicts": [asdict(verdict) for verdict in judge(self.facts)],

@@ -28,16 +28,20 @@ def open_profile(name: str) -> int:
 
 def run_wizard(name: str) -> int:
     """Run the wizard until the user leaves; the exit code. Raises SftError for a profile that cannot be read."""
-    gc.disable()  # until the first frame is painted: collecting what was just imported takes long
     from sft_tui.paths import profiles_dir
     from sft_tui.store.profile_store import list_profiles, load_profile_data
-    from sft_tui.tui.app import SftApp
-    from sft_tui.tui.opening import choose_profile
 
     if name and name not in list_profiles(profiles_dir()):
         load_profile_data(profiles_dir(), name)  # raises: a name that was typed must exist
-    app = SftApp(choose_profile(name))
-    app.run()
+    gc.disable()  # until the first frame is painted: collecting what was just imported takes long
+    try:
+        from sft_tui.tui.app import SftApp
+        from sft_tui.tui.opening import choose_profile
+
+        app = SftApp(choose_profile(name))
+        app.run()
+    finally:
+        gc.enable()
     if app.not_opened is not None:
         raise app.not_opened
     return app.return_code or 0

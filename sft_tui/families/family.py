@@ -161,7 +161,7 @@ class Family:
     @property
     def labels(self) -> Labels:
         """The label of a place: the token there (the network shifts), or the one behind it (it does not)."""
-        return "shifted" if self.direct else "as tokens"
+        return "shifted" if self.direct and self.trained else "as tokens"
 
     def route(self, release: str) -> Optional[Route]:
         """How a release of MindFormers ("1.7") trains it; None where it does not."""

@@ -94,7 +94,7 @@ def last_of_rank_0(folder: Path) -> Optional[Path]:
     return max(files, key=lambda path: (path.stat().st_mtime_ns, path.name), default=None)
 
 
-def rank_of(file: Path) -> Optional[int]:
+def rank_of_saved(file: Path) -> Optional[int]:
     """The rank that saved a file, by its name or that of its folder."""
     match = _NAME.fullmatch(file.name)
     folder = _RANK_FOLDER.fullmatch(file.parent.name)

@@ -8,7 +8,8 @@ from typing import Dict, Optional, Tuple
 
 Signature = Dict[str, Tuple[int, int]]  # size and mtime in nanoseconds of each file
 Signatures = Dict[str, Signature]  # of each path
-Stamp = Tuple[Tuple[str, int, int], ...]  # name, size and mtime in nanoseconds; empty where nothing is
+# name, size, mtime and ctime in nanoseconds, and inode of each file: for as long as a process lives
+Stamp = Tuple[Tuple[str, int, int, int, int], ...]
 
 
 def signature(path: Path) -> Signature:
@@ -39,5 +40,5 @@ def stamp(path: Path) -> Optional[Stamp]:
         return None
 
 
-def _stamp_of(name: str, status: os.stat_result) -> Tuple[str, int, int]:
-    return name, status.st_size, status.st_mtime_ns
+def _stamp_of(name: str, status: os.stat_result) -> Tuple[str, int, int, int, int]:
+    return name, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino

@@ -26,11 +26,12 @@ class PartialFile:
     As a context manager it is gone at the end of the block unless it was published. Raises OSError.
     """
 
-    def __init__(self, target: Path, mode: int = 0o666) -> None:
+    def __init__(self, target: Path, mode: int = 0o666, *, locked: bool = False) -> None:
         self.target, self.path = target, target.with_name(f".{target.name}.{os.urandom(_DIGITS // 2).hex()}.partial")
         self.handle = self._create(mode)
-        with suppress(OSError):  # where a file system has no locks, nothing is removed as left over
-            fcntl.flock(self.handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if locked:
+            with suppress(OSError):  # where a file system has no locks, nothing is removed as left over
+                fcntl.flock(self.handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def __enter__(self: _Self) -> _Self:
         return self

@@ -15,7 +15,7 @@ class PartialFolder(PartialFile):
 
     def __init__(self, target: Path) -> None:
         with naming(target):
-            super().__init__(target, 0o777)
+            super().__init__(target, 0o777, locked=True)
 
     def _create(self, mode: int) -> int:
         self.path.mkdir(mode, parents=True)

@@ -23,11 +23,11 @@ from sft_tui.files.saved_states import CHECKPOINT_SUFFIXES
 from sft_tui.files.stamps import Signature, Signatures, signature
 from sft_tui.files.whole_file import write_private
 from sft_tui.logs.training_log import LoadedWeights, parse_line
-from sft_tui.logs.worker_logs import rank_of, worker_logs
+from sft_tui.logs.worker_logs import rank_of_log, worker_logs
 
 RECORD_SCHEMA_VERSION = 1
 # the runner was in another folder once: what was done then is done
-_RENAMED = re.compile(r"(/sft_tui)/launch/(runner\.py|cpu)$")
+_RENAMED, _NOW = re.compile(r"(/sft_tui)/launch/(runner\.py|cpu)(?=$|\")"), r"\1/launch/runtime/\2"
 _WITH_MANIFEST = ("ckpt", "mindrecord")
 
 
@@ -214,7 +214,7 @@ def _load_record(path: Path, step: Step) -> StepRecord | None:
         record = StepRecord.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    command = [_RENAMED.sub(r"\1/launch/runtime/\2", word) for word in record.command]
+    command = [_RENAMED.sub(_NOW, word) for word in record.command]
     same = record.schema_version == RECORD_SCHEMA_VERSION and command == command_of(step)
     return record if same else None
 
@@ -246,9 +246,11 @@ def _changing_files(plan: Plan) -> set[str]:
 def has_text(path: Path, text: str) -> bool:
     """The file is there and says just that."""
     try:
-        return path.read_text(encoding="utf-8") == text
+        written = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return False
+    # what nodes are told names the runner
+    return written == text or (path.name.endswith(".nodes.json") and _RENAMED.sub(_NOW, written) == text)
 
 
 def command_of(step: Step) -> list[str]:
@@ -263,7 +265,7 @@ def note_other_workers(step: Step, facts: dict[str, Any]) -> None:
         return
     last = Path(step.training_log)
     for path in worker_logs(last):
-        if rank_of(path) < rank_of(last):
+        if rank_of_log(path) < rank_of_log(last):
             with path.open(encoding="utf-8", errors="replace") as file:
                 loaded = [fact for fact in map(parse_line, file) if isinstance(fact, LoadedWeights)]
             facts["not_loaded"] += [name for fact in loaded for name in fact.not_loaded]

@@ -26,7 +26,7 @@ def left_running(folder: JobFolder, state: JobState) -> list[ProcessIdentity]:
     """Living processes of the job, its last step's leader first; empty after a restart of the machine."""
     leader = next((s.process for s in state.steps if s.status == "running"), None)
     recorded = leader or state.supervisor
-    if recorded is not None and recorded.boot_id != boot_id():
+    if recorded is not None and boot_id() not in ("", recorded.boot_id):
         return []
     now = process.identify(leader.pid) if leader is not None else None
     if leader is not None and now is not None and now != leader:

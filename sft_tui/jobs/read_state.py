@@ -42,7 +42,7 @@ def is_supervised(folder: JobFolder) -> bool:
 def _lost(folder: JobFolder, state: JobState) -> JobState:
     step = next((s for s in state.steps if s.status == "running"), None)
     hint = f"sft-tui run {state.profile} goes on with what is not done."
-    if state.supervisor is not None and state.supervisor.boot_id != boot_id():
+    if state.supervisor is not None and boot_id() not in ("", state.supervisor.boot_id):
         reason = f"machine restarted at {_boot_time()}"
     else:
         reason = "its supervisor is gone"

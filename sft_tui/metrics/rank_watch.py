@@ -9,7 +9,7 @@ from typing import Optional
 
 from sft_tui.logs.tail import LogTail
 from sft_tui.logs.training_log import TrainingStep, parse_line
-from sft_tui.logs.worker_logs import rank_of, worker_logs
+from sft_tui.logs.worker_logs import rank_of_log, worker_logs
 from sft_tui.metrics.points import MetricPoint, point_of
 
 LOOK_SECONDS = 2.0
@@ -60,7 +60,7 @@ class RankWatch:
             return []
         self._looked = clock
         if self._tails is None:  # all ranks have a step behind them: all logs are there
-            self._tails = {rank_of(path): LogTail(path) for path in self._logs() if self._is_fresh(path)}
+            self._tails = {rank_of_log(path): LogTail(path) for path in self._logs() if self._is_fresh(path)}
         return [point for rank, tail in self._tails.items() for point in _read(rank, tail, at)]
 
     def differs(self, point: MetricPoint, clock: float) -> bool:
@@ -83,8 +83,8 @@ class RankWatch:
             tail.close()
 
     def _logs(self) -> list[Path]:
-        main = rank_of(self._main)
-        return [path for path in worker_logs(self._main) if rank_of(path) < main]
+        main = rank_of_log(self._main)
+        return [path for path in worker_logs(self._main) if rank_of_log(path) < main]
 
     def _is_fresh(self, path: Path) -> bool:
         return sign_log(path) != self._stale.get(path)

@@ -7,7 +7,7 @@ from typing import Optional
 
 from sft_tui.core.plan import Step
 from sft_tui.logs.training_log import TrainingStep
-from sft_tui.logs.worker_logs import rank_of
+from sft_tui.logs.worker_logs import rank_of_log
 from sft_tui.metrics.alerts import WatchOut, WatchOuts
 from sft_tui.metrics.checkpoint_space import look_at_space
 from sft_tui.metrics.points import Mark, MetricPoint, MetricRow, point_of
@@ -24,7 +24,7 @@ class TrainingWatch:
         self._signs = WatchOuts()
         self._rows: list[MetricRow] = []
         self._last: Optional[MetricPoint] = None
-        self._rank = rank_of(Path(step.training_log))
+        self._rank = rank_of_log(Path(step.training_log))
         self._ranks = RankWatch(Path(step.training_log)) if step.training_log else None
         self._looked_at_space = 0.0
 

@@ -17,7 +17,8 @@ from sft_tui.paths import find_executable
 from sft_tui.stack.releases import find_release
 
 PACKAGES = (
-    "mindspore", "mindformers", "numpy", "sentencepiece", "transformers", "tokenizers", "safetensors", "pyarrow",
+    "mindspore", "mindformers", "numpy", "sentencepiece", "fschat", "transformers", "tokenizers", "safetensors",
+    "pyarrow",
 )  # fmt: skip
 PROBE_SECONDS = 30
 

@@ -48,7 +48,9 @@ def choose_route(model_type: str, version: str) -> RouteChoice:
 def find_route(family: str, mindformers_version: str) -> Route:
     """Checkpoint route or direct route; where there is none, the one that other versions take."""
     known = FAMILIES.get(family)
-    return choose_route(family, mindformers_version).route or ("direct" if known and known.direct else "checkpoint")
+    return choose_route(family, mindformers_version).route or (
+        "direct" if known and known.direct and known.trained else "checkpoint"
+    )
 
 
 def check_route(model_type: str, version: str) -> Optional[Problem]:

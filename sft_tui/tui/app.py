@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 from copy import deepcopy
-from typing import TYPE_CHECKING, ClassVar
+from functools import partial
+from typing import TYPE_CHECKING, Callable, ClassVar
 
 from textual import on
 from textual.app import App
@@ -54,6 +55,8 @@ class SftApp(App[None], inherit_bindings=False):
         self._examiner = Examiner(self.post_message)
         self._saver = ProfileSaver(self.post_message)
         self.not_opened: SftError | None = None  # why the profile could not be read
+        self._opened = False  # the profile is read
+        self._typed_ahead: list[Callable[[], None]] = []  # actions that wait for it
         self._touched = False  # a key of the user moved or changed something
 
     # --- start and end -------------------------------------------------------------------------
@@ -71,9 +74,12 @@ class SftApp(App[None], inherit_bindings=False):
             self.not_opened = error
             self.exit(return_code=error.exit_code)
             return
+        self._opened = True
         self.session.validate()
         self.session.examining = self.session.readable is not None
         self.switch_screen(screen_class("environment")(self.session))
+        for action in self._typed_ahead:
+            self.call_after_refresh(action)
         self._look_for_job()
         self._examine_soon()
         self._background.repeat(self._sample, bridge.HOST_SECONDS)
@@ -117,10 +123,11 @@ class SftApp(App[None], inherit_bindings=False):
         self._background.close()
         self.exit(return_code=1, message=f"sft-tui stopped on an unexpected error. {keep_traceback(error)}")
 
-    @property
-    def _opening(self) -> bool:
-        """The profile is being read: a key that comes before it is there does nothing."""
-        return isinstance(self.screen, FirstFrame)
+    def _waits(self, action: Callable[[], None]) -> bool:
+        """The profile is still being read: the action comes once it is there."""
+        if not self._opened:
+            self._typed_ahead.append(action)
+        return not self._opened
 
     # --- moving --------------------------------------------------------------------------------
 
@@ -155,13 +162,15 @@ class SftApp(App[None], inherit_bindings=False):
 
     def action_go(self, step: str) -> None:
         """Show a step."""
+        if self._waits(partial(self.action_go, step)):
+            return
         self._touched = True
-        if self._step is not None and self._step.id != step and not self._opening:
+        if self._step is not None and self._step.id != step:
             self.switch_screen(screen_class(step)(self.session))
 
     def action_move(self, by: int) -> None:
         """Show the next step or the one before."""
-        if self._step is not None:
+        if not self._waits(partial(self.action_move, by)) and self._step is not None:
             self.action_go(WIZARD_STEPS[WIZARD_STEPS.index(self._step) + by].id)
 
     def action_help_quit(self) -> None:
@@ -172,7 +181,7 @@ class SftApp(App[None], inherit_bindings=False):
         """Show every key."""
         from sft_tui.tui.screens.dialogs.help import Help
 
-        if not self._opening:
+        if not self._waits(self.action_help):
             self.push_screen(Help())
 
     def _draw(self) -> None:
@@ -205,7 +214,8 @@ class SftApp(App[None], inherit_bindings=False):
         self._draw()
 
     def _save(self) -> None:
-        self._saver.save(self.session.name, deepcopy(self.session.data))
+        if self._opened:
+            self._saver.save(self.session.name, deepcopy(self.session.data))
 
     @on(bridge.BackgroundFailed)
     def _failed(self, message: bridge.BackgroundFailed) -> None:
@@ -231,7 +241,7 @@ class SftApp(App[None], inherit_bindings=False):
         """Choose another profile, or make one."""
         from sft_tui.tui.screens.dialogs.profiles import ProfileChooser
 
-        if not self._opening:
+        if not self._waits(self.action_choose_profile):
             self.push_screen(ProfileChooser(list_profiles(profiles_dir()), self.session.name), self._open_profile)
 
     def _open_profile(self, name: str | None) -> None:
@@ -254,6 +264,8 @@ class SftApp(App[None], inherit_bindings=False):
 
     def action_run_all(self) -> None:
         """Run all that remains."""
+        if self._waits(self.action_run_all):
+            return
         plan = self._fit_plan()
         if plan is None:
             return
@@ -366,24 +378,13 @@ class SftApp(App[None], inherit_bindings=False):
         job = self.session.job
         if job is None or job.state is None:
             return
-        stopping = job.state.lifecycle == "stopping"
-
-        def stop() -> None:
-            from sft_tui.jobs import client
-
-            client.stop(job.folder, at_once=stopping)
+        stop = partial(bridge.stop, job.folder, at_once=job.state.lifecycle == "stopping")
 
         def answered(yes: bool | None) -> None:
             if yes:
                 self._background.run(stop)
 
-        question = (
-            "Kill what still runs, without waiting?"
-            if stopping
-            else "Stop the job? Steps that are done stay done. A training saves a checkpoint first, if it can, "
-            "and goes on from there later; another step starts over."
-        )
-        self.push_screen(Confirm(question), answered)
+        self.push_screen(Confirm(job.stop_question), answered)
 
     # --- the host ------------------------------------------------------------------------------
 

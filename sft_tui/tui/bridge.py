@@ -116,6 +116,13 @@ def submit(plan: Plan, from_step: str) -> JobSubmitted:
     return JobSubmitted(plan.profile, client.submit(jobs_dir(), plan, from_step=from_step))
 
 
+def stop(folder: JobFolder, *, at_once: bool) -> None:
+    """Stop a job; at once: kill it without waiting."""
+    from sft_tui.jobs import client
+
+    client.stop(folder, at_once=at_once)
+
+
 def look_at(profile: Profile) -> ProfileExamined:
     """Examine the profile, and see which steps need not run again and what the run brought."""
     from sft_tui.checks.examine import examine

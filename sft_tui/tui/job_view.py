@@ -80,3 +80,13 @@ class JobView:
             return f"The job has ended. {self.state.headline()}"
         whole = any(step.id == "summary" and step.status == "done" for step in self.state.steps)
         return "The job has succeeded: Results (F9)." if whole else "The job has succeeded."
+
+    @property
+    def stop_question(self) -> str:
+        """What is asked before the job is stopped, or killed while it is being stopped."""
+        if self.state is not None and self.state.lifecycle == "stopping":
+            return "Kill what still runs, without waiting?"
+        return (
+            "Stop the job? Steps that are done stay done. A training saves a checkpoint first, if it can, "
+            "and goes on from there later; another step starts over."
+        )

@@ -10,10 +10,14 @@ from textual.widgets import Select
 
 from sft_tui.core.profile import section_model
 from sft_tui.core.profile_defaults import SECTIONS
+from sft_tui.paths import profiles_dir
+from sft_tui.store.profile_store import new_profile_data, save_profile_data
+from sft_tui.tui.app import SftApp
 from sft_tui.tui.screens.wizard.base import WizardScreen
 from sft_tui.tui.screens.wizard.form import FormScreen
 from sft_tui.tui.screens.wizard.registry import screen_class
 from sft_tui.tui.session import WIZARD_STEPS
+from tests.tui.conftest import Driver
 
 
 async def test_function_keys_reach_every_step(open_wizard):
@@ -206,3 +210,36 @@ async def test_no_draw_asks_the_disk_or_a_process(open_wizard, sound, watched):
             await driver.pilot.pause()
     assert watched["asked"] == []
     assert watched["draws"] > 2 * len(WIZARD_STEPS)
+
+
+async def test_keys_before_the_profile_is_read_wait_for_it_and_lose_nothing(sound, saved, monkeypatch):
+    """ctrl+q in the very first moment must not write the empty profile of the first frame."""
+    name = sound()
+    before = saved(name)
+    app = SftApp(name)
+    opened = app._open
+    held = []
+    monkeypatch.setattr(app, "_open", lambda: held.append(opened))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        assert "F1 Environment" in Driver(app, pilot).text and held
+        await pilot.press("f5", "ctrl+r")
+        assert app.wizard_screen.step.id == "environment"
+        held[0]()
+        await Driver(app, pilot).until(lambda: app.wizard_screen.step.id == "training", "F5 is remembered")
+    app = SftApp(name)
+    monkeypatch.setattr(app, "_open", lambda: None)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        await pilot.press("ctrl+q")
+    assert saved(name) == before
+
+
+async def test_a_profile_that_cannot_be_read_ends_the_wizard_with_its_error(home):
+    path = save_profile_data(profiles_dir(), "torn", new_profile_data("torn"))
+    path.write_text("= broken")
+    app = SftApp("torn")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+    assert app.not_opened is not None and "is not TOML" in app.not_opened.message
+    assert path.read_text() == "= broken" and not list(path.parent.glob("*.unreadable"))

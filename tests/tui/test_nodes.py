@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from sft_tui.cluster import node_matrix as preflight
+from sft_tui.cluster import node_matrix
 from sft_tui.cluster.node_checks import CHECKS, NodeFinding
 from sft_tui.cluster.node_matrix import NodeMatrix
 
@@ -32,7 +32,7 @@ def nodes(monkeypatch):
                 ]
             yield part, matrix
 
-    monkeypatch.setattr(preflight, "examine_nodes", examine)
+    monkeypatch.setattr(node_matrix, "examine_nodes", examine)
     return may_answer
 
 

@@ -64,7 +64,7 @@ class OutputFile(PartialFile):
     def __init__(self, target: Path) -> None:
         with naming(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-            super().__init__(target)
+            super().__init__(target, locked=True)
         self._sync = _BackgroundSync(self.handle)
         self._end = self._unsynced = 0
 

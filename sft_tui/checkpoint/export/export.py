@@ -89,6 +89,7 @@ def convert_reversed(
             write_text(folder.path / SAFETENSORS.index, index_text(shards))
         write_config(config_dir, folder.path, torch_dtype=main_dtype(model.tensors), untied=model.untied)
         copied, told = copy_companions(config_dir, folder.path)
+        folder.sync_files(copied)
         warnings += [*told, *model.notes]
         check_unchanged(sources, stamps)
         manifest = WeightsManifest(

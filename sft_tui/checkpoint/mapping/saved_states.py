@@ -13,7 +13,7 @@ from typing import Dict, Sequence, Tuple
 from sft_tui.checkpoint.formats.source_file import check_folder, check_regular_file, not_read
 from sft_tui.checkpoint.mapping.stored_tensor import StoredTensor, load_safetensors
 from sft_tui.errors import InvalidInputError
-from sft_tui.files.saved_states import SUFFIX, find_states, rank_folders, rank_of
+from sft_tui.files.saved_states import SUFFIX, find_states, rank_folders, rank_of_saved
 
 MERGE_HINT = (
     "Merge the parts of all ranks first: toolkit/safetensors/unified_safetensors.py --mindspore_ckpt_dir CHECKPOINTS "
@@ -78,7 +78,7 @@ def _load(files: Tuple[Path, ...]) -> Dict[str, StoredTensor]:
                     f"{tensor.name!r} is {list(known.dims)} in {known.run.file} and {list(tensor.dims)} in {file}.",
                     "These are files of different models, or parts of a sliced one. " + MERGE_HINT,
                 )
-            if known is not tensor and rank_of(file) in (None, rank_of(known.run.file)):
+            if known is not tensor and rank_of_saved(file) in (None, rank_of_saved(known.run.file)):
                 raise InvalidInputError(
                     f"{tensor.name!r} is both in {known.run.file} and in {file.name}.", "Name one of the files."
                 )

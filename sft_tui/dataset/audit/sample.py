@@ -136,7 +136,11 @@ class RecordViewer:
         if 0 < number <= self._read - len(self._kept):
             self._rewind()
         while self._read < number:
-            record = next(self._records, None)
+            try:
+                record = next(self._records, None)
+            except Exception:  # it is not read on from there: the next look meets the same
+                self._rewind()
+                raise
             if record is None:
                 return None
             self._kept.append(record)

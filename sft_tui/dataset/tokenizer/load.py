@@ -77,11 +77,6 @@ def find_tokenizer(path: Path) -> Path:
     return found
 
 
-def inspect_tokenizer(model_file: Path) -> int:
-    """The vocabulary size of a tokenizer; raises InvalidInputError like `load_tokenizer`."""
-    return load_tokenizer(model_file).vocab_size
-
-
 def _head(file: Path) -> bytes:
     """The first bytes; raises InvalidInputError when there are none to speak of."""
     try:

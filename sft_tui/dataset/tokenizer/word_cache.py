@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from array import array
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Dict, List, Sequence, Tuple
@@ -34,6 +35,7 @@ class WordCache:
     def __init__(self, processor: SentencePieceProcessor, threads: int = 1) -> None:
         self._processor: Any = processor
         self._threads = threads
+        self._lock = threading.Lock()
         # A text that ends in one space ends in a word of no letters, which encoded alone would be nothing at all.
         before: List[int] = self._processor.encode("x")
         self.lone_space = pack_ids(self._processor.encode("x ")[len(before) :])
@@ -43,6 +45,10 @@ class WordCache:
     def pack(self, texts: Sequence[str]) -> List[bytes]:
         """The ids of each text as packed native int32."""
         split = [_words(text) for text in texts]
+        with self._lock:  # the wizard's threads share a tokenizer
+            return self._pack(split)
+
+    def _pack(self, split: List[List[str]]) -> List[bytes]:
         missing = list(set(chain.from_iterable(split)).difference(self._known))
         known = self._known
         if missing:

@@ -24,7 +24,10 @@ class YamlTexts:
     def __init__(self, profile: Profile, facts: Facts, work_dirs: tuple[str, ...] = ()) -> None:
         self._profile, self._facts = profile, facts
         self._own = work_paths(profile)
-        self._shared = bool(work_dirs) and all(map(_PLAIN.fullmatch, (self._own.work_dir, *work_dirs)))
+        folders = (self._own.work_dir, *work_dirs)
+        # a base that names one of them is not changed where it already says what is wanted
+        plain = all(_PLAIN.fullmatch(folder) and folder not in facts.base_yaml for folder in folders)
+        self._shared = bool(work_dirs) and plain
         self._built: dict[tuple[str, str], PlannedFile] = {}
 
     def file(self, step_id: str, work_dir: str) -> PlannedFile:

@@ -106,8 +106,7 @@ class _Known:
 def _dump_section(key: str, known: _Known) -> str:
     stream = io.StringIO()
     _plain_yaml().dump({key: known.value}, stream)
-    # the version that tells readers of YAML 1.1 nothing new
-    return stream.getvalue().partition("---\n")[2]
+    return stream.getvalue()
 
 
 @functools.lru_cache(maxsize=4)
@@ -194,11 +193,57 @@ def _plain_yaml() -> Any:  # noqa: ANN401 - ruamel's own types, which may be abs
     from ruamel.yaml import YAML
 
     plain: Any = YAML(typ="safe", pure=True)
-    plain.version = (1, 1)
+    plain.Resolver = _resolver()
+    plain.width = 4096
     plain.default_flow_style = False
     plain.sort_base_mapping_type_on_output = False
     plain.allow_unicode = True
     return plain
+
+
+@functools.lru_cache(maxsize=1)
+def _resolver() -> Any:  # noqa: ANN401 - as above
+    """What a plain scalar is to PyYAML (YAML 1.1): 1e-5 and 1e5 are texts, yes and off are booleans, y is a text."""
+    from ruamel.yaml.resolver import VersionedResolver
+
+    rules: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+
+    class Resolver(VersionedResolver):  # type: ignore[misc, unused-ignore]
+        """By the rules alone, whatever version a file says it has."""
+
+        processing_version = (1, 1)
+        versioned_resolver = rules
+
+    digits = r"[0-9][0-9_]*"
+    for tag, pattern, first in (
+        ("bool", r"(?:yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)$", "yYnNtTfFoO"),
+        (
+            "float",
+            rf"(?:[-+]?{digits}\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?"
+            rf"|[-+]?{digits}(?::[0-5]?[0-9])+\.[0-9_]*|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$",
+            "-+0123456789.",
+        ),
+        (
+            "int",
+            r"(?:[-+]?0b[01_]+|[-+]?0[0-7_]+|[-+]?(?:0|[1-9][0-9_]*)|[-+]?0x[0-9a-fA-F_]+"
+            r"|[-+]?[1-9][0-9_]*(?::[0-5]?[0-9])+)$",
+            "-+0123456789",
+        ),
+        ("merge", r"<<$", "<"),
+        ("null", r"(?:~|null|Null|NULL|)$", "~nN\0"),
+        (
+            "timestamp",
+            r"(?:\d{4}-\d\d-\d\d|\d{4}-\d\d?-\d\d?(?:[Tt]|[ \t]+)\d\d?:\d\d:\d\d(?:\.\d*)?"
+            r"(?:[ \t]*(?:Z|[-+]\d\d?(?::\d\d)?))?)$",
+            "0123456789",
+        ),
+        ("value", r"=$", "="),
+    ):
+        for letter in first:
+            rules.setdefault("" if letter == "\0" else letter, []).append(
+                (f"tag:yaml.org,2002:{tag}", re.compile(pattern))
+            )
+    return Resolver
 
 
 def _editor() -> Any:  # noqa: ANN401 - ruamel's own types, which may be absent

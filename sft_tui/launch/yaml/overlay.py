@@ -20,7 +20,7 @@ def build_overlay(run: RunSpec) -> dict[str, Any]:
     It keeps its types, optimizer, schedule, fusions and callbacks, and a `max_device_memory` that the device has.
     """
     base, changes = run.base, dict[str, Any]()
-    rows = sorted(rows_of(run), key=lambda item: _place(item[0].key))
+    rows = sorted(rows_of(run), key=lambda item: _place(item[0]))
     for row, value in rows:
         if row.key not in ("callbacks", "context.max_device_memory") and _is_written(row, base, run.cpu):
             put(changes, row.key, value)
@@ -38,10 +38,13 @@ def build_overlay(run: RunSpec) -> dict[str, Any]:
     return changes
 
 
-def _place(key: str) -> int:
-    """Where a key of the first level comes that the base lacks: as it always was, lest finished runs look changed."""
-    section = key.partition(".")[0]
-    return 2 if section in _LATE else int(section != key)
+def _place(row: YamlField) -> tuple[int, int]:
+    """Where a key comes that the base lacks: as it always was, lest finished runs look changed."""
+    section = row.key.partition(".")[0]
+    if section not in _LATE:
+        return int(section != row.key), 0
+    # of the model what only NPUs have comes last
+    return 2 + _LATE.index(section), int(section == "model" and row.device)
 
 
 def _is_written(row: YamlField, base: Mapping[str, Any], cpu: bool) -> bool:

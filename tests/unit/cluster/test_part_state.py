@@ -1,6 +1,6 @@
 """Which of several failures was the first, and what the head makes of what nodes say."""
 
-from sft_tui.cluster.part_state import Standing
+from sft_tui.cluster.part_state import PartState
 from sft_tui.core.nodes import Node, NodePart
 from sft_tui.core.plan import Plan
 from sft_tui.diagnosis.first_part import Failure, first_failure
@@ -26,14 +26,14 @@ def test_an_error_of_its_own_comes_before_one_about_others():
 
 
 def test_of_two_alike_the_earlier_by_one_clock():
-    ahead, exact = Standing(PART, skew=60.0), Standing(PART)
+    ahead, exact = PartState(PART, skew=60.0), PartState(PART)
     late = ahead.take(ended("failed", "ValueError: b", 155.0))
     assert late.at == 95.0
     assert first_failure([exact.take(ended("failed", "ValueError: a", 100.0)), late]) is late
 
 
 def test_a_part_fails_once():
-    standing = Standing(PART)
+    standing = PartState(PART)
     assert standing.take({"died": "killed by SIGKILL", "rank": 3, "signal": "SIGKILL", "time": 1.0}).worker == 3
     assert not standing.ended
     assert standing.take(ended("failed", "exit code 1")) is None
@@ -41,7 +41,7 @@ def test_a_part_fails_once():
 
 
 def test_a_lost_connection_is_no_end_and_is_forgotten_with_the_next_word():
-    standing = Standing(PART)
+    standing = PartState(PART)
     assert standing.take({"lost": "no route"}) is None
     since = standing.lost_since
     standing.take({"lost": "no route"})
@@ -51,7 +51,7 @@ def test_a_lost_connection_is_no_end_and_is_forgotten_with_the_next_word():
 
 
 def test_what_it_waits_for_and_which_ranks_have_started():
-    standing = Standing(PART)
+    standing = PartState(PART)
     standing.take({"state": "queued", "outcome": "", "reason": "waits for job 7-x, which uses NPU 0", "time": 0.0})
     assert "waits for job 7-x" in standing.waits
     standing.take({"state": "running", "outcome": "", "reason": "", "time": 0.0})
@@ -62,6 +62,6 @@ def test_what_it_waits_for_and_which_ranks_have_started():
 
 
 def test_one_that_was_stopped_there_or_lost_its_supervisor_has_failed():
-    assert "stopped there" in Standing(PART).take(ended("stopped", "stopped on request")).reason
-    assert Standing(PART).take(ended("lost", "its supervisor is gone")).reason == "its supervisor is gone"
-    assert Standing(PART).take({"refused": "profile p runs already"}).reason == "profile p runs already"
+    assert "stopped there" in PartState(PART).take(ended("stopped", "stopped on request")).reason
+    assert PartState(PART).take(ended("lost", "its supervisor is gone")).reason == "its supervisor is gone"
+    assert PartState(PART).take({"refused": "profile p runs already"}).reason == "profile p runs already"

@@ -1,4 +1,4 @@
-"""From which checkpoint a training of the direct route can go on; see tests/process/test_resume.py for the rest."""
+"""From which checkpoint a training of the direct route can go on; the rest is in tests/process/jobs."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from sft_tui.logs.worker_logs import rank_of, worker_logs
+from sft_tui.logs.worker_logs import rank_of_log, worker_logs
 
 
 def test_the_rank_is_in_the_name_of_the_log(tmp_path):
-    assert [rank_of(tmp_path / name) for name in ("worker_0.log", "worker_12.log", "train.log")] == [0, 12, 0]
+    assert [rank_of_log(tmp_path / name) for name in ("worker_0.log", "worker_12.log", "train.log")] == [0, 12, 0]
 
 
 def test_logs_of_an_earlier_run_with_more_workers_are_left_out(tmp_path):

@@ -60,7 +60,7 @@ def _asking(session: Session, profile: Profile, checkpoint: str) -> str:
     """The command that lets the model answer; several workers hold it in slices, which is another matter."""
     facts = session.findings.facts if session.findings else None
     # what models of the direct route are asked with is on NPUs alone
-    evaluated = facts is not None and facts.route != "direct" and profile.training.evaluate and facts.eval_records
+    evaluated = facts is not None and not facts.direct and profile.training.evaluate and facts.eval_records
     if facts is None or not evaluated or is_distributed(profile, "eval"):
         return ""
     cpu = profile.environment.device_target == "CPU"

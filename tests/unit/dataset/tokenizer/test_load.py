@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sft_tui.dataset.tokenizer.load import inspect_tokenizer, load_tokenizer
+from sft_tui.dataset.tokenizer.load import load_tokenizer
 from sft_tui.errors import InvalidInputError
 
 
@@ -14,7 +14,7 @@ def test_special_tokens_in_a_text_are_tokens(tokenizer):
 
 
 def test_inspecting_a_tokenizer_tells_its_vocabulary(model_file):
-    assert inspect_tokenizer(model_file) == 1024
+    assert load_tokenizer(model_file).vocab_size == 1024
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_damaged_model_is_named(tmp_path, model_file):
 
 def test_a_folder_means_the_tokenizer_in_it(golden, model_file):
     assert load_tokenizer(golden).path == model_file
-    assert inspect_tokenizer(golden) == 1024
+    assert load_tokenizer(golden).vocab_size == 1024
 
 
 def test_one_thread_gives_what_many_give(model_file):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sentencepiece
@@ -10,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sft_tui.dataset.tokenizer import word_cache
+from sft_tui.dataset.tokenizer.load import load_tokenizer
 from sft_tui.dataset.tokenizer.sentencepiece import SentencePieceTokenizer
 from sft_tui.dataset.tokenizer.word_cache import WordCache, token_begins, unpack_ids, works_by_words
 
@@ -151,3 +154,18 @@ def test_control_pieces_are_found_in_a_text(train):
     [(ids, begins)] = ours.encode_with_offsets([text])
     for token in ("[gMASK]", "<sep>", "<|im_end|>"):
         assert begins[ids.index(ours.special_tokens[token])] == text.index(token)
+
+
+def test_two_threads_may_encode_at_the_same_time(model_file):
+    """The wizard's looks and its view of a record share one tokenizer."""
+    tokenizer = load_tokenizer(model_file)
+    texts = [[f"{'长' * (41 + n % 7)}{thread} word{n}" for n in range(60)] for thread in range(2)]
+    wanted = [tokenizer.encode_many(part) for part in texts]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            for _ in range(10):
+                assert list(pool.map(tokenizer.encode_many, texts)) == wanted
+    finally:
+        sys.setswitchinterval(interval)

@@ -16,7 +16,7 @@ from sft_tui.core.profile import default_data
 from sft_tui.core.profile_problems import validate_profile
 from sft_tui.errors import InvalidInputError
 from sft_tui.launch.plan.steps import build_plan
-from sft_tui.launch.yaml.base_yaml import list_base_configs, merge_into_base, parse_base
+from sft_tui.launch.yaml.base_yaml import dump_new, list_base_configs, merge_into_base, parse_base
 from sft_tui.launch.yaml.run_spec import training_steps
 from sft_tui.launch.yaml.workload import plan_workload, read_workload
 from sft_tui.stack.releases import find_release
@@ -314,3 +314,29 @@ def test_the_configurations_of_each_layout_are_found(tmp_path, version):
     other.write_text("model:\n  model_config:\n    type: ChatGLM2Config\n")
     expected = [name for name in LAYOUTS[version] if Path(name).name.startswith("finetune_")]
     assert [str(p.relative_to(tmp_path)) for p in list_base_configs(tmp_path, "llama")] == expected
+
+
+PLAIN = st.text("abcdefghijklmnopqrstuvwxyzABC0123456789._-+/=", min_size=1, max_size=200).map(lambda text: f"/{text}")
+SCALARS = st.one_of(
+    PLAIN, st.booleans(), st.integers(-(10**12), 10**12), st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from(["on", "no", "None", "null", "1e-5", "010", "1:30", "2001-01-01", "", "~", "a: b", "#x", "中文"]),
+)  # fmt: skip
+
+
+@given(st.dictionaries(st.sampled_from(["seed", "output_dir", "load_checkpoint", "a_key"]), SCALARS))
+def test_a_new_yaml_is_what_pyyaml_writes(config):
+    """Finished trainings of earlier versions have such a text, and must not look changed."""
+    assert dump_new(config) == "".join(
+        yaml.safe_dump({k: v}, sort_keys=False, allow_unicode=True) for k, v in config.items()
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["1e-5", "1e5", "1.5e3", "1.e-6", "1.0e+5", ".5", "y", "Y", "yes", "off", "010", "0x1F", "1_000", "1:30", "~",
+     "null", "Null", "", "-1", "+1.5", ".inf", "1.", "2001-01-01", "'1'", "=x"],
+)  # fmt: skip
+def test_a_base_is_read_as_mindformers_reads_it(text, capfd):
+    base = f"model:\n  model_config:\n    key: {text}\n"
+    assert parse_base(base)["model"]["model_config"] == yaml.safe_load(base)["model"]["model_config"]
+    assert capfd.readouterr().err == ""
