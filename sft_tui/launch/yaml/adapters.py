@@ -20,7 +20,9 @@ ATTENTION = ("wq", "wk", "wv", "wo")
 def adaptable_cells(family: str, *, direct: bool) -> AdaptableCells:
     """The cells of a family's network; those of the route's usual network where the family does not say."""
     known = FAMILIES.get(family)
-    return known.lora if known and known.lora else DIRECT_CELLS if direct else LLAMA_CELLS
+    if known and known.lora and known.direct == direct:
+        return known.lora
+    return DIRECT_CELLS if direct else LLAMA_CELLS
 
 
 def build_adapters(profile: Profile, *, direct: bool) -> dict[str, Any]:

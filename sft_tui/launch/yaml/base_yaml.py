@@ -191,14 +191,26 @@ def _write(document: Any) -> str:  # noqa: ANN401 - ruamel's CommentedMap
 def _plain_yaml() -> Any:  # noqa: ANN401 - ruamel's own types, which may be absent
     """Reads and writes as PyYAML does, by which MindFormers reads: YAML 1.1."""
     from ruamel.yaml import YAML
+    from ruamel.yaml.representer import SafeRepresenter
 
+    class Representer(SafeRepresenter):
+        """Of this module alone: representers are kept by class."""
+
+    Representer.add_representer(float, _write_float)
     plain: Any = YAML(typ="safe", pure=True)
-    plain.Resolver = _resolver()
+    plain.Resolver, plain.Representer = _resolver(), Representer
     plain.width = 4096
     plain.default_flow_style = False
     plain.sort_base_mapping_type_on_output = False
     plain.allow_unicode = True
     return plain
+
+
+def _write_float(representer: Any, value: float) -> Any:  # noqa: ANN401
+    number = repr(value)
+    if "e" in number and "." not in number:
+        number = number.replace("e", ".0e")
+    return representer.represent_scalar("tag:yaml.org,2002:float", number)
 
 
 @functools.lru_cache(maxsize=1)
@@ -254,16 +266,10 @@ def _editor() -> Any:  # noqa: ANN401 - ruamel's own types, which may be absent
     class Representer(RoundTripRepresenter):
         """Of this module alone: representers are kept by class."""
 
-    def write_float(representer: Any, value: float) -> Any:  # noqa: ANN401
-        number = repr(value)
-        if "e" in number and "." not in number:
-            number = number.replace("e", ".0e")
-        return representer.represent_scalar("tag:yaml.org,2002:float", number)
-
     def write_bool(representer: Any, value: object) -> Any:  # noqa: ANN401
         return representer.represent_scalar("tag:yaml.org,2002:bool", str(bool(value)))
 
-    Representer.add_representer(float, write_float)
+    Representer.add_representer(float, _write_float)
     Representer.add_representer(bool, write_bool)
     editor = YAML()
     editor.Representer = Representer

@@ -318,7 +318,8 @@ def test_the_configurations_of_each_layout_are_found(tmp_path, version):
 
 PLAIN = st.text("abcdefghijklmnopqrstuvwxyzABC0123456789._-+/=", min_size=1, max_size=200).map(lambda text: f"/{text}")
 SCALARS = st.one_of(
-    PLAIN, st.booleans(), st.integers(-(10**12), 10**12), st.floats(allow_nan=False, allow_infinity=False),
+    PLAIN, st.booleans(), st.sampled_from([1e-06, 1e-5, 3e-4, 1e16, 1e300, 0.1, -2.5e-7]),
+    st.integers(-(10**12), 10**12), st.floats(allow_nan=False, allow_infinity=False),
     st.sampled_from(["on", "no", "None", "null", "1e-5", "010", "1:30", "2001-01-01", "", "~", "a: b", "#x", "中文"]),
 )  # fmt: skip
 
