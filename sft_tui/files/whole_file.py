@@ -1,7 +1,7 @@
 """Writes a file whole: whoever looks finds the old one or the whole new one, never a half.
 
 What is new is written under a hidden name beside its target, `.NAME.<12 digits>.partial`, brought to the disk, and
-renamed. It is locked meanwhile: what is not locked was left by a killed run.
+renamed. What takes long is locked meanwhile: what is not locked was left by a killed run, and may be removed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _Self = TypeVar("_Self", bound="PartialFile")
 
 
 class PartialFile:
-    """A file on its way to `target`: its path, and a descriptor that is open, and so locked, until it is published.
+    """A file on its way to `target`: its path, and a descriptor that is open, and with `locked` locked, until it is published.
 
     As a context manager it is gone at the end of the block unless it was published. Raises OSError.
     """

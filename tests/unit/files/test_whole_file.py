@@ -137,7 +137,7 @@ def test_only_what_nobody_works_at_and_of_this_very_name_is_left_over(tmp_path):
     killed.mkdir()
     (killed / "a").touch()
     other.touch()
-    with PartialFile(tmp_path / "out") as file, PartialFolder(tmp_path / "out") as folder:
+    with PartialFile(tmp_path / "out", locked=True) as file, PartialFolder(tmp_path / "out") as folder:
         remove_leftovers(tmp_path / "out")
         assert set(tmp_path.iterdir()) == {file.path, folder.path, other}
     assert list(tmp_path.iterdir()) == [other]
