@@ -21,7 +21,7 @@ _Self = TypeVar("_Self", bound="PartialFile")
 
 
 class PartialFile:
-    """A file on its way to `target`: its path, and a descriptor that is open, and with `locked` locked, until it is published.
+    """A file on its way to `target`: its path, and a descriptor, open (and locked) until it is published.
 
     As a context manager it is gone at the end of the block unless it was published. Raises OSError.
     """

@@ -18,6 +18,7 @@ from sft_tui.store.job_store import list_jobs
 from sft_tui.store.profile_store import load_profile_data, new_profile_data, save_profile_data
 from sft_tui.tui import background
 from sft_tui.tui.app import SftApp
+from sft_tui.tui.screens.wizard.base import FirstFrame
 
 DEADLINE = 60.0
 # a real line of MindFormers 1.6.0's MFLossMonitor, with its number and loss left open
@@ -107,6 +108,11 @@ class Driver:
             await self.pilot.pause(0.03)
         pytest.fail(f"not within {DEADLINE} s: {what}\n{self.text}")
 
+    async def opened(self):
+        """Wait until the profile is read, and its first screen shown."""
+        await self.until(lambda: self.app._opened and not isinstance(self.app.screen, FirstFrame), "the profile")
+        await self.pilot.pause()
+
     async def looked(self):
         """Wait until the machine and the files were looked at."""
         session = self.app.session
@@ -128,8 +134,9 @@ def open_wizard(home, monkeypatch):
     async def open_it(name="first", size=(80, 24)):
         app = SftApp(name)
         async with app.run_test(size=size) as pilot:
-            await pilot.pause()
-            yield Driver(app, pilot)
+            driver = Driver(app, pilot)
+            await driver.opened()
+            yield driver
 
     return open_it
 

@@ -29,6 +29,7 @@ HOST = HostLoad(
 OURS = NpuProcess(124528, "python3.11", 17400, None, "ann", "5-demo")
 FOREIGN = NpuProcess(998, "python3.8", 400, None, "bob", "")
 UNKNOWN = NpuProcess(37656, "hlt_host_devmm_", 686)
+from tests.tui.conftest import Driver
 
 
 def well(index, rng, **changes):
@@ -206,6 +207,7 @@ def test_looks(snap_compare, profile, told, what, size):
     views = many() if what == "strip" else (detailed(),)
 
     async def ready(pilot):
+        await Driver(pilot.app, pilot).opened()
         screen = DevicesScreen(tuple(WatchedNode(v.name, Node(host=v.name)) for v in views))
         pilot.app.push_screen(screen)
         await pilot.pause()

@@ -91,6 +91,7 @@ def test_the_look_of_a_run_of_somebody_else(snap_compare, home, profile, run, mo
 
     async def ready(pilot):
         wizard = Driver(app, pilot)
+        await wizard.opened()
         app.push_screen(foreign.ForeignScreen(Path("theirs")))
         await wizard.until(lambda: "step 8/12" in wizard.text and "m loss" in wizard.text, "the newest step")
         await pilot.pause(0.2)

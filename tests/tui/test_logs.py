@@ -174,6 +174,7 @@ def test_the_look_of_the_logs(snap_compare, logs, size):
 
     async def ready(pilot):
         wizard = Driver(app, pilot)
+        await wizard.opened()
         await open_logs(wizard, "msrun: 2 logs")
         await wizard.press("e")
         await wizard.until(
