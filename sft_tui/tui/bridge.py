@@ -226,6 +226,7 @@ def has_curve(folder: JobFolder) -> bool:
 def load_curve(job: str) -> Curve:
     """The whole curve of a job as it is now. Raises SftError, OSError."""
     from sft_tui.jobs.client import JobWatch
+    from sft_tui.metrics.points import Curve
     from sft_tui.store.job_store import find_job
 
     watch, curve = JobWatch(find_job(jobs_dir(), job, exactly=True)), Curve()

@@ -19,6 +19,7 @@ from sft_tui.monitor.sample_json import HostSample
 from sft_tui.monitor.snapshot import NpuDevice, NpuProcess, NpuSnapshot, NpuTable, NpuUnavailable
 from sft_tui.tui.screens import devices
 from sft_tui.tui.screens.devices import DevicesScreen, NodesSampled, watched_nodes
+from tests.tui.conftest import Driver
 
 TABLE = Path(__file__).parents[1] / "data" / "npu_smi" / "info_25.2.0_A3_4dies_procs.txt"
 NOW = 1000.0
@@ -29,7 +30,6 @@ HOST = HostLoad(
 OURS = NpuProcess(124528, "python3.11", 17400, None, "ann", "5-demo")
 FOREIGN = NpuProcess(998, "python3.8", 400, None, "bob", "")
 UNKNOWN = NpuProcess(37656, "hlt_host_devmm_", 686)
-from tests.tui.conftest import Driver
 
 
 def well(index, rng, **changes):
