@@ -125,6 +125,7 @@ def examine(profile: Profile) -> Findings:
     if not any(p.severity == "error" for p in problems):
         problems += check_made(profile, checkpoint.parameters, facts)
     plan = None if any(p.severity == "error" for p in problems) else build_plan(profile, facts)
+    wrong = {p.field for p in problems if p.severity == "error"}
     return replace(
         findings,
         problems=tuple(problems),
@@ -133,7 +134,8 @@ def examine(profile: Profile) -> Findings:
         audit=load_audit(Path(work_paths(profile).mindrecord("train"))),
         workload=find_workload(profile, facts),
         base_configs=_base_configs(profile.environment.mindformers_home, profile.model.family),
-        needed_bytes=needed_bytes(profile, checkpoint, train, base_yaml),
+        # a working folder that cannot be used was told; nothing is looked for in it
+        needed_bytes=0 if "environment.work_dir" in wrong else needed_bytes(profile, checkpoint, train, base_yaml),
     )
 
 

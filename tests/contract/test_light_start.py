@@ -27,7 +27,8 @@ for module in pkgutil.walk_packages(sft_tui.__path__, "sft_tui."):
     try:
         importlib.import_module(module.name)
     except ModuleNotFoundError as error:
-        if not module.name.startswith("sft_tui.launch.runtime.") or error.name not in ("mindspore", "mindformers"):
+        wanted = (error.name or "").partition(".")[0]
+        if not module.name.startswith("sft_tui.launch.runtime.") or wanted not in ("mindspore", "mindformers"):
             raise
 """
 

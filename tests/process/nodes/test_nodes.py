@@ -255,7 +255,8 @@ class RealTraining:
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("killed_before", [False, pytest.param(True, marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("killed_before", [False, True])
 def test_mindformers_trains_on_both_hosts(hosts, tmp_path_factory, eventually, killed_before):
     """A training is stopped, saves on both hosts, and goes on from there; before it one had a worker killed."""
     real = RealTraining(hosts, tmp_path_factory.mktemp("real"), eventually)

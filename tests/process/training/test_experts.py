@@ -37,6 +37,7 @@ def mean_loss(folder, mindrecord):
     return float(np.concatenate(losses).mean())
 
 
+@pytest.mark.nightly
 def test_experts_are_trained_and_come_back(sft, home):
     data = write_workspace(home / "demo", family="qwen3")
     model = home / "toy-moe"

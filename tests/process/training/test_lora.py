@@ -71,6 +71,7 @@ def weights(path):
     return {name: parameter.asnumpy().tobytes() for name, parameter in load_checkpoint(str(path)).items()}
 
 
+@pytest.mark.nightly
 def test_adapters_of_todays_models_come_back_merged_into_the_folder(sft, home, tmp_path):
     """The plain forward pass of the folder that comes out has learned, and so has no weight that was frozen.
 
