@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Tuple
 
 from sft_tui.families.direct_layers import (
     ATTENTION,
-    CELLS,
     DEFAULTS,
-    FIRST,
-    INFERS,
-    LAST,
     LOADED_AS_IT_IS,
-    OLDER,
     ONE_LAYOUT,
     layer_rule,
 )
-from sft_tui.families.family import Family, PublishedModel, Releases, Stacked, TensorRule
+from sft_tui.families.family import PublishedModel, Stacked, TensorRule
+from sft_tui.families.qwen3 import QWEN3
 
 _EXPERT = "model.layers.{layer}.mlp.experts.{expert}."
 _EXPERT_TARGET = "decoder.layers.{layer}.mlp.experts."
@@ -32,28 +29,18 @@ def _experts() -> Tuple[TensorRule, ...]:
     )
 
 
-QWEN3_MOE = Family(
+QWEN3_MOE = replace(
+    QWEN3,
     name="qwen3_moe",
     title="Qwen3-MoE",
-    trained=Releases(since="1.7"),
-    refused=((Releases(until="1.3"), OLDER), (Releases(since="1.6", until="1.6"), INFERS)),
-    direct=True,
-    planned=True,
     about="experts",
-    rehearsed=True,
     # MindFormers has no file to fine-tune it, only one for pretraining a 30B
     base_yaml="qwen3_moe/pretrain_qwen3_30b_a3b_4k.yaml",
-    lora=CELLS,
     architectures=("Qwen3MoeForCausalLM",),
-    first=FIRST,
     layer=(*ATTENTION, layer_rule("mlp.gate.weight", "mlp.router.weight", "experts", "hidden")),
     expert=_experts(),
     counters=(r"decoder\.layers\.\d+\.mlp\.router\.(fi_accu|expert_load)",),
-    last=LAST,
-    tied_target="output_layer.weight",
-    tied_source="model.embed_tokens.weight",
     config_defaults={**DEFAULTS, "num_experts": 128, "moe_intermediate_size": 768, "num_experts_per_tok": 8},
-    tokenizer="tokenizer.json",
     # every layer has experts, in all that were published
     fixed={**ONE_LAYOUT, "decoder_sparse_step": 1, "mlp_only_layers": []},
     published=(PublishedModel("Qwen3 30B-A3B", "Qwen/Qwen3-30B-A3B", 30.5, 61.1, 40960, LOADED_AS_IT_IS),),
