@@ -38,7 +38,7 @@ async def test_a_csv_with_other_names_is_understood_and_columns_can_be_given(ope
         await wizard.until(told, "the column that is not there")
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+@pytest.mark.parametrize("size", [(80, 24), pytest.param((120, 40), marks=pytest.mark.nightly)])
 async def test_a_record_is_shown_as_the_model_sees_it(open_wizard, sound, size):
     sound()
     async with open_wizard(size=size) as wizard:

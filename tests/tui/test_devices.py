@@ -92,7 +92,7 @@ def told(monkeypatch):
     stop.set()
 
 
-@pytest.mark.parametrize("size", [(80, 24), (200, 60)])
+@pytest.mark.parametrize("size", [(80, 24), pytest.param((200, 60), marks=pytest.mark.nightly)])
 async def test_this_host_is_shown_at_once_and_its_sampler_ends_with_the_screen(
     open_wizard, sound, tmp_path, monkeypatch, size
 ):
@@ -116,7 +116,7 @@ async def test_this_host_is_shown_at_once_and_its_sampler_ends_with_the_screen(
         await wizard.until(lambda: not sampler.is_running(), "the sampler has ended")
 
 
-@pytest.mark.parametrize("size", [(80, 24), (200, 60)])
+@pytest.mark.parametrize("size", [(80, 24), pytest.param((200, 60), marks=pytest.mark.nightly)])
 async def test_all_devices_of_64_hosts_fit_the_screen_worst_first(open_wizard, profile, told, size):
     profile()
     async with open_wizard(size=size) as wizard:
@@ -198,7 +198,9 @@ def test_the_hosts_of_a_profile_are_watched(profile, saved):
     assert watched_nodes(None)[0].name == "this host"
 
 
-@pytest.mark.parametrize("size", [(80, 24), (200, 60)], ids=["80x24", "200x60"])
+@pytest.mark.parametrize(
+    "size", [(80, 24), pytest.param((200, 60), marks=pytest.mark.nightly)], ids=["80x24", "200x60"]
+)
 @pytest.mark.parametrize("what", ["strip", "one"])
 def test_looks(snap_compare, profile, told, what, size):
     from sft_tui.tui.app import SftApp

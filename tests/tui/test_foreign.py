@@ -50,7 +50,7 @@ def test_a_folder_without_logs_waits_for_them(tmp_path):
     assert theirs.look().lines == ("begin",)
 
 
-@pytest.mark.parametrize("size", [(80, 24), (160, 50)])
+@pytest.mark.parametrize("size", [(80, 24), pytest.param((160, 50), marks=pytest.mark.nightly)])
 async def test_it_is_shown_with_its_curve_logs_and_first_cause(open_wizard, run, size):
     async with open_wizard(size=size) as wizard:
         await wizard.press("f8")
@@ -79,7 +79,7 @@ async def test_it_is_shown_with_its_curve_logs_and_first_cause(open_wizard, run,
         await wizard.until(lambda: "another's run" not in wizard.text, "the monitor")
 
 
-@pytest.mark.parametrize("size", [(80, 24), (160, 50)])
+@pytest.mark.parametrize("size", [(80, 24), pytest.param((160, 50), marks=pytest.mark.nightly)])
 def test_the_look_of_a_run_of_somebody_else(snap_compare, home, profile, run, monkeypatch, size):
     profile()
     monkeypatch.setenv("LC_ALL", "C.UTF-8")

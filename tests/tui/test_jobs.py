@@ -56,7 +56,7 @@ async def test_stopping_asks_first(open_wizard, profile, submit):
         await wizard.until(lambda: "ctrl+k" not in wizard.footer and "ctrl+r" in wizard.footer, "the footer follows")
 
 
-@pytest.mark.parametrize("size", [(80, 24), (120, 50)])
+@pytest.mark.parametrize("size", [(80, 24), pytest.param((120, 50), marks=pytest.mark.nightly)])
 async def test_a_finished_job_looks_as_it_did_when_watched(open_wizard, profile, submit, loss_script, size):
     profile()
     submit(("inspect", loss_script("inspect", 0, rest="echo found")), ("train", loss_script("train", 12, pause=0.2)))

@@ -70,7 +70,7 @@ def head(wizard):
     return wizard.text.splitlines()[0]
 
 
-@pytest.mark.parametrize("size", [(80, 24), (160, 50)])
+@pytest.mark.parametrize("size", [(80, 24), pytest.param((160, 50), marks=pytest.mark.nightly)])
 async def test_a_log_is_followed_paged_and_searched(open_wizard, logs, size):
     path = logs("msrun/worker_3.log", "".join(stamp(n, f"line {n}") for n in range(1000)))
     async with open_wizard(size=size) as wizard:
@@ -167,7 +167,7 @@ async def test_a_range_is_written_to_a_private_file_and_none_is_overwritten(open
     assert stat.S_IMODE(os.stat(out).st_mode) == 0o600
 
 
-@pytest.mark.parametrize("size", [(80, 24), (160, 50)])
+@pytest.mark.parametrize("size", [(80, 24), pytest.param((160, 50), marks=pytest.mark.nightly)])
 def test_the_look_of_the_logs(snap_compare, logs, size):
     app = SftApp("first")
     app.CURSOR_BLINK = False

@@ -36,7 +36,7 @@ def nodes(monkeypatch):
     return may_answer
 
 
-@pytest.mark.parametrize("size", [(80, 24), (160, 50)])
+@pytest.mark.parametrize("size", [(80, 24), pytest.param((160, 50), marks=pytest.mark.nightly)])
 async def test_nodes_are_shown_as_they_answer_and_the_screen_stays_awake(open_wizard, sound, nodes, size):
     sound(nodes__hosts=HOSTS)
     async with open_wizard(size=size) as wizard:
@@ -83,7 +83,7 @@ async def _named(wizard, host, *, workers=""):
     await wizard.press("enter")
 
 
-@pytest.mark.parametrize("size", [(80, 24), (160, 50)])
+@pytest.mark.parametrize("size", [(80, 24), pytest.param((160, 50), marks=pytest.mark.nightly)])
 async def test_nodes_are_added_edited_moved_and_removed_by_keys(open_wizard, sound, saved, size):
     sound()
     async with open_wizard(size=size) as wizard:
