@@ -144,6 +144,7 @@ def _add_convert_alpaca(group: _Group) -> None:
     _flag(parser, "data_path", required=True, help="file with the records")
     _flag(parser, "output_path", required=True, help="conversation file to write")
     _add_columns(parser)
+    _add_on_unread(parser)
     _add_rejects(parser)
     _flag(parser, "eval_output_path", default="", help="conversation file for held-out records")
     parser.add_argument(
@@ -197,6 +198,7 @@ def _add_encoding(parser: argparse.ArgumentParser) -> None:
         help="FastChat template, or chat: the folder's own (default: %(default)s)",
     )
     _add_columns(parser)
+    _add_on_unread(parser)
     _flag(
         parser, "max_masked", type=float, default=MAX_MASKED, metavar="SHARE",
         help="refuse when more of the rows teach nothing (default: %(default)s)",
@@ -213,6 +215,15 @@ def _add_columns(parser: argparse.ArgumentParser) -> None:
         parser, "columns", default="", metavar="OURS=NAME,...",
         help="names in the file, such as instruction=prompt,output=answer (also input, system, history, "
         "conversations); default: our own names, else well-known ones",
+    )  # fmt: skip
+
+
+def _add_on_unread(parser: argparse.ArgumentParser) -> None:
+    """What happens to fields of records that nobody reads."""
+    _flag(
+        parser, "on_unread", choices=("warn", "fail", "ignore"), default="warn",
+        help="a field of the records that is not read: name it once with its count, stop, or say nothing "
+        "(default: %(default)s)",
     )  # fmt: skip
 
 

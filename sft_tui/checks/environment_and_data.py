@@ -15,13 +15,7 @@ from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.parallel_layout import build_layout
 from sft_tui.core.problem import Problem
 from sft_tui.core.profile import PATH_FIELDS, Profile
-from sft_tui.dataset.audit.limits import reason_text
-from sft_tui.dataset.audit.report import COVERED, AuditReport
 from sft_tui.dataset.read.inspect import DataReport
-from sft_tui.dataset.read.sources import parse_columns
-from sft_tui.dataset.template.chat import CHAT
-from sft_tui.dataset.template.layouts import check_template
-from sft_tui.dataset.tokenizer.load import Tokenizer
 from sft_tui.errors import SftError
 from sft_tui.families.table import PLANNED
 from sft_tui.jobs.read_state import is_supervised
@@ -48,16 +42,6 @@ def check_paths(profile: Profile) -> list[Problem]:
         if value and not bare_program and not Path(value).is_absolute():
             problems.append(Problem(name, f"{value} is not an absolute path.", "Begin it with a slash."))
     return problems
-
-
-def check_tokenizer(path: Path, tokenizer: Tokenizer, checkpoint: CheckpointReport) -> list[Problem]:
-    """It has no more pieces than the model has embeddings."""
-    vocab = tokenizer.vocab_size
-    if checkpoint.config is not None and vocab > checkpoint.config.vocab_size:
-        message = f"{path} has {vocab} pieces, the model only {checkpoint.config.vocab_size} embeddings."
-        hint = "Use the tokenizer.model that belongs to this checkpoint."
-        return [Problem("model.tokenizer_model", message, hint)]
-    return []
 
 
 def check_family(profile: Profile, checkpoint: CheckpointReport) -> list[Problem]:
@@ -221,59 +205,6 @@ def needed_bytes(profile: Profile, checkpoint: CheckpointReport, train: DataRepo
     # adapters and their moments are less than a hundredth
     numbers = 2 if lora else 4
     return weights + data + KEPT_CHECKPOINTS * whole * numbers * 4 * checkpoint.parameters
-
-
-def read_columns(profile: Profile) -> tuple[dict[str, str], list[Problem]]:
-    """Which fields of the data file hold what, as the profile says."""
-    try:
-        return parse_columns(profile.dataset.columns), []
-    except SftError as error:
-        return {}, [Problem("dataset.columns", error.message, error.hint)]
-
-
-def look_at_samples(
-    path: Path, tokenizer: Tokenizer, template: str, seq_length: int, columns: dict[str, str]
-) -> tuple[Optional[AuditReport], list[Problem]]:
-    """The first records as they would be encoded; or why they cannot be, by the template or the data."""
-    from sft_tui.dataset.audit.sample import audit_sample
-
-    try:
-        check_template(template, tokenizer)
-    except SftError as error:
-        return None, [template_problem(template, error)]
-    try:
-        return audit_sample(path, tokenizer, template, seq_length, tuple(columns.items())), []
-    except SftError as error:
-        return None, [Problem("dataset.train_path", error.message, error.hint)]
-
-
-def template_problem(template: str, error: SftError) -> Problem:
-    """The template, or the tokenizer that it goes with, cannot be used."""
-    # a profile of the direct route has no say over its template
-    hint = "It belongs into the model folder: take it from the model's own page." if template == CHAT else error.hint
-    return Problem("dataset.template", error.message, hint)
-
-
-def check_samples(sample: AuditReport, max_masked: float, warn_cut: float) -> list[Problem]:
-    """Answers are not cut away, as far as the first records tell."""
-    if sample.masked == sample.rows:
-        message = f"Nothing is left to learn: all {sample.rows} records looked at are cut before their answer begins."
-        if sample.masked_reasons.get("cut_off", 0) < sample.masked:
-            worst = max(sample.masked_reasons, key=lambda name: sample.masked_reasons[name])
-            message = f"Nothing is to be learned of the {sample.rows} records looked at: {reason_text(worst)}."
-            return [Problem("dataset.train_path", message, "Look at one of them: Dataset (F4), ctrl+g.")]
-        return [Problem("dataset.seq_length", message, "Use a longer sequence length.")]
-    problems = []
-    if sample.masked > max_masked * sample.rows:
-        message = f"{sample.masked} of the first {sample.rows} records teach nothing; more than {max_masked:.0%} fail."
-        hint = "Look at the records, or allow more of them (Masked at most)."
-        problems.append(Problem("dataset.max_masked", message, hint, "warning"))
-    if sample.cut and sample.cut > warn_cut * sample.rows:
-        message = f"{sample.cut} of the first {sample.rows} records are longer and will be cut."
-        covering = next(item.seq_length for item in sample.suggestions if item.covered == max(COVERED))
-        hint = f"Use {covering} to keep them whole, or accept it."
-        problems.append(Problem("dataset.seq_length", message, hint, "warning"))
-    return problems
 
 
 def check_training(profile: Profile, facts: Facts) -> list[Problem]:

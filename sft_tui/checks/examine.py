@@ -11,19 +11,22 @@ from pathlib import Path
 from typing import Optional
 
 from sft_tui.checkpoint.inspect.report import CheckpointReport, inspect_checkpoint
+from sft_tui.checks.data import (
+    check_samples,
+    check_tokenizer,
+    check_unread_fields,
+    look_at_samples,
+    read_columns,
+    template_problem,
+)
 from sft_tui.checks.environment_and_data import (
     check_environment,
     check_family,
     check_nodes,
     check_paths,
-    check_samples,
-    check_tokenizer,
     check_training,
     check_work_dir,
-    look_at_samples,
     needed_bytes,
-    read_columns,
-    template_problem,
 )
 from sft_tui.checks.kept import Kept
 from sft_tui.checks.training import check_made, check_parallel, find_workload, installed_base, read_base
@@ -207,7 +210,7 @@ def _look_at_samples(
     )
     if sample is None:
         return None, problems
-    return sample, check_samples(sample, dataset.max_masked, dataset.warn_cut)
+    return sample, check_samples(sample, profile)
 
 
 def _base_configs(home: str, family: str) -> tuple[Path, ...]:
@@ -253,12 +256,15 @@ def _foretell_rows(sample: Optional[AuditReport], records: int) -> int:
 
 def _data_problems(profile: Profile, report: Optional[DataReport]) -> tuple[Problem, ...]:
     """What is wrong with a data file; single records are only worth a warning where they will be skipped."""
-    if report is None or not report.count or profile.dataset.on_error == "fail":
-        return report.problems if report else ()
+    if report is None:
+        return ()
+    if not report.count or profile.dataset.on_error == "fail":
+        return (*report.problems, *check_unread_fields(profile, report))
     hint = "They will be listed beside the converted file and left out."
     total = report.count + report.problem_count
     text = f"{report.problem_count} of {total} records cannot be used. {report.problems[0].message}"
-    return (Problem(report.problems[0].field, text, hint, "warning"),) if report.problems else ()
+    found = [Problem(report.problems[0].field, text, hint, "warning")] if report.problems else []
+    return (*found, *check_unread_fields(profile, report))
 
 
 def _records(profile: Profile, train: DataReport, evaluation: Optional[DataReport]) -> tuple[int, int]:

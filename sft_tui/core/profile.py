@@ -126,6 +126,11 @@ class Dataset(_Section):
     max_rejected: float = Field(
         MAX_REJECTED, ge=0.0, le=1.0, title="Skipped at most", description="Share of records that may be skipped."
     )
+    on_unread: Literal["warn", "fail", "ignore"] = Field(
+        "warn",
+        title="Unread fields",
+        description="Fields of a record that nobody reads: named and counted, or an error.",
+    )
     max_masked: float = Field(
         MAX_MASKED,
         ge=0.0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Mapping, Optional
 
@@ -14,6 +14,7 @@ from sft_tui.dataset.read.bad_record import BadRecord
 from sft_tui.dataset.read.conversation_writer import ConversationWriter, open_conversations
 from sft_tui.dataset.read.held_out import HeldOut, count_held_out
 from sft_tui.dataset.read.rejects import OnError, Rejects, rejects_path
+from sft_tui.dataset.read.remarks import OnUnread, RemarkCounts, check_unread
 from sft_tui.dataset.read.sources import read_records
 from sft_tui.errors import InvalidInputError
 
@@ -22,7 +23,8 @@ from sft_tui.errors import InvalidInputError
 class ConversionResult:
     """What `convert_alpaca` wrote: `records` in `output`, `eval_records` in the evaluation file.
 
-    `rejected` records were left out; they are listed in `rejected_path`, None when there are none.
+    `rejected` records were left out; they are listed in `rejected_path`, None when there are none. `remarks`,
+    by kind and name: in how many records fields are not read, or read in a way to know of.
     """
 
     records: int
@@ -31,6 +33,7 @@ class ConversionResult:
     seconds: float
     rejected: int = 0
     rejected_path: Optional[Path] = None
+    remarks: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 def convert_alpaca(
@@ -43,12 +46,14 @@ def convert_alpaca(
     seed: int = 0,
     on_error: OnError = "fail",
     max_rejected: float = MAX_REJECTED,
+    on_unread: OnUnread = "warn",
     progress: ProgressCallback = no_progress,
 ) -> ConversionResult:
     """Write a data file (`sources.read_records`) as conversations; of alpaca the very bytes of MindFormers' converter.
 
     With `eval_output_path`, `eval_fraction` of the good records (`HeldOut`; at least one, never all) goes there and
-    not to `output_path`; ids keep the numbers of the source. `on_error` and `max_rejected` as in `Rejects`.
+    not to `output_path`; ids keep the numbers of the source. `on_error` and `max_rejected` as in `Rejects`;
+    `on_unread`: "fail" stops at the first record with a field that is not read.
     Outputs from before are kept until the new ones are whole. Raises InvalidInputError, EnvironmentNotFitError.
     """
     started = time.monotonic()
@@ -57,7 +62,7 @@ def convert_alpaca(
         held_out = HeldOut(0, 0)
         if eval_output_path is not None:
             held_out = _choose(data_path, columns, eval_fraction, seed, stop=on_error == "fail")
-        written = 0
+        written, remarks = 0, RemarkCounts()
         with ExitStack() as stack:
             train: Optional[ConversationWriter] = None
             evaluation: Optional[ConversationWriter] = None
@@ -65,6 +70,8 @@ def convert_alpaca(
                 if isinstance(record, BadRecord):
                     rejects.take(record)
                     continue
+                remarks.add(record.remarks)
+                check_unread(remarks.counts, on_unread, str(data_path), record.number)
                 if train is None:
                     # Opened with the first good record, so that bad input leaves not even a new folder behind.
                     train = stack.enter_context(open_conversations(output_path))
@@ -83,6 +90,7 @@ def convert_alpaca(
         time.monotonic() - started,
         rejects.count,
         rejects.path if rejects.count else None,
+        remarks.to_json(),
     )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Tuple
+from typing import TYPE_CHECKING, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from sft_tui.core.progress import Progress, ProgressCallback, no_progress
 from sft_tui.dataset.audit.limits import check_limits, cut_warning
@@ -16,7 +16,15 @@ from sft_tui.dataset.encode.pad_rows import packed_rows, padded_rows, shifted_ro
 from sft_tui.dataset.encode.pipeline import EncodedBatch, Encoding, Pipeline
 from sft_tui.dataset.encode.plain_text import encode_wiki
 from sft_tui.dataset.mindrecord.file import RowWriter, choose_page_size, import_mindrecord
-from sft_tui.dataset.mindrecord.manifest import DataManifest, Work, describe_work, load_same, save_audit, save_manifest
+from sft_tui.dataset.mindrecord.manifest import (
+    DataManifest,
+    Work,
+    describe_work,
+    load_audit,
+    load_same,
+    save_audit,
+    save_manifest,
+)
 from sft_tui.dataset.mindrecord.publish import output_names, publish, stamp_outputs
 from sft_tui.dataset.mindrecord.request import (
     SHIFTED,
@@ -27,6 +35,7 @@ from sft_tui.dataset.mindrecord.request import (
     count_row_bytes,
 )
 from sft_tui.dataset.read.rejects import Rejects
+from sft_tui.dataset.read.remarks import check_unread
 from sft_tui.dataset.tokenizer.load import Tokenizer, load_tokenizer
 from sft_tui.errors import InvalidInputError
 from sft_tui.files.whole_file import check_output_path
@@ -46,7 +55,7 @@ _BYTES_OF_A_TOKEN = 3  # of text, about
 class PreprocessResult:
     """What is in one MindRecord. `files` are its files, one per partition.
 
-    `skipped`: it was there already, made from the same files. `warning` is a sentence or "".
+    `skipped`: it was there already, made from the same files. `warning` is a sentence or "". `remarks` are the audit's.
     """
 
     files: Tuple[Path, ...]
@@ -54,6 +63,7 @@ class PreprocessResult:
     seconds: float
     skipped: bool
     warning: str = ""
+    remarks: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def to_json(self) -> Dict[str, object]:
         """The result as a JSON object."""
@@ -69,6 +79,7 @@ class PreprocessResult:
             "seconds": self.seconds,
             "skipped": self.skipped,
             "warning": self.warning,
+            "remarks": self.remarks,
         }
 
 
@@ -85,7 +96,7 @@ def preprocess(request: Request, *, reuse: bool = True, progress: ProgressCallba
     work, output = describe_work(request), request.output_file
     found = load_same(output, work) if reuse else None
     if found is not None:
-        return _result(found, output, started)
+        return _result(found, output, started, load_audit(output))
     by_records = request.dataset_type == "qa"
     tokenizer = load_tokenizer(request.model_file, threads=1 if by_records else 0)
     check_tokenizer(request, tokenizer)
@@ -193,7 +204,8 @@ class _Output:
         )
         save_audit(output, report)
         save_manifest(output, manifest)
-        return _result(manifest, output, started, cut_warning(report, request.limits) or "", skipped=False)
+        warning = cut_warning(report, request.limits) or ""
+        return replace(_result(manifest, output, started, report), warning=warning, skipped=False)
 
 
 class _Run:
@@ -211,6 +223,7 @@ class _Run:
         for number, batch in enumerate(pipeline):
             for bad in batch.bad:
                 self._rejects.take(bad)
+            check_unread(batch.remarks, self._request.on_unread, batch.source)
             output.tally.rejected += len(batch.bad)
             expected = (len(batch) + len(batch.bad)) * batch.bytes_total / max(1, batch.bytes_read)
             if number == 0:
@@ -265,8 +278,9 @@ def _no_rows(work: Work, length: int) -> InvalidInputError:
 
 
 def _result(
-    manifest: DataManifest, output_file: Path, started: float, warning: str = "", *, skipped: bool = True
+    manifest: DataManifest, output_file: Path, started: float, report: Optional[AuditReport]
 ) -> PreprocessResult:
     names = output_names(output_file.name, manifest.work.file_partition)
     files = tuple(output_file.with_name(name) for name in names)
-    return PreprocessResult(files, manifest, time.monotonic() - started, skipped, warning)
+    seconds = time.monotonic() - started
+    return PreprocessResult(files, manifest, seconds, skipped=True, remarks=report.remarks if report else {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Tuple
 
@@ -11,6 +12,7 @@ from sft_tui.dataset.encode.encoded_row import IGNORE_TOKEN_ID
 from sft_tui.dataset.encode.encoder import check_seq_length
 from sft_tui.dataset.encode.pipeline import Encoding, Pipeline, count_encoders
 from sft_tui.dataset.mindrecord.file import read_rows
+from sft_tui.dataset.read.remarks import OnUnread, check_unread
 from sft_tui.dataset.template.layouts import DEFAULT_TEMPLATE, check_template
 from sft_tui.dataset.tokenizer.load import load_tokenizer
 from sft_tui.errors import InvalidInputError
@@ -23,11 +25,13 @@ def audit(
     *,
     template: str = DEFAULT_TEMPLATE,
     columns: Tuple[Tuple[str, str], ...] = (),
+    on_unread: OnUnread = "warn",
     progress: ProgressCallback = no_progress,
 ) -> AuditReport:
     """Audit a file of records as training would see them, or a MindRecord as it is.
 
-    `progress` hears of records or rows. A record that cannot be used is counted as rejected. Raises InvalidInputError,
+    `progress` hears of records or rows. `on_unread`: "fail" stops at a field that is not read, "ignore" leaves such
+    fields out of the report. A record that cannot be used is counted as rejected. Raises InvalidInputError,
     also for a MindRecord whose rows are neither seq_length + 1 (training) nor seq_length (evaluation) long;
     EnvironmentNotFitError when a MindRecord is to be read without MindSpore.
     """
@@ -44,11 +48,17 @@ def audit(
             tally.add_batch(batch)
             tally.rejected += len(batch.bad)
             first_bad = first_bad or next(iter(batch.bad), None)
+            check_unread(batch.remarks, on_unread, batch.source)
             done = tally.rows + tally.rejected
             progress(Progress(done, round(done * batch.bytes_total / max(1, batch.bytes_read)), "records"))
     if not tally.rows and first_bad:
         raise first_bad.error()
-    return tally.report(str(path), "conversations", seq_length)
+    if first_bad:
+        tally.rejected_reason = f"Record {first_bad.number}: {first_bad.reason}"
+    report = tally.report(str(path), "conversations", seq_length)
+    if on_unread == "ignore":
+        return replace(report, remarks={kind: names for kind, names in report.remarks.items() if kind != "unread"})
+    return report
 
 
 def is_mindrecord(path: Path) -> bool:

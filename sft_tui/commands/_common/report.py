@@ -8,7 +8,7 @@ import re
 import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Mapping
 
 from sft_tui.core.problem import Problem
 from sft_tui.core.progress import Progress
@@ -155,3 +155,11 @@ class ProgressReport:
 
 def _amount(progress: Progress, count: float) -> str:
     return short_size(count) if progress.unit == "bytes" else f"{count:.0f} {progress.unit}"
+
+
+def say_remarks(remarks: Mapping[str, Mapping[str, int]], on_unread: str) -> None:
+    """Which fields of the records were not read, each once with its count; and what else is to be known of them."""
+    from sft_tui.dataset.read.remarks import remark_lines
+
+    for line in remark_lines(remarks, with_unread=on_unread != "ignore"):
+        warn(f"note: {line}")

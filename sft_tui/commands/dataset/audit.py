@@ -39,6 +39,7 @@ def _print_audit(arguments: argparse.Namespace) -> int:
             arguments.seq_length,
             template=arguments.template,
             columns=tuple(parse_columns(arguments.columns).items()),
+            on_unread=arguments.on_unread,
             progress=report,
         )
     if arguments.json:

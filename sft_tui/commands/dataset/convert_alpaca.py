@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sft_tui.commands._common.report import ProgressReport, print_json, say, warn
+from sft_tui.commands._common.report import ProgressReport, print_json, say, say_remarks, warn
 from sft_tui.core.terminal_text import short_duration
 from sft_tui.errors import InvalidInputError
 
@@ -36,6 +36,7 @@ def convert_alpaca(arguments: argparse.Namespace) -> int:
             seed=arguments.seed,
             on_error=arguments.on_error,
             max_rejected=arguments.max_rejected,
+            on_unread=arguments.on_unread,
             progress=report,
         )
     if arguments.json:
@@ -48,12 +49,14 @@ def convert_alpaca(arguments: argparse.Namespace) -> int:
                 "guessed": source.guessed,
                 "rejected": result.rejected,
                 "rejected_path": str(result.rejected_path) if result.rejected_path else None,
+                "remarks": result.remarks,
             }
         )
         return 0
     say(f"{result.output}: {result.records} conversations in {short_duration(result.seconds)}")
     if evaluation:
         say(f"{evaluation}: {result.eval_records} conversations held out")
+    say_remarks(result.remarks, arguments.on_unread)
     if result.rejected:
         warn(f"warning: {result.rejected} records were left out; {result.rejected_path} lists them")
     return 0

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sft_tui.commands._common.encoder_file import find_encoder_file
-from sft_tui.commands._common.report import ProgressReport, print_json, say, warn
+from sft_tui.commands._common.report import ProgressReport, print_json, say, say_remarks, warn
 from sft_tui.core.terminal_text import short_duration
 
 if TYPE_CHECKING:
@@ -39,13 +39,14 @@ def preprocess(arguments: argparse.Namespace) -> int:
         limits=Limits(arguments.max_masked, arguments.warn_cut, _vocab_size(arguments, config)),
         labels=_labels(arguments, config),
         pack=arguments.pack,
+        on_unread=arguments.on_unread,
     )
     with ProgressReport("preprocess") as report:
         result = run_preprocess(request, reuse=not arguments.force, progress=report)
     if arguments.json:
         print_json({**result.to_json(), "held_out": None})  # of a split that is gone: readers expect the key
     else:
-        _say_preprocessed(result)
+        _say_preprocessed(result, arguments.on_unread)
     return 0
 
 
@@ -74,7 +75,7 @@ def _vocab_size(arguments: argparse.Namespace, config: dict[str, object]) -> int
     return int(arguments.vocab_size or max(0, beside))
 
 
-def _say_preprocessed(result: PreprocessResult) -> None:
+def _say_preprocessed(result: PreprocessResult, on_unread: str) -> None:
     from sft_tui.dataset.encode.packing import MASK_NOTE
 
     counts = result.manifest
@@ -88,6 +89,7 @@ def _say_preprocessed(result: PreprocessResult) -> None:
         say("labels are shifted by one: for networks that do not shift them (Qwen3 and later), and for no other")
     if counts.work.pack:
         say(f"packed: {counts.records} records in {counts.rows} rows. {MASK_NOTE}")
+    say_remarks(result.remarks, on_unread)
     if result.warning:
         warn(f"warning: {result.warning}")
     elif counts.cut:

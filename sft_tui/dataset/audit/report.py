@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 from sft_tui.dataset.encode.encoded_row import REASONS
 from sft_tui.dataset.encode.pipeline import REASON_NAMES, EncodedBatch
+from sft_tui.dataset.read.remarks import RemarkCounts
 from sft_tui.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -57,8 +58,9 @@ class AuditReport:
     are None. `row_length` is that of a row: seq_length + 1 for training, seq_length for evaluation. `pad_share` is
     0 to 1. `trained_tokens` counts labels that are not ignored, `masked` rows with nothing to learn, `duplicates`
     records that say what one before them said, `turns_left_out` first turns (system ones, mostly) that the template has
-    no place for, `rejected` records that could not be used at all. `largest_id` is the
-    largest token id. `packed_rows`: what the rows make when they are packed; only a sample tells.
+    no place for, `rejected` records that could not be used at all, the first because of `rejected_reason`. `largest_id`
+    is the largest token id. `packed_rows`: what the rows make when they are packed; only a sample tells.
+    `remarks`, by kind and name: of how many records fields are not read ("unread"), or read in a way to know of.
     """
 
     path: str
@@ -85,6 +87,8 @@ class AuditReport:
     cut_examples: Tuple[MaskedExample, ...]
     masked_examples: Tuple[MaskedExample, ...]
     packed_rows: Optional[int] = None
+    rejected_reason: str = ""
+    remarks: Dict[str, Dict[str, int]] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> Dict[str, object]:
@@ -117,6 +121,8 @@ class Tally:
         self.reasons: Dict[str, int] = {}
         self.cut_examples: List[MaskedExample] = []
         self.masked_examples: List[MaskedExample] = []
+        self.remarks = RemarkCounts()
+        self.rejected_reason = ""
 
     @property
     def rows(self) -> int:
@@ -140,6 +146,7 @@ class Tally:
         self.cut += int(batch.cut.sum())
         self.left_out += int(batch.left_out.sum())
         self.largest_id = max(self.largest_id, batch.largest_id)
+        self.remarks.merge(batch.remarks)
         for place in np.flatnonzero(batch.cut | (batch.reasons > 0)).tolist():
             tokens, name = int(batch.tokens[place]), REASON_NAMES[batch.reasons[place]]
             if batch.cut[place] and len(self.cut_examples) < MAX_EXAMPLES:
@@ -194,6 +201,8 @@ class Tally:
             suggestions=suggest_lengths(lengths, self.row_length - seq_length) if known else (),
             cut_examples=tuple(self.cut_examples),
             masked_examples=tuple(self.masked_examples),
+            rejected_reason=self.rejected_reason,
+            remarks=self.remarks.to_json(),
         )
 
 

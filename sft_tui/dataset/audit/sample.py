@@ -64,6 +64,8 @@ def audit_sample(
         raise batch.bad[0].error()
     tally.add_batch(batch)
     tally.rejected = len(batch.bad)
+    if batch.bad:
+        tally.rejected_reason = f"Record {batch.bad[0].number}: {batch.bad[0].reason}"
     return replace(tally.report(str(path), "conversations", seq_length), packed_rows=_count_packed(tally, seq_length))
 
 

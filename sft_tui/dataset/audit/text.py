@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import List, Tuple
 
 from sft_tui.dataset.audit.report import AuditReport, MaskedExample
+from sft_tui.dataset.read.remarks import remark_lines
 
 BAR_WIDTH = 40
 
@@ -30,6 +31,8 @@ def audit_lines(report: AuditReport) -> List[str]:
         lines.append(f"first turns that the template has no place for, left out: {report.turns_left_out}")
     if report.rejected:
         lines.append(f"could not be used: {report.rejected} records")
+        lines += [f"    {report.rejected_reason}"] if report.rejected_reason else []
+    lines += remark_lines(report.remarks)
     return lines
 
 

@@ -63,7 +63,9 @@ class LayoutEncoder:
         injected = int(self._is_special[input_ids[adds_bos:]].sum()) != written
         whole = all(dialog.texts[1::2])
         labels = np.full(len(input_ids), IGNORE_TOKEN_ID, dtype=np.int32)
-        for begin, end in prompt.answers if whole and not injected else ():
+        for place, (begin, end) in enumerate(prompt.answers if whole and not injected else ()):
+            if 2 * place + 1 in dialog.untrained:
+                continue
             first, last = bisect_left(begins, begin) + adds_bos, bisect_left(begins, end) + adds_bos
             labels[first:last] = input_ids[first:last]
         kept = labels[: self._length]
@@ -72,6 +74,8 @@ class LayoutEncoder:
         if not trained:
             reason = "special_in_text" if injected else "cut_off" if whole else "empty_answer"
             reason = reason if prompt.answers or injected else "no_answer"
+            if reason == "cut_off" and len(dialog.untrained) == len(prompt.answers):
+                reason = "not_trained"
         return EncodedRow(
             conversation.number,
             conversation.id,

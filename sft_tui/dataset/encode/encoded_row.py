@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Dict
+from typing import TYPE_CHECKING, Dict, Tuple
+
+from sft_tui.dataset.read.remarks import Remark
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,6 +17,7 @@ IGNORE_TOKEN_ID = -100
 REASONS: Dict[str, str] = {
     "empty_answer": "the answer is empty",
     "no_answer": "the conversation ends with a question",
+    "not_trained": "every answer is marked as not to be trained on",
     "no_question": "the conversation has no question",
     "opening_in_text": "the words that open an answer stand in the text as well",
     "separator_in_text": "the separator that ends an answer stands in the text as well",
@@ -34,6 +37,7 @@ class EncodedRow:
     where nothing is learned. Both may be read-only. `number`: of the record in its file, from 1. `tokens`: before
     truncation. `trained_tokens`: labels that are not IGNORE_TOKEN_ID. `cut`: it was truncated. `masked_reason`: a key
     of REASONS when it is fully masked, else "". `left_out`: a first turn that is not from `human` was dropped.
+    `remarks`: what the template did with the record beside that.
     """
 
     number: int
@@ -45,6 +49,7 @@ class EncodedRow:
     cut: bool
     masked_reason: str
     left_out: bool = False
+    remarks: Tuple[Remark, ...] = ()
 
     @property
     def masked(self) -> bool:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Iterator, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Iterator, List, Optional, Sequence, Set, Tuple
 
 from sft_tui.dataset.encode.encoded_row import IGNORE_TOKEN_ID, EncodedRow
 from sft_tui.dataset.read.conversation import Conversation
-from sft_tui.dataset.template.dialog import alternate
+from sft_tui.dataset.template.dialog import alternate, check_plain, untrained
 from sft_tui.dataset.template.layouts import DEFAULT_TEMPLATE, load_layout
 from sft_tui.dataset.tokenizer.sentencepiece import SentencePieceTokenizer
 from sft_tui.dataset.tokenizer.word_cache import pack_ids
@@ -47,6 +47,7 @@ def build_prompt(conversation: Conversation) -> str:
     """
     if not conversation.turns:
         raise InvalidInputError("it has no turn.", "Remove the record.")
+    check_plain(conversation, DEFAULT_TEMPLATE)
     texts = alternate(conversation, start=int(_leaves_out(conversation)))
     system, openings = _words()
     parts = [system]
@@ -122,6 +123,9 @@ def _assemble(
     if end < length and end != tokens - unknown:
         # Longer than a row and masked: MindFormers forgets to cut these labels and stops with an error.
         labels[:] = IGNORE_TOKEN_ID
+    marked = untrained(conversation, int(_leaves_out(conversation)))
+    if marked:
+        _mask_answers(labels, bodies, {place // 2 for place in marked})
     labels = labels[:length]
     trained = int((labels != IGNORE_TOKEN_ID).sum())
     return EncodedRow(
@@ -132,7 +136,7 @@ def _assemble(
         tokens,
         trained,
         tokens > length,
-        "" if trained else _masked_reason(conversation, broken, end, length, unknown > 0),
+        "" if trained else _masked_reason(conversation, broken, end, length, unknown > 0, len(marked)),
         _leaves_out(conversation),
     )
 
@@ -158,8 +162,21 @@ def _mask_questions(
     return end, broken
 
 
-def _masked_reason(conversation: Conversation, broken: Optional[Round], end: int, length: int, unknown: bool) -> str:
-    """Why there is nothing to learn: a key of REASONS."""
+def _mask_answers(labels: npt.NDArray[np.int32], bodies: List[Tuple[bytes, int]], rounds: Set[int]) -> None:
+    """Ignore these rounds, their ends too."""
+    end = 1
+    for place, (body, _) in enumerate(bodies):
+        begin, end = end, end + len(body) // 4 + 1
+        if place in rounds:
+            labels[begin:end] = IGNORE_TOKEN_ID
+
+
+def _masked_reason(
+    conversation: Conversation, broken: Optional[Round], end: int, length: int, unknown: bool, marked: int
+) -> str:
+    """Why there is nothing to learn: a key of REASONS. `marked`: answers that are not to be trained on."""
+    if marked and marked == sum(turn.speaker == "gpt" for turn in conversation.turns):
+        return "not_trained"
     if all(turn.speaker != "human" for turn in conversation.turns):
         return "no_question"
     if end >= length:

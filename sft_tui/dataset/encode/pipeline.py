@@ -16,7 +16,7 @@ import multiprocessing
 import os
 import signal
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from multiprocessing.connection import Connection
@@ -28,6 +28,7 @@ from sft_tui.dataset.encode.encoded_row import REASONS, EncodedRow
 from sft_tui.dataset.encode.encoder import Encoder
 from sft_tui.dataset.read.bad_record import BadRecord
 from sft_tui.dataset.read.conversation import Conversation
+from sft_tui.dataset.read.remarks import Remark, RemarkCounts
 from sft_tui.dataset.read.sources import read_records
 from sft_tui.dataset.tokenizer.load import Tokenizer, load_tokenizer
 from sft_tui.errors import SftError, StoppedError
@@ -73,7 +74,8 @@ class EncodedBatch:
     `input_ids` and `labels`: int32, (sum of lengths,), the samples one after the other without padding; labels are not
     shifted, -100 where nothing is learned. Both are empty when counts alone were asked for; `largest_id` is known
     anyway, -1 without tokens. `ids`: names of samples that are truncated or fully masked, by their place. `bad`:
-    records that could not be encoded. `bytes_read`: of all files so far, out of `bytes_total`.
+    records that could not be encoded. `remarks`: of how many records something is to be said. `bytes_read`: of all
+    files so far, out of `bytes_total`.
     """
 
     source: str
@@ -91,6 +93,7 @@ class EncodedBatch:
     bad: Tuple[BadRecord, ...]
     bytes_read: int
     bytes_total: int
+    remarks: Dict[Remark, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -290,17 +293,21 @@ def _encode_read(task: Encoding, read: _Read, encoder: Encoder) -> EncodedBatch:
     encoded = encoder.encode(conversations, read.source)
     bad = [record for record in read.records if isinstance(record, BadRecord)]
     bad += [row for row in encoded if isinstance(row, BadRecord)]
-    kept = [
-        (row, _fingerprint(conversation))
-        for row, conversation in zip(encoded, conversations)
-        if isinstance(row, EncodedRow)
-    ]
-    return _pack(task, read, kept, tuple(sorted(bad, key=lambda record: record.number)))
+    kept: List[Tuple[EncodedRow, int]] = []
+    remarks = RemarkCounts()
+    for row, conversation in zip(encoded, conversations):
+        if isinstance(row, EncodedRow):
+            kept.append((row, _fingerprint(conversation)))
+            remarks.add((*conversation.remarks, *row.remarks))
+    packed = _pack(task, read, kept, tuple(sorted(bad, key=lambda record: record.number)))
+    return replace(packed, remarks=dict(remarks.counts)) if remarks.counts else packed
 
 
 def _fingerprint(conversation: Conversation) -> int:
     """A number of 64 bits that depends on what a conversation says."""
     text = "\0".join(part for turn in conversation.turns for part in (turn.speaker, turn.text))
+    if not conversation.is_plain:
+        text += "\0" + repr((conversation.tools, [turn.given for turn in conversation.turns]))
     data = text.encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")
 

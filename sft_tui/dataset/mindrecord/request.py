@@ -11,6 +11,7 @@ from sft_tui.core.profile_defaults import MAX_REJECTED
 from sft_tui.dataset.audit.limits import Limits
 from sft_tui.dataset.encode.encoder import check_seq_length
 from sft_tui.dataset.read.rejects import OnError
+from sft_tui.dataset.read.remarks import OnUnread
 from sft_tui.dataset.template.chat import CHAT
 from sft_tui.dataset.template.layouts import DEFAULT_TEMPLATE, check_template
 from sft_tui.dataset.tokenizer.load import Tokenizer
@@ -34,7 +35,8 @@ class Request:
     `purpose`: MindFormers trains on rows of seq_length + 1 tokens and evaluates on rows of seq_length. `columns` maps
     our fields to those of the file. `max_rejected` is the share of records that may be skipped.
     `labels`: MindFormers' networks of the first generation shift labels by one themselves; those of today want them
-    "shifted", and rows of exactly seq_length. `pack`: several whole records to a row.
+    "shifted", and rows of exactly seq_length. `pack`: several whole records to a row. `on_unread`: "fail" stops at
+    a field that is not read.
     """
 
     input_glob: str
@@ -51,6 +53,7 @@ class Request:
     limits: Limits = field(default_factory=Limits)
     labels: str = AS_TOKENS
     pack: bool = False
+    on_unread: OnUnread = "warn"
 
     @property
     def row_length(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Tuple, Union
@@ -11,6 +12,7 @@ from sft_tui.core.progress import ProgressCallback, no_progress
 from sft_tui.dataset.read.alpaca import HINT, AlpacaRecord
 from sft_tui.dataset.read.bad_record import BadRecord
 from sft_tui.dataset.read.conversation import Conversation
+from sft_tui.dataset.read.remarks import RemarkCounts
 from sft_tui.dataset.read.sources import inspect_source, parse_records
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
 
@@ -21,7 +23,8 @@ MAX_PROBLEMS = 5
 class DataReport:
     """What a data file holds. `count` counts the good records, `problem_count` all that is wrong.
 
-    `size` is in bytes; `problems` are the first five. `description` says what kind of file it is, and how it is read.
+    `size` is in bytes; `problems` are the first five. `description` says what kind of file it is, and how it is read;
+    `remarks`, by kind and name, how many records have fields that are not read, or read in a way to know of.
     """
 
     path: str
@@ -32,6 +35,7 @@ class DataReport:
     problem_count: int
     problems: Tuple[Problem, ...]
     description: str = ""
+    remarks: Dict[str, Dict[str, int]] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> Dict[str, object]:
         """The report as a JSON object."""
@@ -47,12 +51,14 @@ def inspect_data(
     """Look through a whole data file, of any layout; what is wrong with it is tied to the profile's `field`."""
     count = with_input = empty_outputs = problem_count = 0
     problems: List[Problem] = []
+    remarks = RemarkCounts()
     try:
         for record in parse_records(path, columns, progress):
             if not isinstance(record, BadRecord):
                 count += 1
                 with_input += isinstance(record, AlpacaRecord) and bool(record.input)
                 empty_outputs += _answers_nothing(record)
+                remarks.add(record.remarks)
                 continue
             problem_count += 1
             if len(problems) < MAX_PROBLEMS:
@@ -67,7 +73,9 @@ def inspect_data(
         problems.append(Problem(field, f"{path} holds no record.", HINT))
     size = path.stat().st_size if path.is_file() else 0
     described = _describe(path, columns) if count else ""
-    return DataReport(str(path), size, count, with_input, empty_outputs, problem_count, tuple(problems), described)
+    return DataReport(
+        str(path), size, count, with_input, empty_outputs, problem_count, tuple(problems), described, remarks.to_json()
+    )
 
 
 def _describe(path: Path, columns: Optional[Mapping[str, str]]) -> str:

@@ -18,6 +18,7 @@ from sft_tui.dataset.read.data_file import (
     too_large,
     unreadable,
 )
+from sft_tui.dataset.read.doubled import build_object
 from sft_tui.errors import InvalidInputError
 
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -31,15 +32,15 @@ def _number(digits: str) -> Union[int, float]:
     return int(digits) if len(digits) <= 20 else float(digits)
 
 
-_DECODER = json.JSONDecoder(parse_int=_number)
+_DECODER = json.JSONDecoder(parse_int=_number, object_pairs_hook=build_object)
 
 
 def stream_items(path: Path, progress: ProgressCallback = no_progress) -> Iterator[Tuple[int, object]]:
     """Yield (number, item) of the JSON list in `path`; numbers count from 1. Memory does not grow with the file.
 
-    `progress` hears of bytes. Of a key that an object has twice the last one counts, as in Python's json. Raises
-    InvalidInputError, with the place, for what is not a JSON list in UTF-8 or has an item larger than 32 MB; items
-    before the broken place have been yielded by then.
+    `progress` hears of bytes. An object with a key twice is a DoubledKeys. Raises InvalidInputError, with the place,
+    for what is not a JSON list in UTF-8 or has an item larger than 32 MB; items before the broken place have been
+    yielded by then.
     """
     try:
         with path.open("rb") as stream:

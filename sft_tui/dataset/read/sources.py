@@ -9,9 +9,17 @@ from typing import Dict, Iterator, List, Literal, Mapping, Optional, Tuple, Unio
 from sft_tui.core.progress import ProgressCallback, no_progress
 from sft_tui.dataset.read.alpaca import ALPACA_FIELDS, AlpacaRecord, parse_alpaca
 from sft_tui.dataset.read.bad_record import BadRecord, show_names
-from sft_tui.dataset.read.conversation import CONVERSATION_FIELDS, Conversation, build_conversation, parse_conversation
+from sft_tui.dataset.read.conversation import (
+    CONVERSATION_FIELDS,
+    TOOLS,
+    Conversation,
+    build_conversation,
+    parse_conversation,
+)
 from sft_tui.dataset.read.data_file import Container, DataFile, find_data_file
 from sft_tui.dataset.read.items import field_names, read_items
+from sft_tui.dataset.read.remarks import Remark, find_preference, preference_reason
+from sft_tui.dataset.read.tables import full_columns
 from sft_tui.errors import InvalidInputError
 
 OUR_FIELDS = (*ALPACA_FIELDS, CONVERSATION_FIELDS[0])
@@ -116,12 +124,25 @@ def _parse(plan: _Plan, progress: ProgressCallback) -> Iterator[Union[AlpacaReco
     columns = {**plan.optional, **plan.columns}
     wanted = list(columns.values())
     if plan.layout == "conversations":
-        wanted += [name for name in ("id", "system") if name in plan.names and name not in wanted]
+        wanted += [name for name in ("id", "system", TOOLS) if name in plan.names and name not in wanted]
+    unread = _unread_columns(plan, wanted)
     for number, item in read_items(path, wanted, progress):
         if plan.layout == "alpaca":
-            yield parse_alpaca(path, number, item, columns)
+            yield parse_alpaca(path, number, item, columns, unread)
         else:
-            yield parse_conversation(path, number, item, columns["conversations"])
+            yield parse_conversation(path, number, item, columns["conversations"], unread)
+
+
+def _unread_columns(plan: _Plan, wanted: List[str]) -> Tuple[Remark, ...]:
+    """Columns of a Parquet file that nobody asks for, and that hold something."""
+    if plan.file.container != "parquet":
+        return ()
+    names = full_columns(plan.file.path)
+    kind = find_preference(dict.fromkeys(names)) if not {"chosen", "rejected"} & set(wanted) else ""
+    if kind:
+        reason, hint = preference_reason(kind)
+        raise InvalidInputError(f"{plan.file.path} {reason}", hint)
+    return tuple(("unread", name) for name in names if name not in wanted and name != "id")
 
 
 def _plan(path: Path, given: Mapping[str, str]) -> _Plan:
@@ -166,6 +187,10 @@ def _plan_alpaca(file: DataFile, names: List[str], given: Mapping[str, str]) -> 
     for ours in ("instruction", "output"):
         if ours not in columns:
             if names or file.is_table:
+                kind = find_preference({}, names)
+                if kind:
+                    reason, hint = preference_reason(kind)
+                    raise InvalidInputError(f"{file.path} {reason}", hint)
                 raise _no_field(file, ours, names)
             columns[ours] = ours
     # In JSON a field that the first records lack may still come.

@@ -157,6 +157,15 @@ def parquet_columns(path: Path) -> List[str]:
         return _check_names(path, list(file.schema_arrow.names))
 
 
+def full_columns(path: Path) -> List[str]:
+    """The names of the columns that are not null by their type. Raises as `parquet_columns`.
+
+    How many rows of a column are null is not asked: pyarrow 19.0.0 dies of the statistics of newer files.
+    """
+    with _open_parquet(path) as file:
+        return [column.name for column in file.schema_arrow if str(column.type) != "null"]
+
+
 def _rows(path: Path, batch: Any, before: int) -> Iterator[object]:  # noqa: ANN401 - pyarrow has no types
     if batch.nbytes > MAX_RECORD_BYTES:
         for index in range(batch.num_rows):

@@ -4,6 +4,10 @@ What a template writes is learned by watching it, for each order of turns: marke
 more up to each answer, with the words that a model is given to make it answer. The whole must begin with the part, so
 that an answer begins where the part ends; what follows is words of the template (an empty thought, say), the text, and
 the token that ends it. Then every record is rendered, and has to be just that with its own texts. Nothing is guessed.
+
+A template may open a thought where it makes the model answer. Then the answer begins where the part and the whole go
+apart: behind the opened thought, which the model has to end, or before it, in an earlier turn that has none.
+Conversations with thoughts, tools or calls are rendered so themselves (`messages`), since no marks can stand for those.
 """
 
 from __future__ import annotations
@@ -14,6 +18,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from sft_tui.dataset.template.messages import (
+    ChangedTextError,
+    ChatAnswer,
+    ChatPrompt,
+    Message,
+    opened_thought,
+    where_parted,
+    write_messages,
+)
 from sft_tui.dataset.tokenizer.hf import HfTokenizer
 from sft_tui.dataset.tokenizer.load import Tokenizer
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
@@ -21,7 +34,7 @@ from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
 CHAT = "chat"
 _CONFIG, _FILE = "tokenizer_config.json", "chat_template.jinja"
 _HINT = "Choose another template by name: --template NAME."
-_ROLES = {"human": "user", "gpt": "assistant", "system": "system"}
+_ROLES = {"human": "user", "gpt": "assistant", "system": "system", "tool": "tool"}
 # Blanks around a text that templates drop, the least first.
 _STRIPPED: Tuple[Callable[[str], str], ...] = (
     lambda text: text,
@@ -35,35 +48,18 @@ _STRIPPED: Tuple[Callable[[str], str], ...] = (
 
 
 @dataclass(frozen=True)
-class ChatAnswer:
-    """An answer in a rendered conversation: its text, what ends it, and where both stand together (in characters)."""
-
-    text: str
-    end: str
-    begin: int
-    stop: int
-
-
-@dataclass(frozen=True)
-class ChatPrompt:
-    """A conversation as the template writes it. `injected`: a text has a special token, which is for the template."""
-
-    text: str
-    answers: Tuple[ChatAnswer, ...]
-    injected: bool
-
-
-@dataclass(frozen=True)
 class _Shape:
     """What a template writes around the texts of one order of turns.
 
     `between[i]` stands before text i, the last behind all. `leads[i]` is the end of `between[i]` that comes behind the
-    words which make a model answer; `ends[i]` the beginning of `between[i + 1]` that ends answer i.
+    words which make a model answer; `ends[i]` the beginning of `between[i + 1]` that ends answer i. `closings[i]` is
+    the end of a lead that closes a thought which those words have opened: the model has to write it.
     """
 
     between: Tuple[str, ...]
     leads: Mapping[int, str]
     ends: Mapping[int, str]
+    closings: Mapping[int, str]
 
 
 def find_template(folder: Path) -> Tuple[Path, str]:
@@ -131,8 +127,8 @@ class ChatTemplate:
             begin, kept = self._find(text, at, shape, place, said)
             at = begin + len(kept)
             if role == "assistant":
-                end = shape.ends[place]
-                answers.append(ChatAnswer(kept, end, begin, at + len(end)))
+                end, closing = shape.ends[place], shape.closings.get(place, "")
+                answers.append(ChatAnswer(closing + kept, end, begin - len(closing), at + len(end), bool(kept)))
         if roles[-1] == "assistant" and not shape.between[-1]:
             text += shape.ends[len(roles) - 1]  # the token that would open the next turn
         return ChatPrompt(text, tuple(answers), any(self._special.search(said) for said in texts))
@@ -149,9 +145,9 @@ class ChatTemplate:
                 kept = strip(said)
                 if text.startswith(kept, begin) and self._goes_on(text, begin + len(kept), after, shape, place):
                     return begin, kept
-        raise InvalidInputError(
+        raise ChangedTextError(
             f"the chat template drops or changes the text of turn {place + 1}.",
-            "Some drop a thought before an answer that is not the last: remove it, or the record.",
+            "Look at what it writes, and change or remove the record.",
         )
 
     def _goes_on(self, text: str, at: int, after: str, shape: _Shape, place: int) -> bool:
@@ -174,14 +170,20 @@ class ChatTemplate:
         between.append(whole[at:])
         leads: Dict[int, str] = {}
         ends: Dict[int, str] = {}
+        closings: Dict[int, str] = {}
         for place, role in enumerate(roles):
             if role == "assistant":
                 asked = self._render(roles[:place], marks[:place], ask=True)
-                if not whole.startswith(asked) or len(asked) > places[place]:
+                part = where_parted(whole, asked)
+                # a thought that is opened behind the last question has to be written there too
+                short = part is not None and part < len(asked) and "user" not in roles[place:]
+                if part is None or short or part > places[place]:
                     raise self._error("what it writes before an answer changes once the answer is there")
-                leads[place] = whole[len(asked) : places[place]]
+                leads[place] = whole[part : places[place]]
+                if part == len(asked) and opened_thought(asked):
+                    closings[place] = leads[place].lstrip()
                 ends[place] = self._find_end(between[place + 1], roles[: place + 1], marks)
-        return _Shape(tuple(between), leads, ends)
+        return _Shape(tuple(between), leads, ends, closings)
 
     def _find_end(self, after: str, roles: Tuple[str, ...], marks: Tuple[str, ...]) -> str:
         """The token that ends an answer, with blanks before it: the next one, or the one that opens the next turn."""
@@ -194,12 +196,24 @@ class ChatTemplate:
             raise self._error(f"no end token stands behind an answer, but {shown!r}: a model could not learn to stop")
         return after[: found.end()]
 
-    def _render(self, roles: Sequence[str], texts: Sequence[str], *, ask: bool = False) -> str:
-        messages = [{"role": role, "content": text} for role, text in zip(roles, texts)]
+    def write_messages(self, messages: Sequence[Message], tools: object = None) -> Tuple[ChatPrompt, Tuple[int, ...]]:
+        """What the template writes of messages with thoughts, calls or tools, and whose thoughts it leaves out.
+
+        Those are places of earlier turns that have a thought in a field of its own. Raises InvalidInputError when
+        something else that they say is not written.
+        """
+        return write_messages(self.render, messages, tools, self._special, self._ends)
+
+    def render(self, messages: Sequence[Message], tools: object = None, *, ask: bool = False) -> str:
+        """What the template writes; `ask`: with the words that make a model answer. Raises InvalidInputError."""
+        variables = self._variables[ask] if tools is None else {**self._variables[ask], "tools": tools}
         try:
-            return self._template.render(messages, self._variables[ask])
+            return self._template.render(messages, variables)
         except self._refused as error:
             raise self._error(str(error)) from error
+
+    def _render(self, roles: Sequence[str], texts: Sequence[str], *, ask: bool = False) -> str:
+        return self.render([{"role": role, "content": text} for role, text in zip(roles, texts)], ask=ask)
 
     def _error(self, what: str) -> InvalidInputError:
         return InvalidInputError(f"the chat template in {self.path} cannot be used: {what}.", _HINT)

@@ -226,9 +226,9 @@ class SandboxedTemplate:
         except (TemplateError, RecursionError, SyntaxError) as error:
             raise TemplateRefusedError(str(error) or type(error).__name__) from error
 
-    def render(self, messages: Sequence[Dict[str, str]], variables: Dict[str, object]) -> str:
+    def render(self, messages: Sequence[Dict[str, object]], variables: Dict[str, object]) -> str:
         """What it writes of a conversation. Raises TemplateRefusedError."""
-        budget, size = self._environment.budget, sum(len(message["content"]) for message in messages)
+        budget, size = self._environment.budget, _count_signs([*messages, variables.get("tools")])
         budget.steps = _STEPS + _STEPS_OF_A_MESSAGE * len(messages)
         budget.signs = limit = _SIGNS + _SIGNS_OF_A_SIGN * size
         parts: List[str] = []
@@ -248,6 +248,20 @@ class SandboxedTemplate:
         except (TypeError, ValueError, KeyError, AttributeError, ArithmeticError, IndexError, LookupError) as error:
             raise TemplateRefusedError(f"it fails: {str(error)[:200]}") from error
         return "".join(parts)
+
+
+def _count_signs(values: List[object]) -> int:
+    """The letters of all texts, however deep they stand."""
+    size, waiting = 0, values
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            size += len(value)
+        elif isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
+    return size
 
 
 def _check(tree: nodes.Template) -> None:

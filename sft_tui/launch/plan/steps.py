@@ -146,6 +146,8 @@ class _PlanBuilder:
         argv = (*self.facts.own_command, "convert-alpaca", "--data_path", path, "--output_path", output)
         if data.columns:
             argv = (*argv, "--columns", data.columns)
+        if data.on_unread != "warn":
+            argv = (*argv, "--on_unread", data.on_unread)
         if data.on_error == "fail":
             return argv
         return (*argv, "--on_error", data.on_error, "--max_rejected", str(data.max_rejected))

@@ -32,7 +32,7 @@ def save_lora(folder, family="llama", **training):
 
 @pytest.mark.parametrize("based", [True, pytest.param(False, marks=pytest.mark.nightly)])
 def test_adapters_are_trained_and_the_rest_stays(sft, rehearsed, tmp_path, based):
-    """`based`: from a YAML that was built for another run, with a comment that has to stay; trained without evaluation."""
+    """`based`: from a YAML that was built for another run, with a comment that has to stay, and without evaluation."""
     home = rehearsed("one worker")
     work_dir = save_lora(home / "demo")
     if based:

@@ -9,6 +9,7 @@ from textual.binding import Binding, BindingType
 
 from sft_tui.core.terminal_text import short_size
 from sft_tui.dataset.encode.packing import MASK_NOTE
+from sft_tui.dataset.read.remarks import remark_lines
 from sft_tui.tui.screens.wizard.form import FormScreen
 from sft_tui.tui.session import Session
 
@@ -40,6 +41,7 @@ class DatasetScreen(FormScreen):
                 lines.append(f"          {report.description}")
                 if report.empty_outputs:
                     lines.append(f"          {report.empty_outputs} have an empty output: nothing is learned from them")
+                lines += [f"          {line}" for line in remark_lines(report.remarks)]
                 lines += [f"! {p.message} {p.hint}" for p in report.problems]
         facts = findings.facts
         if facts is not None:

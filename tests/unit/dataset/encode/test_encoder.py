@@ -194,3 +194,38 @@ def test_importing_the_room_pulls_in_nothing_heavy():
         "print(sorted(heavy & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("template", [DEFAULT_TEMPLATE, "llama-2", "alpaca"])
+def test_an_answer_that_is_marked_has_no_labels_and_the_others_keep_theirs(tokenizer, template):
+    turns = talk("q", "wrong", "no", "right").turns
+    marked = Conversation(1, "1", (turns[0], replace(turns[1], trained=False), *turns[2:]))
+    plain, row = Encoder(tokenizer, template, 200).encode([Conversation(1, "1", turns), marked])
+    assert row.input_ids.tolist() == plain.input_ids.tolist()
+    spans = [_learned(tokenizer, item) for item in (plain, row)]
+    assert len(spans[0]) == 2 and spans[1] == spans[0][1:] and "right" in spans[1][0]
+    none = Conversation(1, "1", (turns[0], replace(turns[1], trained=False)))
+    [row] = Encoder(tokenizer, template, 200).encode([none])
+    assert row.masked and row.masked_reason == "not_trained"
+
+
+def _learned(tokenizer, row):
+    """The text of each stretch with labels."""
+    trained = row.labels != IGNORE_TOKEN_ID
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], trained, [False]]).astype(int)))
+    return [tokenizer.decode(row.input_ids[first:last].tolist()) for first, last in edges.reshape(-1, 2)]
+
+
+@pytest.mark.parametrize("template", [DEFAULT_TEMPLATE, "llama-2"])
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        ({"tools": "[]"}, "tools"),
+        ({"turns": (Turn("human", "q"), Turn("gpt", "a", given=(("tool_calls", "[]"),)))}, "`tool_calls` (turn 2)"),
+        ({"turns": (Turn("human", "q"), Turn("gpt", "a", given=(("reasoning_content", '"h"'),)))}, "turn 2"),
+        ({"turns": (Turn("human", "q"), Turn("gpt", "a"), Turn("tool", "1"))}, "turn 3"),
+    ],
+)
+def test_a_layout_has_no_place_for_thoughts_and_tools(tokenizer, template, more, named):
+    [bad] = Encoder(tokenizer, template, 200).encode([replace(talk("q", "a"), **more)])
+    assert isinstance(bad, BadRecord) and named in bad.reason and template in bad.reason

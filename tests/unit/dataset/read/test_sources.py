@@ -100,10 +100,12 @@ def test_rounds_system_turns_and_the_names_of_speakers(tmp_path):
 @pytest.mark.parametrize(
     ("turn", "field", "words"),
     [
-        ({"role": "tool", "content": "1"}, "messages[1].role", "from `tool`"),
-        ({"role": "function", "content": "1"}, "messages[1].role", "from `function`"),
+        ({"role": "critic", "content": "1"}, "messages[1].role", "from `critic`"),
+        ({"role": "assistant", "content": "1", "weight": 0.5}, "messages[1].weight", "`weight` 0.5"),
+        ({"role": "assistant", "content": "1", "train": "no"}, "messages[1].train", "a string"),
+        ({"role": "assistant", "content": "1", "tool_calls": "f()"}, "messages[1].tool_calls", "a string, not a list"),
         ({"role": "assistant", "content": None}, "messages[1].content", "is null"),
-        ({"role": "assistant", "content": [{"type": "text", "text": "a"}]}, "messages[1].content", "is a list"),
+        ({"role": "assistant", "content": [{"type": "image_url"}]}, "messages[1].content", "the type `image_url`"),
         ({"role": "assistant"}, "messages[1].content", "no field `content`"),
         ({"content": "a"}, "messages[1].from", "no field `from`"),
         ({"role": "assistant", "content": "\ud83d"}, "messages[1].content", "half a character"),
