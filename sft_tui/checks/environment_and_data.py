@@ -216,7 +216,10 @@ def check_training(profile: Profile, facts: Facts) -> list[Problem]:
         problems.append(Problem("dataset.seq_length", message, f"Use {longest} or less."))
     if facts.model.rope_scaling:
         message = f"config.json has rope_scaling {facts.model.rope_scaling}, which the YAML does not carry over yet."
-        problems.append(Problem("model.hf_dir", message, "Use a model without it, Llama 2 for example."))
+        hint = "Use a model without it, Llama 2 for example."
+        if facts.direct:  # Qwen3 has it for texts beyond its own length alone
+            hint = "Take rope_scaling out of config.json where the model was trained without it."
+        problems.append(Problem("model.hf_dir", message, hint))
     if profile.dataset.eval_path and profile.dataset.eval_path == profile.dataset.train_path:
         message = "This is the file that is trained on: it cannot tell what the model has learned."
         problems.append(Problem("dataset.eval_path", message, "Name another file, or leave it empty.", "warning"))

@@ -59,6 +59,7 @@ LLAMA = Family(
     tied_source="model.embed_tokens.weight",
     # Old transformers saved the rotary frequencies, which are computed.
     skipped=(r"model\.layers\.\d+\.self_attn\.rotary_emb\.inv_freq",),
+    fixed={"hidden_act": "silu"},
     config_defaults={
         "max_position_embeddings": 2048,
         "rms_norm_eps": 1e-6,

@@ -30,6 +30,7 @@ QWEN2 = Family(
     tied_source=LLAMA.tied_source,
     skipped=LLAMA.skipped,
     aliases=("qwen2_5",),
+    fixed={"hidden_act": "silu"},
     config_defaults={"max_position_embeddings": 32768, "rms_norm_eps": 1e-6},
     tokenizer="tokenizer.json",
 )

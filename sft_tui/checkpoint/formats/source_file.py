@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Dict, List, Tuple
 
 from sft_tui.errors import InvalidInputError
+from sft_tui.files.html_page import HTML_HINT, is_html
 from sft_tui.files.lfs_pointer import is_lfs_pointer
 
 MAX_JSON_BYTES = 16_000_000  # over 100,000 tensors; a model has some hundreds to some thousands
 MAX_JSON_PARTS = 1_000_000  # a tensor takes about ten; each takes up to a hundred bytes of memory once understood
+_HEAD_BYTES = 200
 LFS_HINT = "Run `git lfs pull` in the folder, or download the file again."
 DOWNLOAD_HINT = "Download the file again."
 
@@ -34,6 +36,9 @@ def check_regular_file(path: Path) -> int:
             raise InvalidInputError(f"{path} is not a file.", "Choose a folder as it comes from Hugging Face.")
         if is_lfs_pointer(path):
             raise InvalidInputError(f"{path} is a Git LFS pointer, not the file itself.", LFS_HINT)
+        with path.open("rb") as stream:
+            if is_html(stream.read(_HEAD_BYTES)):
+                raise InvalidInputError(f"{path} is a web page (HTML), not the file itself.", HTML_HINT)
         return path.stat().st_size
     except OSError as error:
         raise not_read(path, error) from error

@@ -25,6 +25,7 @@ MAX_NAME = 1000
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")  # PKWARE APPNOTE 4.3.7
 _LOCAL_SIGNATURE = b"PK\3\4"
 _LEGACY_START = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # what torch before 1.6 begins with
+_TAR_MARK = 257  # where a tar file, as torch before 0.1.10 wrote, says `ustar`
 _OLD_HINT = (
     "Where torch is installed: python -c "
     "\"import sys, torch; torch.save(torch.load(sys.argv[1], 'cpu', weights_only=True), sys.argv[2])\" OLD.bin NEW.bin"
@@ -62,8 +63,8 @@ def load_bin(file: Path) -> List[TensorEntry]:
 
 
 def _check_start(file: Path, stream: BinaryIO) -> None:
-    start = stream.read(len(_LEGACY_START))
-    if start == _LEGACY_START:
+    start = stream.read(_TAR_MARK + 5)
+    if start.startswith(_LEGACY_START) or start[_TAR_MARK:] == b"ustar":
         raise InvalidInputError(f"{file} was saved by torch before 1.6, in a format that is not read.", _OLD_HINT)
     if not start.startswith(_LOCAL_SIGNATURE):
         raise InvalidInputError(f"{file} is not a file of torch.save: it is no zip file.", DOWNLOAD_HINT)

@@ -38,6 +38,8 @@ class WeightFormat:
 SAFETENSORS = WeightFormat("model.safetensors", "model.safetensors.index.json", "*.safetensors", load_header)
 # folders also hold training_args.bin, optimizer.bin and the like
 TORCH_BIN = WeightFormat("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model*.bin", load_bin)
+# beside whole weights: adapters of LoRA, what only training needs
+_NO_WEIGHTS = ("adapter_", "optimizer", "scheduler", "training_")
 _PART_NAME = re.compile(r"-(\d{5})-of-(\d{5})\.\w+$")
 
 
@@ -92,7 +94,7 @@ def _find_files(folder: Path, kind: WeightFormat) -> Optional[WeightFiles]:
         shards = tuple(_inside(folder, name, kind) for name in sorted(set(weight_map.values())))
         _check_all_there(shards)
         return WeightFiles(kind, shards, weight_map)
-    found = sorted(folder.glob(kind.pattern))
+    found = sorted(path for path in folder.glob(kind.pattern) if not path.name.startswith(_NO_WEIGHTS))
     if not found:
         return None
     part = _PART_NAME.search(found[0].name)
@@ -124,24 +126,26 @@ def _load_weight_map(index: Path) -> Dict[str, str]:
 
 
 def _inside(folder: Path, name: str, kind: WeightFormat) -> Path:
-    """The path of a shard that really lies in the folder.
-
-    A Hugging Face cache keeps a snapshot's files in `blobs` two folders up; links there are how it is meant to be.
-    """
+    """The path of a shard: a file beside the index, or a link there to one elsewhere, as shared disks have them."""
     path = folder / name
     hint = "Choose a folder that holds the files themselves; an index may only name files beside it."
     if Path(name).is_absolute() or len(Path(name).parts) != 1 or name in (".", ".."):
         raise InvalidInputError(f"{folder / kind.index} names a file outside its folder: {name[:200]!r}.", hint)
     try:
-        real, home = path.resolve(), folder.resolve()
+        path.resolve(strict=True)
+    except FileNotFoundError as error:
+        if path.is_symlink():
+            raise InvalidInputError(f"{path} is a link that leads nowhere.", DOWNLOAD_HINT) from error
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
         raise InvalidInputError(f"{path} is a link that leads nowhere.", DOWNLOAD_HINT) from error
-    allowed = [home]
-    if home.parent.name == "snapshots":
-        allowed.append(home.parent.parent / "blobs")
-    if real.parent not in allowed:
-        raise InvalidInputError(f"{path} is a link to {real}, outside its folder.", hint)
     return path
+
+
+def outside_place(path: Path) -> Optional[Path]:
+    """The folder that a link out of its own one leads to; None for a file in its place, and for a hub's cache."""
+    real, home = path.resolve(), path.parent.resolve()
+    allowed = [home, home.parent.parent / "blobs"] if home.parent.name == "snapshots" else [home]
+    return None if real.parent in allowed else real.parent
 
 
 def _check_all_there(shards: Tuple[Path, ...]) -> None:

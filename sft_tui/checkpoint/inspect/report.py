@@ -6,22 +6,21 @@ is wrong becomes a `Problem`.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
-from sft_tui.checkpoint.copy.copy_tensors import Cast, compare_values
-from sft_tui.checkpoint.copy.precision import DTYPES, SOURCE_TYPES
-from sft_tui.checkpoint.copy.tensor_values import whole_values
+from sft_tui.checkpoint.copy.precision import DTYPES
 from sft_tui.checkpoint.formats.source_file import LFS_HINT, check_folder, load_json_object
 from sft_tui.checkpoint.formats.tensor_entry import TensorEntry
-from sft_tui.checkpoint.formats.weight_files import TORCH_BIN, load_tensor_entries
+from sft_tui.checkpoint.formats.weight_files import TORCH_BIN, load_tensor_entries, outside_place
 from sft_tui.checkpoint.inspect.folder_files import FolderFile, find_unfinished, list_files
 from sft_tui.checkpoint.inspect.tokenizer_files import BESIDE, TokenizerFacts, inspect_tokenizer
+from sft_tui.checkpoint.mapping.folder_kind import look_at_folder, tell_kind
 from sft_tui.checkpoint.mapping.hf_model import count_parameters, describe_complaints, map_model, plan_output
 from sft_tui.checkpoint.mapping.read_config import CONFIG_NAME, UnknownFamilyError, parse_model_config
 from sft_tui.checkpoint.mapping.tensor_map import TensorMap
+from sft_tui.checkpoint.mapping.tied_head import check_tied_head
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.problem import Problem
 from sft_tui.errors import InvalidInputError, SftError
@@ -100,6 +99,8 @@ def inspect_checkpoint(folder: Path) -> CheckpointReport:
     problems: List[Problem] = []
     try:
         check_folder(folder)
+        look = look_at_folder(folder)
+        kind = tell_kind(look)
         found = _config(folder, problems)
         config = found.config
         # also of a config that cannot be used: what else the folder needs depends on the family alone
@@ -113,16 +114,21 @@ def inspect_checkpoint(folder: Path) -> CheckpointReport:
         message = f"{folder} could not be read: {error.strerror or error}."
         return CheckpointReport(folder, problems=(Problem(FIELD, message, "Check your rights."),))
     entries = _entries(folder, problems)
+    kind = kind or tell_kind(look, entries)
     tensors = map_model(config, entries) if config and entries else None
-    if tensors and tensors.complaints:
+    if kind:  # what is wrong with it as a model is of no use to anybody
+        problems[:] = [Problem(FIELD, *kind)]
+    elif tensors and tensors.complaints:
         problems.append(Problem(FIELD, *describe_complaints(folder, tensors)))
-    fits = tensors is not None and not tensors.complaints
+    fits = tensors is not None and not tensors.complaints and not kind
     output_sizes = _output_sizes(tensors, problems) if tensors and fits and not direct else {}
     tokenizer_facts = None
-    if direct and config:
+    if direct and config and not kind:
         tokenizer_facts = inspect_tokenizer(folder, config.vocab_size, problems)
-        problems += _direct_problems(folder, config, entries)
-    tokenizer_model = None if direct else _tokenizer_model(folder, tokenizer, problems)
+        problems += _direct_problems(folder, entries)
+    if config and entries and not kind:
+        problems += [*_tied_problems(folder, config, entries), *_link_problems(entries)]
+    tokenizer_model = None if direct or kind else _tokenizer_model(folder, tokenizer, problems)
     problems += [
         Problem(FIELD, f"{name} is the rest of a download that was broken off.", "Download again.", "warning")
         for name in unfinished
@@ -173,46 +179,31 @@ def _entries(folder: Path, problems: List[Problem]) -> List[TensorEntry]:
         return []
 
 
-def _direct_problems(folder: Path, config: ModelConfig, entries: List[TensorEntry]) -> List[Problem]:
+def _direct_problems(folder: Path, entries: List[TensorEntry]) -> List[Problem]:
     """What MindFormers would stumble over when it loads the folder itself."""
     problems = []
     if any(entry.file.suffix == TORCH_BIN.suffix for entry in entries):
         hint = "Download the model as safetensors, or save it so: save_pretrained(..., safe_serialization=True)."
         problems.append(Problem(FIELD, f"{folder} has .bin files only; MindFormers loads safetensors.", hint))
-    output_layer = next(rule.source for rule in KEY_MAPS[config.family].last if rule.source.startswith("lm_head"))
-    head = next((entry for entry in entries if entry.name == output_layer), None)
-    if config.tied and head is not None:
-        problems.append(_tied_problem(folder, head, entries, KEY_MAPS[config.family].tied_source))
     return problems
 
 
-def _tied_problem(folder: Path, head: TensorEntry, entries: List[TensorEntry], source: str) -> Problem:
-    """An output layer beside the embeddings that it should be tied to: a copy of them, or another layer."""
-    embeddings = next((entry for entry in entries if entry.name == source), None)
-    message = f"{folder} ties its embeddings, and has {head.name} all the same"
-    if embeddings is None or (embeddings.shape, embeddings.dtype) != (head.shape, head.dtype):
-        hint = "Take config.json and all weights from the same model."
-        return Problem(FIELD, f"{message}, of another shape or type than {source}.", hint)
-    if head.dtype not in SOURCE_TYPES:
-        return Problem(FIELD, f"{message}, stored as {head.dtype}.", "Take the model that is not quantized.")
+def _tied_problems(folder: Path, config: ModelConfig, entries: List[TensorEntry]) -> List[Problem]:
     try:
-        equal = _are_equal(embeddings, head, head.file.stat().st_mtime_ns)
+        message, hint, forbidden = check_tied_head(folder, config, entries)
     except InvalidInputError as error:
-        return _problem(error)
-    except OSError as error:
-        return Problem(FIELD, f"{head.file} could not be read: {error.strerror or error}.", "Check your rights.")
-    if equal:
-        return Problem(FIELD, f"{message}: it is equal to them, and not used.", "Nothing is to be done.", "warning")
-    hint = "If the model has this output layer, config.json has to say tie_word_embeddings: false; else remove it."
-    return Problem(FIELD, f"{message}, with other values: MindFormers would not use them.", hint)
+        return [_problem(error)]
+    return [Problem(FIELD, message, hint, "error" if forbidden else "warning")] if message else []
 
 
-@functools.lru_cache(maxsize=8)
-def _are_equal(one: TensorEntry, other: TensorEntry, _mtime_ns: int) -> bool:
-    """Reading both anew at every look would take a disk's whole attention. Raises InvalidInputError."""
-    kind = SOURCE_TYPES[one.dtype]
-    [(wrong, _)] = compare_values([Cast(whole_values(one), kind, kind)], [whole_values(other)])
-    return wrong == 0
+def _link_problems(entries: List[TensorEntry]) -> List[Problem]:
+    """Links that lead out of the folder are followed, and said."""
+    outside = sorted({str(place) for entry in entries if (place := outside_place(entry.file))})
+    if not outside:
+        return []
+    more = f" and {len(outside) - 1} more folders" if len(outside) > 1 else ""
+    message = f"{entries[0].file.parent} holds links: the weights themselves are in {outside[0]}{more}."
+    return [Problem(FIELD, message, "They have to stay there while the model is in use.", "warning")]
 
 
 def _output_sizes(tensors: TensorMap, problems: List[Problem]) -> Dict[str, int]:

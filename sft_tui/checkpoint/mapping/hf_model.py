@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import List, Sequence, Tuple
 
@@ -14,13 +14,17 @@ from sft_tui.checkpoint.formats.source_file import check_folder
 from sft_tui.checkpoint.formats.tensor_entry import TensorEntry
 from sft_tui.checkpoint.formats.weight_files import find_weight_files, load_tensor_entries
 from sft_tui.checkpoint.mapping.entry_values import entry_values
+from sft_tui.checkpoint.mapping.folder_kind import look_at_folder, require_model
 from sft_tui.checkpoint.mapping.read_config import CONFIG_NAME, dimensions_of, load_config_of_family
-from sft_tui.checkpoint.mapping.tensor_map import Parameter, TensorMap, expected_parameters, map_tensors
+from sft_tui.checkpoint.mapping.tensor_map import Parameter, TensorMap, bare_name, expected_parameters, map_tensors
+from sft_tui.checkpoint.mapping.tied_head import head_source, require_tied_head
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.errors import InvalidInputError
+from sft_tui.families.family import Family
 from sft_tui.families.table import find_family, find_family_name
 
 COMPLAINTS_SHOWN = 5
+MAX_BLOCKS = 1_000_000  # layers times experts; the largest models have some 20,000
 
 
 @dataclass(frozen=True)
@@ -73,18 +77,28 @@ def load_source_model(hf_dir: Path, family: str) -> SourceModel:
             "Name the folder in the training configuration. --reversed makes such a folder of what training saved.",
         )
     check_folder(hf_dir)
+    look = look_at_folder(hf_dir)
+    require_model(look)
     config = load_config_of_family(hf_dir, family)
     entries = load_tensor_entries(hf_dir)
+    require_model(look, entries)
     tensors = map_model(config, entries)
     if tensors.complaints:
         raise InvalidInputError(*describe_complaints(hf_dir, tensors))
+    require_tied_head(hf_dir, config, entries)
     found = find_weight_files(hf_dir)
     index = () if found.weight_map is None else (hf_dir / found.format.index,)
     return SourceModel(config, tensors, (hf_dir / CONFIG_NAME, *index, *found.shards))
 
 
 def model_parameters(config: ModelConfig, contiguous: Tuple[str, ...] = ()) -> List[Parameter]:
-    """Every parameter that the config calls for, in the order of the `.ckpt`; `contiguous`: see `Fused`."""
+    """Every parameter that the config calls for, in the order of the `.ckpt`; `contiguous`: see `Fused`.
+
+    Raises InvalidInputError for more layers or experts than any model has.
+    """
+    if config.num_layers * max(1, config.num_experts) > MAX_BLOCKS:
+        counts = f"{config.num_layers:,} layers" + f" of {config.num_experts:,} experts" * bool(config.num_experts)
+        raise InvalidInputError(f"config.json calls for {counts}.", "Take the config.json of the model.")
     return expected_parameters(
         find_family(config.family),
         num_layers=config.num_layers,
@@ -96,7 +110,30 @@ def model_parameters(config: ModelConfig, contiguous: Tuple[str, ...] = ()) -> L
 
 def map_model(config: ModelConfig, entries: Sequence[TensorEntry]) -> TensorMap:
     """Match what the config calls for with the tensors that are there: shapes and names, no values."""
-    return map_tensors(find_family(config.family), model_parameters(config), entries)
+    family = find_family(config.family)
+    impossible = _check_counts(config, family, entries)
+    if impossible:
+        return TensorMap((), impossible)
+    parameters = model_parameters(config)
+    names = {bare_name(family, entry.name) for entry in entries}
+    if config.tied and not family.direct and family.tied_source not in names and head_source(family) in names:
+        # saved by those who keep the output layer of a tied pair
+        head = head_source(family)
+        parameters = [replace(p, source=head) if p.source == family.tied_source else p for p in parameters]
+    return map_tensors(family, parameters, entries)
+
+
+def _check_counts(config: ModelConfig, family: Family, entries: Sequence[TensorEntry]) -> Tuple[str, ...]:
+    """Layers and experts that config.json counts beyond what the weights hold: no list is made of those."""
+    held = len(entries)
+    wrong = []
+    for field, count in (("num_hidden_layers", config.num_layers), ("num_experts", config.num_experts)):
+        if count > held:
+            name = family.config_names.get(field, field)
+            wrong.append(f"{name} is {count:,}, and there are {held:,} tensors in all")
+    if not wrong and config.num_layers * config.num_experts > held:
+        wrong.append(f"{config.num_layers:,} layers of {config.num_experts:,} experts are more than {held:,} tensors")
+    return tuple(wrong)
 
 
 def describe_complaints(hf_dir: Path, tensors: TensorMap) -> Tuple[str, str]:

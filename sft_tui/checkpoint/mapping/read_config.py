@@ -12,6 +12,8 @@ from sft_tui.families.family import Family
 from sft_tui.families.table import KEY_MAPS, family_of, find_family_name
 
 CONFIG_NAME = "config.json"
+# other words for the same function
+_SAME_WORDS: Mapping[str, object] = {"swish": "silu", "gelu_pytorch_tanh": "gelu_new"}
 MAX_DIMENSION = 2**31 - 1
 
 
@@ -51,7 +53,7 @@ def parse_model_config(data: Mapping[str, object], where: str) -> ModelConfig:
     heads = fields.positive("num_attention_heads")
     hidden = fields.positive("hidden_size")
     rope = fields.optional_object("rope_parameters")  # transformers 5 keeps rope_theta and the scaling in there
-    scaling = fields.optional_object("rope_scaling") or _scaling_of(rope)
+    scaling = _scaling_of(fields.optional_object("rope_scaling")) or _scaling_of(rope)
     old_theta = fields.positive_number("rope_theta", 10000.0)
     config = ModelConfig(
         family=family or "",
@@ -117,7 +119,9 @@ def dimensions_of(config: ModelConfig) -> Dict[str, int]:
 
 
 def _scaling_of(rope: Optional[Dict[str, object]]) -> Optional[Dict[str, object]]:
-    if not rope or rope.get("rope_type", "default") == "default":
+    """What scales the positions; None where it is no scaling: by name, or by a factor of one."""
+    kind = rope.get("rope_type", rope.get("type", "default")) if rope else "default"
+    if not rope or kind == "default" or (kind in ("linear", "dynamic", "ntk") and rope.get("factor") == 1):
         return None
     return {key: value for key, value in rope.items() if key != "rope_theta"}
 
@@ -125,8 +129,8 @@ def _scaling_of(rope: Optional[Dict[str, object]]) -> Optional[Dict[str, object]
 def _check_fixed(words: Family, given: Mapping[str, object], wrong: List[str]) -> None:
     """A model that is built in another way than all of its family that are known."""
     for name, value in words.fixed.items():
-        if name in given and given[name] != value:
-            wrong.append(f"{name} is {str(given[name])[:40]}: a {words.name} model with it is not known here")
+        if name in given and _SAME_WORDS.get(str(given[name]), given[name]) != value:
+            wrong.append(f"{name} is {str(given[name])[:40]}: MindFormers has {words.title} with {value} alone")
     layers = given.get("layer_types")
     if words.direct and isinstance(layers, list) and any(kind != "full_attention" for kind in layers):
         other = next(str(kind)[:40] for kind in layers if kind != "full_attention")

@@ -129,7 +129,7 @@ def _place(
 
 def map_tensors(family: Family, parameters: Sequence[Parameter], entries: Sequence[TensorEntry]) -> TensorMap:
     """Bring parameters and tensors together: missing, unknown and wrongly shaped ones become complaints by name."""
-    by_name = {_bare(family, entry.name): entry for entry in entries}
+    by_name = {bare_name(family, entry.name): entry for entry in entries}
     tensors: List[MappedTensor] = []
     wrong: Dict[str, str] = {}
     for parameter in parameters:
@@ -150,14 +150,15 @@ def map_tensors(family: Family, parameters: Sequence[Parameter], entries: Sequen
     complaints += [
         f"tensor {entry.name[:200]!r} in {entry.file.name} is unknown to this model"
         for entry in entries
-        if _bare(family, entry.name) not in known and not _is_skipped(family, _bare(family, entry.name))
+        if bare_name(family, entry.name) not in known and not _is_skipped(family, bare_name(family, entry.name))
     ]
-    twice = [name for name, count in Counter(_bare(family, entry.name) for entry in entries).items() if count > 1]
+    twice = [name for name, count in Counter(bare_name(family, entry.name) for entry in entries).items() if count > 1]
     complaints += [f"tensor {name!r} is there with and without {family.prefix!r}" for name in twice]
     return TensorMap(tuple(tensors), tuple(complaints))
 
 
-def _bare(family: Family, name: str) -> str:
+def bare_name(family: Family, name: str) -> str:
+    """The name without the prefix that the family's files may have."""
     return name[len(family.prefix) :] if name.startswith(family.prefix) else name
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sft_tui.checkpoint.formats.safetensors_header import load_header
 from sft_tui.checkpoint.formats.source_file import MAX_JSON_BYTES
-from sft_tui.checkpoint.formats.weight_files import SAFETENSORS, load_tensor_entries
+from sft_tui.checkpoint.formats.weight_files import SAFETENSORS, load_tensor_entries, outside_place
 from sft_tui.errors import InvalidInputError
 
 INDEX_NAME = SAFETENSORS.index
@@ -198,11 +198,41 @@ def test_an_index_of_bin_files_that_disagrees_is_refused(hf_dir, as_bin, tmp_pat
     assert "2 shards but no pytorch_model.bin.index.json" in refused(folder).message
 
 
-def test_a_link_out_of_the_folder_is_refused(hf_dir, tmp_path):
+def test_a_link_out_of_the_folder_is_followed_and_can_be_said(hf_dir, tmp_path):
     shard = hf_dir / "model-00001-of-00002.safetensors"
     shard.rename(tmp_path / "elsewhere.safetensors")
     shard.symlink_to(tmp_path / "elsewhere.safetensors")
-    assert "outside its folder" in refused(hf_dir).message
+    assert len(load_tensor_entries(hf_dir)) == 21
+    assert outside_place(shard) == tmp_path and outside_place(hf_dir / "model-00002-of-00002.safetensors") is None
+    shard.unlink()
+    shard.symlink_to("/dev/zero")
+    assert "is not a file" in refused(hf_dir).message
+
+
+def test_an_adapter_never_wins_over_whole_weights(tmp_path, as_bin, make_hf, write_safetensors):
+    folder = as_bin(make_hf("--dtype", "fp32"), tmp_path / "bin")
+    write_safetensors(folder / "adapter_model.safetensors", {"x": ("F32", [1], bytes(4))})
+    assert {entry.file.suffix for entry in load_tensor_entries(folder)} == {".bin"}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"<!DOCTYPE html><html>log in</html>", "web page"),
+        (b"\n<html><body>mirror</body></html>", "web page"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+    ],
+)
+def test_what_stands_in_place_of_weights_is_named(hf_dir, content, words):
+    (hf_dir / "model-00001-of-00002.safetensors").write_bytes(content)
+    assert words in refused(hf_dir).message
+
+
+def test_a_tar_file_of_old_torch_says_how_it_is_saved_anew(tmp_path):
+    head = bytearray(600)
+    head[257:262] = b"ustar"
+    (tmp_path / "pytorch_model.bin").write_bytes(head)
+    assert "torch before" in refused(tmp_path).message
 
 
 def test_a_loop_of_links_is_refused(hf_dir):

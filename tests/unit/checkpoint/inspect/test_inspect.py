@@ -173,7 +173,7 @@ def test_quantized_weights_are_a_problem_that_names_the_tensor(tmp_path, make_hf
     (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
     report = inspect_checkpoint(tmp_path)
     assert report.dtype == "I8"
-    assert "'model.embed_tokens.weight' is stored as I8" in errors(report)[0]
+    assert "quantized weights (I8): 'model.embed_tokens.weight'" in errors(report)[0]
     assert not report.convertible
 
 

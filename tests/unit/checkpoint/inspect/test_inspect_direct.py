@@ -56,7 +56,7 @@ def test_the_toy_is_the_same_at_every_time(tmp_path, folder):
             r"layers.0.self_attn.q_proj.weight' .* \[64, 64\], config.json calls for \[128, 64\]",
         ),
         ({"num_key_value_heads": 4}, r"k_proj.weight' .* \[32, 64\], config.json calls for \[64, 64\]"),
-        ({"attention_bias": True}, "attention_bias is True: a qwen3 model with it is not known here"),
+        ({"attention_bias": True}, "attention_bias is True: MindFormers has Qwen3 with False alone"),
         ({"use_sliding_window": True}, "use_sliding_window is True"),
         ({"layer_types": ["full_attention", "sliding_attention"]}, "MindFormers trains full attention only"),
         ({"num_attention_heads": 3}, "num_attention_heads 3 is no multiple of num_key_value_heads 2"),

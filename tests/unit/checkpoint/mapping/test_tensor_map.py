@@ -6,8 +6,9 @@ import pytest
 
 from sft_tui.checkpoint.formats.weight_files import load_tensor_entries
 from sft_tui.checkpoint.mapping.hf_model import load_source_model, map_model
-from sft_tui.checkpoint.mapping.read_config import dimensions_of, load_model_config
+from sft_tui.checkpoint.mapping.read_config import dimensions_of, load_model_config, parse_model_config
 from sft_tui.checkpoint.mapping.tensor_map import expected_parameters
+from sft_tui.demo.toy_qwen3 import write_toy_qwen3
 from sft_tui.errors import InvalidInputError
 from sft_tui.families.table import family_of, find_family
 
@@ -53,9 +54,25 @@ def test_a_wrong_shape_says_both_shapes(hf_dir, edit_json):
 
 
 def test_a_long_list_of_complaints_is_cut_in_the_error(hf_dir, edit_json):
-    edit_json(hf_dir / "config.json", num_hidden_layers=1000)
-    with pytest.raises(InvalidInputError, match=r"model.layers.2.self_attn.q_proj.weight.*8977 more"):
+    edit_json(hf_dir / "config.json", num_hidden_layers=20)
+    with pytest.raises(InvalidInputError, match=r"model.layers.2.self_attn.q_proj.weight.*157 more"):
         load_source_model(hf_dir, "llama")
+
+
+@pytest.mark.parametrize("layers", [22, 10**6, 10**9])
+def test_layers_beyond_the_weights_make_no_list(hf_dir, edit_json, layers):
+    edit_json(hf_dir / "config.json", num_hidden_layers=layers)
+    with pytest.raises(InvalidInputError, match=rf"num_hidden_layers is {layers:,}, and there are 21 tensors"):
+        load_source_model(hf_dir, "llama")
+
+
+def test_experts_beyond_the_weights_make_no_list(tmp_path):
+    write_toy_qwen3(tmp_path, tied=True)
+    data = json.loads((tmp_path / "config.json").read_text())
+    data.update(model_type="qwen3_moe", architectures=["Qwen3MoeForCausalLM"], num_experts=10**9)
+    data.update(moe_intermediate_size=8, num_experts_per_tok=2)
+    [complaint] = map_model(parse_model_config(data, "c"), load_tensor_entries(tmp_path)).complaints
+    assert complaint.startswith("num_experts is 1,000,000,000, and there are")
 
 
 def test_rotary_frequencies_are_skipped_and_other_extras_are_not(tmp_path, make_hf, read_tensors, write_safetensors):
@@ -72,9 +89,17 @@ def test_rotary_frequencies_are_skipped_and_other_extras_are_not(tmp_path, make_
     )
 
 
-def test_tied_embeddings_are_written_twice_even_when_the_output_layer_is_there(hf_dir, make_hf, edit_json):
-    edit_json(hf_dir / "config.json", tie_word_embeddings=True)
-    for folder in (make_hf("--tied"), hf_dir):
+def test_tied_embeddings_are_written_twice_even_when_the_output_layer_is_there(
+    tmp_path, make_hf, read_tensors, write_safetensors
+):
+    # equal ones: some save the copy too
+    tensors = read_tensors(make_hf("--tied"))
+    other = tmp_path / "both"
+    other.mkdir()
+    (other / "config.json").write_bytes((make_hf("--tied") / "config.json").read_bytes())
+    tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"]
+    write_safetensors(other / "model.safetensors", tensors)
+    for folder in (make_hf("--tied"), other):
         source = load_source_model(folder, "llama")
         by_name = {item.name: item.entry.name for item in source.tensors.tensors}
         assert by_name["lm_head.weight"] == by_name["model.tok_embeddings.embedding_weight"]
