@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from sft_tui.commands._common.encoder_file import find_encoder_file
 from sft_tui.commands._common.report import ProgressReport, print_json, say, say_remarks, warn
 from sft_tui.core.terminal_text import short_duration
+from sft_tui.errors import InvalidInputError
+from sft_tui.files.small_file import read_small_text
 
 if TYPE_CHECKING:
     from sft_tui.dataset.preprocess import PreprocessResult
@@ -53,8 +55,8 @@ def preprocess(arguments: argparse.Namespace) -> int:
 def _config_beside(model_file: Path) -> dict[str, object]:
     """The model's config.json, if it lies beside its tokenizer."""
     try:
-        config = json.loads(model_file.with_name("config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        config = json.loads(read_small_text(model_file.with_name("config.json")))
+    except (OSError, ValueError, InvalidInputError):
         return {}
     return config if isinstance(config, dict) else {}
 

@@ -17,6 +17,7 @@ from sft_tui.dataset.tokenizer.sentencepiece import SentencePieceTokenizer
 from sft_tui.errors import InvalidInputError
 
 BATCH = 128
+MAX_SEQ_LENGTH = 1_048_576  # as in a profile
 _Written = TypeVar("_Written")
 
 
@@ -30,8 +31,9 @@ class _Way(Protocol[_Written]):
 
 def check_seq_length(seq_length: int) -> None:
     """Raise InvalidInputError unless rows of that length can be made."""
-    if seq_length < 1:
-        raise InvalidInputError(f"seq_length is {seq_length}; it must be at least 1.", "For example 4096.")
+    if not 1 <= seq_length <= MAX_SEQ_LENGTH:
+        message = f"seq_length is {seq_length}; it must lie between 1 and {MAX_SEQ_LENGTH}."
+        raise InvalidInputError(message, "For example 4096.")
 
 
 class Encoder:
@@ -43,7 +45,7 @@ class Encoder:
     """
 
     def __init__(self, tokenizer: Tokenizer, template: str, length: int) -> None:
-        check_seq_length(length)
+        check_seq_length(min(length, MAX_SEQ_LENGTH))  # a record that is shown is not truncated
         self.tokenizer, self.template, self.length = tokenizer, template, length
         self._way: _Way[Any]
         if template == CHAT:

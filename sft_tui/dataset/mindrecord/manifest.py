@@ -5,12 +5,15 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
 from sft_tui.dataset.template.chat import CHAT, template_text
+from sft_tui.dataset.tokenizer.hf import MAX_BYTES
 from sft_tui.errors import InvalidInputError
+from sft_tui.files.small_file import read_small_bytes
 from sft_tui.files.whole_file import open_whole_file
 
 if TYPE_CHECKING:
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from sft_tui.dataset.mindrecord.request import Request
 
 SCHEMA_VERSION = 2
+_MAX_MATCHES, _GLOB_SECONDS = 10_000, 20.0
 
 
 @dataclass(frozen=True)
@@ -94,9 +98,17 @@ def find_inputs(input_glob: str) -> List[Path]:
     literal = Path(input_glob)
     if literal.is_file():
         return [literal]
+    found: List[Path] = []
+    until = time.monotonic() + _GLOB_SECONDS
     # Path.glob takes no absolute pattern.
-    matches = map(Path, glob.glob(input_glob, recursive=True))  # noqa: PTH207
-    found = sorted(path for path in matches if path.is_file())
+    for looked, name in enumerate(glob.iglob(input_glob, recursive=True)):  # noqa: PTH207
+        if looked >= _MAX_MATCHES or time.monotonic() > until:
+            raise InvalidInputError(
+                f"{input_glob} matches {looked:,} files and more.", "Name the folder with the data more closely."
+            )
+        if Path(name).is_file():
+            found.append(Path(name))
+    found.sort()
     if not found:
         raise InvalidInputError(
             f"No file matches {input_glob}.", "Check the path; quote a pattern so that the shell leaves it alone."
@@ -120,7 +132,7 @@ def describe_work(request: Request) -> Work:
             max_masked=request.limits.max_masked,
             vocab_size=request.limits.vocab_size,
             model_file=stamp_file(request.model_file),
-            model_sha256=hashlib.sha256(request.model_file.read_bytes()).hexdigest(),
+            model_sha256=hashlib.sha256(read_small_bytes(request.model_file, MAX_BYTES)).hexdigest(),
             inputs=tuple(stamp_file(path) for path in inputs),
             labels=request.labels,
             pack=request.pack,

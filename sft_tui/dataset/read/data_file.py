@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from sft_tui.errors import InvalidInputError
+from sft_tui.files.html_page import HTML_HINT, is_html
 from sft_tui.files.lfs_pointer import LFS_START
 
 # No record that a model could be trained on is larger, and one record has to fit in memory.
@@ -18,6 +19,7 @@ CHUNK_BYTES = 256 * 1024
 _HEAD_BYTES = 64 * 1024
 _PACKED = {b"\x1f\x8b": "gunzip", b"PK\x03\x04": "unzip", b"\x28\xb5\x2f\xfd": "unzstd", b"BZh": "bunzip2"}
 _LINES = (".jsonl", ".ndjson")
+_WRITE_OUT = "Write it out as JSON Lines, with Python:"
 HINT = (
     "Records are read from a JSON list of objects [{...}, {...}], from JSON Lines (one object on each line), "
     "from .parquet, and from .csv with a header."
@@ -48,6 +50,7 @@ def find_data_file(path: Path) -> DataFile:
     try:
         found = path.stat()
         if stat.S_ISDIR(found.st_mode):
+            _check_saved(path)
             raise InvalidInputError(f"{path} is a folder, not a file.", "Give the data file itself.")
         if not stat.S_ISREG(found.st_mode):
             raise InvalidInputError(f"{path} is not an ordinary file.", "The data is read twice: save it to a file.")
@@ -71,6 +74,16 @@ def find_data_file(path: Path) -> DataFile:
     return DataFile(path, "json", found.st_size)
 
 
+def _check_saved(folder: Path) -> None:
+    """Say of a folder that `datasets` saved how its records are written out."""
+    splits = folder / "dataset_dict.json"
+    if not splits.is_file() and not (folder / "dataset_info.json").is_file():
+        return
+    shown = f"load_from_disk({str(folder)!r})" + ("['train']" if splits.is_file() else "")
+    command = f"from datasets import load_from_disk; {shown}.to_json('data.jsonl')"
+    raise InvalidInputError(f"{folder} was written by save_to_disk of the library datasets.", f"{_WRITE_OUT} {command}")
+
+
 def _check_head(path: Path, head: bytes, size: int) -> None:
     if size <= _HEAD_BYTES and not head.strip(b" \t\r\n" + codecs.BOM_UTF8):
         raise InvalidInputError(f"{path} is empty.", HINT)
@@ -80,9 +93,14 @@ def _check_head(path: Path, head: bytes, size: int) -> None:
         raise InvalidInputError(
             f"{path} is a Git LFS pointer, not the data itself.", "Fetch the file with `git lfs pull`."
         )
+    if is_html(head):
+        raise InvalidInputError(f"{path} is a web page (HTML), not the data itself.", HTML_HINT)
     for magic, tool in _PACKED.items():
         if head.startswith(magic):
             raise InvalidInputError(f"{path} is compressed.", f"Unpack it first: {tool}.")
+    if path.suffix.lower() == ".arrow" or head.startswith((b"ARROW1", b"\xff\xff\xff\xff")):
+        command = f"from datasets import Dataset; Dataset.from_file({str(path)!r}).to_json('data.jsonl')"
+        raise InvalidInputError(f"{path} is an Arrow file of the library datasets.", f"{_WRITE_OUT} {command}")
     if path.suffix.lower() == ".parquet":
         raise InvalidInputError(f"{path} is not Parquet: it does not begin with `PAR1`.", "Download or write it anew.")
 

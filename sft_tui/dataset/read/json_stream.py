@@ -223,5 +223,10 @@ def _not_json(path: Path, before: int, reason: str, hint: str = HINT) -> Invalid
 
 
 def _reason(error: json.JSONDecodeError) -> str:
+    before = error.doc[: error.pos].rstrip()
+    if error.doc[error.pos : error.pos + 1] in ("]", "}") and before.endswith(","):
+        return f"a comma stands before the closing `{error.doc[error.pos]}`"
+    if error.msg.startswith("Illegal trailing comma"):
+        return "a comma stands before the closing bracket"
     # "Unterminated string starting at": the place is told apart
     return error.msg.replace(" starting at", "").removesuffix(" at")

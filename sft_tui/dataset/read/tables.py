@@ -6,6 +6,7 @@ import codecs
 import csv
 import importlib
 import io
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
@@ -21,6 +22,7 @@ _CSV_HINT = (
     "A CSV file is separated by commas, its first line names the columns, and cells with commas, quotes or line "
     'breaks stand in quotes: "like ""this""".'
 )
+_MAX_COLUMNS = 10_000
 _ROW_HINT = "Put cells that hold commas or line breaks in quotes."
 
 
@@ -111,7 +113,10 @@ def _check_header(path: Path, names: List[str]) -> List[str]:
 
 
 def _check_names(path: Path, names: List[str]) -> List[str]:
-    twice = sorted({name for name in names if names.count(name) > 1})
+    if len(names) > _MAX_COLUMNS:
+        message = f"{path} has {len(names):,} columns; at most {_MAX_COLUMNS:,} are read."
+        raise InvalidInputError(message, "Is it a table of instructions and answers?")
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise InvalidInputError(f"{path} has two columns of one name: {show_names(twice)}.", "Rename one of them.")
     return names

@@ -30,6 +30,7 @@ from sft_tui.dataset.template.messages import (
 from sft_tui.dataset.tokenizer.hf import HfTokenizer
 from sft_tui.dataset.tokenizer.load import Tokenizer
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
+from sft_tui.files.small_file import read_small_text
 
 CHAT = "chat"
 _CONFIG, _FILE = "tokenizer_config.json", "chat_template.jinja"
@@ -70,8 +71,8 @@ def find_template(folder: Path) -> Tuple[Path, str]:
     try:
         own, config = folder / _FILE, folder / _CONFIG
         if own.is_file():
-            return own, own.read_text(encoding="utf-8")
-        found = json.loads(config.read_text(encoding="utf-8")).get("chat_template") if config.is_file() else None
+            return own, read_small_text(own)
+        found = json.loads(read_small_text(config)).get("chat_template") if config.is_file() else None
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise InvalidInputError(f"The chat template of {folder} could not be read: {error}.", _HINT) from error
     if isinstance(found, list):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
+from sft_tui.files.small_file import read_small_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     Ints = npt.NDArray[np.int32]
 
 Spans = List[Tuple[int, int]]
+MAX_BYTES = 64_000_000  # the largest in use have some 35 MB; each byte takes several of memory
+MAX_IDS = 10_000_000  # the largest vocabularies have some 260,000
 _HINT = "Give the tokenizer.json that belongs to the checkpoint."
 
 
@@ -158,6 +161,7 @@ def load_hf_tokenizer(path: Path, threads: int) -> HfTokenizer:
     data = _read_json(path)
     if not isinstance(data.get("model"), dict):
         raise InvalidInputError(f"{path} is JSON, but no tokenizer: it has no `model`.", _HINT)
+    _check_ids(path, data)
     try:
         library = importlib.import_module("tokenizers")
     except ImportError as error:
@@ -175,6 +179,20 @@ def load_hf_tokenizer(path: Path, threads: int) -> HfTokenizer:
         if number is not None:
             special[item["content"]] = number
     return HfTokenizer(path, tokenizer, special, threads, _byte_pieces(data, tokenizer))
+
+
+def _check_ids(path: Path, data: Dict[str, Any]) -> None:
+    """Raise InvalidInputError for an id that no vocabulary has: lists are made as long as the largest."""
+    vocabulary = data["model"].get("vocab")
+    numbers = [*vocabulary.items()] if isinstance(vocabulary, dict) else []
+    added = data.get("added_tokens")
+    numbers += [(item.get("content"), item.get("id")) for item in added or [] if isinstance(item, dict)]
+    for text, number in numbers:
+        if type(number) is not int or not 0 <= number < MAX_IDS:
+            raise InvalidInputError(
+                f"{path} gives the token {str(text)[:40]!r} the id {str(number)[:40]}; ids lie below {MAX_IDS:,}.",
+                _HINT,
+            )
 
 
 def _byte_pieces(data: Dict[str, Any], tokenizer: Any) -> List[bytes]:  # noqa: ANN401
@@ -240,7 +258,7 @@ def _read_beside(path: Path, name: str) -> Dict[str, Any]:
 def _read_json(path: Path) -> Dict[str, Any]:
     """A JSON object; raises InvalidInputError for anything else."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(read_small_text(path, MAX_BYTES))
     except OSError as error:
         raise InvalidInputError(f"{path} could not be read: {error.strerror or error}.", _HINT) from error
     except (ValueError, RecursionError) as error:

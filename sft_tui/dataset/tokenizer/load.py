@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Dict, List, Optional, Protocol, Sequence, Tuple
 
 from sft_tui.errors import InvalidInputError
+from sft_tui.files.html_page import HTML_HINT, is_html
 from sft_tui.files.lfs_pointer import LFS_START
+from sft_tui.files.regular_file import open_regular
 
 # sentencepiece splits a batch over this many threads at most; a node with 192 cores gains nothing from more.
 _MAX_THREADS = 8
+_TIKTOKEN = re.compile(rb"[A-Za-z0-9+/]{2,}={0,2} \d+\r?\n")
 _FILES = ("tokenizer.model", "tokenizer.json")
 _HINT = "Give the tokenizer.model (sentencepiece) or tokenizer.json that belongs to the checkpoint."
 
@@ -68,20 +72,41 @@ def load_tokenizer(path: Path, *, threads: int = 0) -> Tokenizer:
 
 
 def find_tokenizer(path: Path) -> Path:
-    """The file itself, or the tokenizer in a folder; raises InvalidInputError when the folder has none."""
+    """The file itself, or the tokenizer in a folder; raises InvalidInputError when the folder has none.
+
+    Where tokenizer.model is one of tiktoken, the tokenizer.json beside it, which says the same.
+    """
     if not path.is_dir():
-        return path
+        better = path.with_name(_FILES[1])
+        return better if path.name == _FILES[0] and is_tiktoken(path) and better.is_file() else path
+    if is_tiktoken(path / _FILES[0]) and (path / _FILES[1]).is_file():
+        return path / _FILES[1]
     found = next((path / name for name in _FILES if (path / name).is_file()), None)
     if found is None:
         raise InvalidInputError(f"{path} has neither {' nor '.join(_FILES)}.", _HINT)
     return found
 
 
+def is_tiktoken(file: Path) -> bool:
+    """Whether a file is a vocabulary of tiktoken, which Llama 3 has under the name tokenizer.model."""
+    try:
+        handle = open_regular(file)
+    except (OSError, InvalidInputError):
+        return False
+    try:
+        return _TIKTOKEN.match(os.read(handle, 200)) is not None
+    finally:
+        os.close(handle)
+
+
 def _head(file: Path) -> bytes:
     """The first bytes; raises InvalidInputError when there are none to speak of."""
     try:
-        with file.open("rb") as stream:
-            head = stream.read(64)
+        handle = open_regular(file)
+        try:
+            size, head = os.fstat(handle).st_size, os.read(handle, 200)
+        finally:
+            os.close(handle)
     except FileNotFoundError as error:
         raise InvalidInputError(f"{file} does not exist.", _HINT) from error
     except OSError as error:
@@ -92,4 +117,15 @@ def _head(file: Path) -> bytes:
         raise InvalidInputError(
             f"{file} is a Git LFS pointer, not the tokenizer itself.", "Fetch the file with `git lfs pull`."
         )
+    if is_html(head):
+        raise InvalidInputError(f"{file} is a web page (HTML), not the tokenizer itself.", HTML_HINT)
+    if _TIKTOKEN.match(head):
+        raise InvalidInputError(
+            f"{file} is a vocabulary of tiktoken, not of sentencepiece.",
+            "Download the tokenizer.json of the same model into this folder.",
+        )
+    from sft_tui.dataset.tokenizer.hf import MAX_BYTES
+
+    if size > MAX_BYTES:
+        raise InvalidInputError(f"{file} has {size:,} bytes, too many for a tokenizer.", _HINT)
     return head

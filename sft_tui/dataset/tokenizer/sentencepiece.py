@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Sequence, Tuple
 
 from sft_tui.dataset.tokenizer.word_cache import WordCache, pack_ids, token_begins, unpack_ids, works_by_words
 from sft_tui.errors import InvalidInputError
+from sft_tui.files.small_file import read_small_text
 
 if TYPE_CHECKING:
     from sentencepiece import SentencePieceProcessor
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 BOS, EOS, UNK = "<s>", "</s>", "<unk>"
 MODEL_HINT = "Give the tokenizer.model (sentencepiece) that belongs to the checkpoint."
 _LLAMA_SPECIAL = re.compile(f"({re.escape(BOS)}|{re.escape(EOS)}|{re.escape(UNK)})")
+_MAX_ADDED = 100_000
 _CONTROL_LIKE = re.compile(r"<\|.+\|>")
 
 
@@ -27,7 +30,14 @@ class SentencePieceTokenizer:
 
     adds_bos = True
 
-    def __init__(self, path: Path, processor: SentencePieceProcessor, threads: int = 1) -> None:
+    def __init__(
+        self,
+        path: Path,
+        processor: SentencePieceProcessor,
+        threads: int = 1,
+        added: Mapping[str, int] = {},
+    ) -> None:
+        """`added`: tokens beyond the pieces of the model, from added_tokens.json."""
         self.path = path
         self._processor: Any = processor
         self._threads = threads
@@ -40,6 +50,8 @@ class SentencePieceTokenizer:
         self._llama_special[UNK] = pack_ids([self.unk_id])
         self.special_tokens: Dict[str, int] = {BOS: self.bos_id, EOS: self.eos_id, UNK: self.unk_id}
         self.special_tokens.update(_further_special(self._processor))
+        self.special_tokens.update(added)
+        self.vocab_size = max([self.vocab_size, *(number + 1 for number in added.values())])
         longest_first = sorted(self.special_tokens, key=len, reverse=True)
         self._special = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
         self._words = WordCache(processor, threads) if works_by_words(processor) else None
@@ -153,6 +165,28 @@ def _further_special(processor: Any) -> Dict[str, int]:  # noqa: ANN401 - senten
     return found
 
 
+def _added_tokens(model_file: Path, processor: Any) -> Dict[str, int]:  # noqa: ANN401
+    """What added_tokens.json beside the model adds to its pieces, but for padding, which stands in no text.
+
+    Raises InvalidInputError.
+    """
+    path = model_file.with_name("added_tokens.json")
+    if not path.is_file() or model_file.with_name("tokenizer.json").is_file():
+        return {}
+    try:
+        data = json.loads(read_small_text(path))
+    except (ValueError, OSError, RecursionError) as error:
+        raise InvalidInputError(f"{path} could not be read: {error}.", "Download it again.") from error
+    pieces = processor.get_piece_size()
+    added: Dict[str, int] = {}
+    for text, number in data.items() if isinstance(data, dict) else ():
+        if type(number) is not int or not 0 <= number < pieces + _MAX_ADDED:
+            raise InvalidInputError(f"{path} gives {text[:40]!r} the id {str(number)[:40]}.", "Download it again.")
+        if number >= pieces and "pad" not in text.lower():
+            added[text] = number
+    return added
+
+
 def load_sentencepiece(model_file: Path, threads: int) -> SentencePieceTokenizer:
     """Load a sentencepiece model with Llama's special tokens; raises InvalidInputError for another file."""
     import sentencepiece
@@ -160,7 +194,7 @@ def load_sentencepiece(model_file: Path, threads: int) -> SentencePieceTokenizer
     processor = sentencepiece.SentencePieceProcessor()
     try:
         processor.Load(str(model_file))
-        return SentencePieceTokenizer(model_file, processor, threads)
+        return SentencePieceTokenizer(model_file, processor, threads, _added_tokens(model_file, processor))
     except ValueError as error:  # pieces that are not UTF-8
         raise InvalidInputError(f"{model_file} is a damaged sentencepiece model.", MODEL_HINT) from error
     except (RuntimeError, OSError) as error:
