@@ -121,7 +121,8 @@ class _List:
         else:
             mark = ","
             while mark == ",":
-                self._next()
+                if self._next() == "]":
+                    raise self._error(self._at, "a comma stands before the closing `]`")
                 item = self._value()
                 self._number += 1
                 yield self._number, item
