@@ -124,6 +124,14 @@ def _add_converters(commands: _Commands) -> None:
         weight, "lora_scaling", type=float, default=None, metavar="S",
         help="with --reversed: merge LoRA adapters, S (lora_alpha / lora_rank) times",
     )  # fmt: skip
+    _flag(
+        weight, "end_token", default="", metavar="TOKEN",
+        help="with --reversed: the token that ends an answer; generation stops at it as well",
+    )  # fmt: skip
+    _flag(
+        weight, "tokenizer_eos", action="store_true",
+        help="with --end_token: make it the tokenizer's eos token too",
+    )  # fmt: skip
     _flag(weight, "verify", action="store_true", help="read both sides again and compare every tensor")
     either = weight.add_mutually_exclusive_group()
     either.add_argument(

@@ -15,6 +15,7 @@ from sft_tui.dataset.read.remarks import remark_lines
 from sft_tui.dataset.read.sources import parse_columns
 from sft_tui.dataset.template.chat import CHAT
 from sft_tui.dataset.template.layouts import check_template
+from sft_tui.dataset.template.taught_end import describe_mismatch
 from sft_tui.dataset.tokenizer.load import Tokenizer
 from sft_tui.errors import SftError
 
@@ -58,6 +59,13 @@ def template_problem(template: str, error: SftError) -> Problem:
     # a profile of the direct route has no say over its template
     hint = "It belongs into the model folder: take it from the model's own page." if template == CHAT else error.hint
     return Problem("dataset.template", error.message, hint)
+
+
+def check_end(sample: AuditReport, template: str) -> list[Problem]:
+    """Generation stops at the token that is taught."""
+    if sample.end is None or sample.end.agrees:
+        return []
+    return [Problem("dataset.template", *describe_mismatch(sample.end, template), "warning")]
 
 
 def check_samples(sample: AuditReport, profile: Profile) -> list[Problem]:

@@ -12,6 +12,7 @@ from typing import Optional
 
 from sft_tui.checkpoint.inspect.report import CheckpointReport, inspect_checkpoint
 from sft_tui.checks.data import (
+    check_end,
     check_samples,
     check_tokenizer,
     check_unread_fields,
@@ -122,6 +123,7 @@ def examine(profile: Profile) -> Findings:
         _facts(profile, environment, checkpoint.config, str(tokenizer), records, base_yaml),
         route=route,
         base_yaml_path=profile.training.base_yaml or base_path,
+        end_token=_end_to_add(sample),
         packed_rows=_foretell_rows(sample, records[0]) if profile.dataset.pack else 0,
     )
     problems += [*check_training(profile, facts), *check_parallel(profile, facts)]
@@ -210,7 +212,7 @@ def _look_at_samples(
     )
     if sample is None:
         return None, problems
-    return sample, check_samples(sample, profile)
+    return sample, [*check_samples(sample, profile), *check_end(sample, template)]
 
 
 def _base_configs(home: str, family: str) -> tuple[Path, ...]:
@@ -245,6 +247,12 @@ def _facts(
         base_yaml=base_yaml,
         device_memory_gb=_device_memory_gb(environment.npu_smi) if on_npus else 0.0,
     )
+
+
+def _end_to_add(sample: Optional[AuditReport]) -> str:
+    """The token that is taught, where the folder's generation does not stop at it."""
+    end = sample.end if sample else None
+    return end.token if end and not end.agrees and end.id is not None else ""
 
 
 def _foretell_rows(sample: Optional[AuditReport], records: int) -> int:

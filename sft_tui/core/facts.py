@@ -47,6 +47,7 @@ class Facts:
     train_records: int
     eval_records: int  # held-out records, from a file or cut from the training file
     packed_rows: int = 0  # about as many rows train_records make when they are packed; 0: each makes one
+    end_token: str = ""  # what ends an answer, where the model's folder does not stop at it
     route: Route = "checkpoint"
     visible_npus: tuple[int, ...] = ()  # those this process may use, in its own order; empty: all
     base_yaml: str = ""  # text of the YAML that training starts from; empty: one is built

@@ -14,6 +14,7 @@ from sft_tui.dataset.encode.pipeline import Encoding, Pipeline, count_encoders
 from sft_tui.dataset.mindrecord.file import read_rows
 from sft_tui.dataset.read.remarks import OnUnread, check_unread
 from sft_tui.dataset.template.layouts import DEFAULT_TEMPLATE, check_template
+from sft_tui.dataset.template.taught_end import find_taught_end
 from sft_tui.dataset.tokenizer.load import load_tokenizer
 from sft_tui.errors import InvalidInputError
 
@@ -56,6 +57,7 @@ def audit(
     if first_bad:
         tally.rejected_reason = f"Record {first_bad.number}: {first_bad.reason}"
     report = tally.report(str(path), "conversations", seq_length)
+    report = replace(report, end=find_taught_end(tokenizer, template))
     if on_unread == "ignore":
         return replace(report, remarks={kind: names for kind, names in report.remarks.items() if kind != "unread"})
     return report

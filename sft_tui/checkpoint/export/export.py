@@ -12,9 +12,11 @@ from sft_tui.checkpoint.copy.output_file import OutputFile
 from sft_tui.checkpoint.copy.tensor_values import Values, whole_values
 from sft_tui.checkpoint.export.hf_folder import (
     MANIFEST_NAME,
+    EndToken,
     check_output_folder,
     copy_companions,
     write_config,
+    write_end,
     write_text,
 )
 from sft_tui.checkpoint.export.shards import Shard, index_text, plan_shards, shards_like
@@ -60,6 +62,7 @@ def convert_reversed(
     dtype: str = "keep",
     config_dir: Optional[Path] = None,
     lora_scaling: Optional[float] = None,
+    end: Optional[EndToken] = None,
     force: bool = False,
     progress: ProgressCallback = no_progress,
 ) -> ReversedResult:
@@ -67,7 +70,8 @@ def convert_reversed(
 
     config.json and tokenizer are copied from `config_dir`; without one, from where the manifest beside `ckpt` says that
     it was made from. Names are those that MindFormers' convert_reversed.py gives. Optimizer state and counters are left
-    out; adapters of LoRA are merged `lora_scaling` times, and refused without it. A failure leaves nothing behind.
+    out; adapters of LoRA are merged `lora_scaling` times, and refused without it. Generation stops at `end` too. A
+    failure leaves nothing behind.
     Progress is in bytes written.
     Raises InvalidInputError naming file and parameter, EnvironmentNotFitError when the disk or rights do not allow it.
     """
@@ -89,6 +93,7 @@ def convert_reversed(
             write_text(folder.path / SAFETENSORS.index, index_text(shards))
         write_config(config_dir, folder.path, torch_dtype=main_dtype(model.tensors), untied=model.untied)
         copied, told = copy_companions(config_dir, folder.path)
+        copied += write_end(folder.path, end, copied) if end else []
         folder.sync_files(copied)
         warnings += [*told, *model.notes]
         check_unchanged(sources, stamps)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import List, Optional, Tuple
@@ -17,11 +18,21 @@ from sft_tui.files.lfs_pointer import is_lfs_pointer
 from sft_tui.files.whole_file import naming, open_whole_file
 
 MANIFEST_NAME = "sft-tui-manifest.json"
+_GENERATION, _TOKENIZER_CONFIG = "generation_config.json", "tokenizer_config.json"
 COMPANIONS = (
     "generation_config.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json",
     "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json",
 )  # fmt: skip
 _FILE_SUFFIXES = (".bin", ".ckpt", ".pt", ".pth", ".safetensors")
+
+
+@dataclass(frozen=True)
+class EndToken:
+    """The token that ends an answer. `of_tokenizer`: it becomes the tokenizer's eos token too."""
+
+    token: str
+    id: int
+    of_tokenizer: bool = False
 
 
 def check_output_folder(output: Path, config_dir: Path, needed: int, *, force: bool) -> None:
@@ -84,6 +95,24 @@ def write_config(config_dir: Path, folder: Path, *, torch_dtype: Optional[str], 
     if untied:
         data["tie_word_embeddings"] = False
     write_text(folder / CONFIG_NAME, json.dumps(data, ensure_ascii=False, indent=2) + "\n")
+
+
+def write_end(folder: Path, end: EndToken, copied: List[str]) -> List[str]:
+    """Let generation stop at a token as well, in the files that were `copied`; the names of new ones."""
+    path = folder / _GENERATION
+    there = path.is_file()
+    # as transformers would derive it
+    data = load_json_object(path if there else folder / CONFIG_NAME)
+    found = data.get("eos_token_id")
+    ids = [number for number in (found if isinstance(found, list) else [found]) if type(number) is int]
+    kept = data if there else {key: data[key] for key in ("bos_token_id", "pad_token_id") if data.get(key) is not None}
+    kept["eos_token_id"] = [end.id, *(number for number in ids if number != end.id)]
+    write_text(path, json.dumps(kept, ensure_ascii=False, indent=2) + "\n")
+    if end.of_tokenizer and _TOKENIZER_CONFIG in copied:
+        settings = load_json_object(folder / _TOKENIZER_CONFIG)
+        settings["eos_token"] = end.token
+        write_text(folder / _TOKENIZER_CONFIG, json.dumps(settings, ensure_ascii=False, indent=2) + "\n")
+    return [] if there else [_GENERATION]
 
 
 def write_text(path: Path, text: str) -> None:

@@ -30,6 +30,7 @@ def _print_audit(arguments: argparse.Namespace) -> int:
     from sft_tui.dataset.audit.text import audit_lines
     from sft_tui.dataset.read.sources import parse_columns
     from sft_tui.dataset.run_audit import audit
+    from sft_tui.dataset.template.taught_end import describe_mismatch
 
     limits = Limits(arguments.max_masked, arguments.warn_cut, arguments.vocab_size)
     with ProgressReport("audit") as report:
@@ -47,6 +48,8 @@ def _print_audit(arguments: argparse.Namespace) -> int:
     else:
         for line in audit_lines(result):
             say(line)
+        if result.end is not None and not result.end.agrees:
+            say(f"warning: {' '.join(describe_mismatch(result.end, arguments.template))}")
         warning = cut_warning(result, limits)
         if warning:
             say(f"warning: {warning}")

@@ -11,6 +11,7 @@ from sft_tui.core.terminal_text import short_duration, short_size
 from sft_tui.errors import InvalidInputError, SftError
 
 if TYPE_CHECKING:
+    from sft_tui.checkpoint.export.hf_folder import EndToken
     from sft_tui.checkpoint.verify import VerifyResult
 
 NAMES_SHOWN = 5
@@ -25,6 +26,8 @@ def convert_weight(arguments: argparse.Namespace) -> int:
 
     if arguments.config_path:
         raise InvalidInputError("--config_path goes with --reversed.", "config.json is taken from --input_path.")
+    if arguments.end_token or arguments.tokenizer_eos:
+        raise InvalidInputError("--end_token and --tokenizer_eos go with --reversed.", "A .ckpt has no tokenizer.")
     if arguments.lora_scaling is not None:
         raise InvalidInputError("--lora_scaling goes with --reversed.", "It merges what LoRA has trained.")
     if arguments.input_path.endswith(".ckpt") and Path(arguments.input_path).is_file():
@@ -52,7 +55,7 @@ def convert_weight(arguments: argparse.Namespace) -> int:
 
 
 def _convert_reversed(arguments: argparse.Namespace) -> int:
-    from sft_tui.checkpoint.export.export import convert_reversed, verify_reversed
+    from sft_tui.checkpoint.export.export import convert_reversed, find_config_dir, verify_reversed
 
     if arguments.reuse:
         raise InvalidInputError("--reuse does not go with --reversed.", "Give --force to write the folder again.")
@@ -60,9 +63,10 @@ def _convert_reversed(arguments: argparse.Namespace) -> int:
     family, dtype = arguments.model, arguments.dtype or "keep"
     config_dir = Path(arguments.config_path) if arguments.config_path else None
     scaling = arguments.lora_scaling
+    end = _find_end(arguments, find_config_dir(ckpt, config_dir, family)) if arguments.end_token else None
     with ProgressReport("convert") as report:
         result = convert_reversed(
-            ckpt, output, family=family, dtype=dtype, config_dir=config_dir, lora_scaling=scaling,
+            ckpt, output, family=family, dtype=dtype, config_dir=config_dir, lora_scaling=scaling, end=end,
             force=arguments.force, progress=report,
         )  # fmt: skip
     for warning in result.warnings:
@@ -84,6 +88,20 @@ def _convert_reversed(arguments: argparse.Namespace) -> int:
         names = ", ".join(result.left_out[:NAMES_SHOWN])
         lines.append(f"left out, of training: {names}{more} ({len(result.left_out)} in all)")
     return _tell(arguments, lines, result.to_json(), verified, ckpt)
+
+
+def _find_end(arguments: argparse.Namespace, folder: Path) -> EndToken:
+    """The token that ends an answer, with its id by the folder's tokenizer. Raises InvalidInputError."""
+    from sft_tui.checkpoint.export.hf_folder import EndToken
+    from sft_tui.dataset.tokenizer.load import load_tokenizer
+
+    token = arguments.end_token
+    tokenizer = load_tokenizer(folder, threads=1)
+    number = tokenizer.special_tokens.get(token)
+    if number is None:
+        known = ", ".join(sorted(tokenizer.special_tokens)[:10]) or "none"
+        raise InvalidInputError(f"{tokenizer.path} has no special token {token!r}.", f"Its special tokens: {known}.")
+    return EndToken(token, number, arguments.tokenizer_eos)
 
 
 def _tell(

@@ -31,7 +31,7 @@ def inspect(arguments: argparse.Namespace) -> int:
     problems = tuple(p for p in report.problems if not (direct and p.message == report.unknown_family))
     route = check_route(report.model_type, arguments.mindformers)
     problems += (route,) if route else ()
-    if report.tokenizer is not None and report.tokenizer.chat_template:
+    if report.convertible or (report.tokenizer is not None and report.tokenizer.chat_template):
         problems += _template_problems(report.folder)
     # what is wrong with the folder comes before what is wrong with the environment
     code = min((p.exit_code for p in problems if p.severity == "error"), default=0)
@@ -47,12 +47,20 @@ def inspect(arguments: argparse.Namespace) -> int:
 
 
 def _template_problems(folder: Path) -> tuple[Problem, ...]:
-    """Why the folder's chat template could not be used for a data set, where the library to try it is there."""
-    from sft_tui.dataset.template.chat import load_chat_template
+    """Why the folder's chat template could not be used for a data set, where the library to try it is there.
+
+    And whether the folder stops generating at what the template ends answers with.
+    """
+    from sft_tui.dataset.template.chat import CHAT, template_text
+    from sft_tui.dataset.template.taught_end import describe_mismatch, find_taught_end
     from sft_tui.dataset.tokenizer.load import load_tokenizer
 
+    if not (folder / "tokenizer.json").is_file() or template_text(folder) is None:
+        return ()  # said elsewhere, or not needed
     try:
-        load_chat_template(load_tokenizer(folder / "tokenizer.json", threads=1))
+        end = find_taught_end(load_tokenizer(folder / "tokenizer.json", threads=1), CHAT)
+        if not end.agrees:
+            return (Problem("model.hf_dir", *describe_mismatch(end, CHAT), "warning"),)
     except InvalidInputError as error:
         return (Problem("model.tokenizer_model", error.message[0].upper() + error.message[1:], error.hint, "warning"),)
     except EnvironmentNotFitError:

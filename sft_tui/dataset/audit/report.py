@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 from sft_tui.dataset.encode.encoded_row import REASONS
 from sft_tui.dataset.encode.pipeline import REASON_NAMES, EncodedBatch
 from sft_tui.dataset.read.remarks import RemarkCounts
+from sft_tui.dataset.template.taught_end import TaughtEnd, parse_taught_end
 from sft_tui.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class AuditReport:
     records that say what one before them said, `turns_left_out` first turns (system ones, mostly) that the template has
     no place for, `rejected` records that could not be used at all, the first because of `rejected_reason`. `largest_id`
     is the largest token id. `packed_rows`: what the rows make when they are packed; only a sample tells.
+    `end` is what ends an answer, and where the model's folder stops (`TaughtEnd`); None where it was not asked.
     `remarks`, by kind and name: of how many records fields are not read ("unread"), or read in a way to know of.
     """
 
@@ -88,12 +90,13 @@ class AuditReport:
     masked_examples: Tuple[MaskedExample, ...]
     packed_rows: Optional[int] = None
     rejected_reason: str = ""
+    end: Optional[TaughtEnd] = None
     remarks: Dict[str, Dict[str, int]] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> Dict[str, object]:
         """The report as a JSON object."""
-        return asdict(self)
+        return {**asdict(self), "end": self.end.to_json() if self.end else None}
 
 
 def parse_audit(data: Dict[str, Any]) -> AuditReport:
@@ -106,7 +109,7 @@ def parse_audit(data: Dict[str, Any]) -> AuditReport:
         "cut_examples": tuple(MaskedExample(**item) for item in data["cut_examples"]),
         "masked_examples": tuple(MaskedExample(**item) for item in data["masked_examples"]),
     }
-    return AuditReport(**{**data, **lists})
+    return AuditReport(**{**data, **lists, "end": parse_taught_end(data.get("end"))})
 
 
 class Tally:

@@ -17,6 +17,7 @@ from sft_tui.dataset.read.bad_record import BadRecord
 from sft_tui.dataset.read.conversation import Conversation
 from sft_tui.dataset.read.sources import read_records
 from sft_tui.dataset.template.layouts import DEFAULT_TEMPLATE, check_template
+from sft_tui.dataset.template.taught_end import find_taught_end
 from sft_tui.dataset.tokenizer.load import Tokenizer, load_tokenizer
 from sft_tui.errors import InvalidInputError
 
@@ -66,7 +67,11 @@ def audit_sample(
     tally.rejected = len(batch.bad)
     if batch.bad:
         tally.rejected_reason = f"Record {batch.bad[0].number}: {batch.bad[0].reason}"
-    return replace(tally.report(str(path), "conversations", seq_length), packed_rows=_count_packed(tally, seq_length))
+    return replace(
+        tally.report(str(path), "conversations", seq_length),
+        packed_rows=_count_packed(tally, seq_length),
+        end=find_taught_end(tokenizer, template),
+    )
 
 
 def _count_packed(tally: Tally, seq_length: int) -> int:

@@ -33,6 +33,8 @@ def audit_lines(report: AuditReport) -> List[str]:
         lines.append(f"could not be used: {report.rejected} records")
         lines += [f"    {report.rejected_reason}"] if report.rejected_reason else []
     lines += remark_lines(report.remarks)
+    if report.end is not None:
+        lines.append(f"answers end with {report.end.token}, which is learned")
     return lines
 
 

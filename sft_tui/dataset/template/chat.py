@@ -118,6 +118,10 @@ class ChatTemplate:
             raise self._error(str(error)) from error
         self._shape = lru_cache(maxsize=1024)(self._learn)
 
+    def end_of_answer(self) -> str:
+        """The token that ends an answer. Raises InvalidInputError."""
+        return self._shape(("user", "assistant")).ends[1].strip()
+
     def write(self, roles: Tuple[str, ...], texts: Tuple[str, ...]) -> ChatPrompt:
         """What the template writes. Raises InvalidInputError when it does not write these texts, all and unchanged."""
         shape = self._shape(roles)

@@ -216,6 +216,8 @@ class _PlanBuilder:
         training = self.profile.training
         if training.method == "lora":
             argv = (*argv, "--lora_scaling", str(training.lora_alpha / training.lora_rank))
+        if self.facts.end_token:
+            argv = (*argv, "--end_token", self.facts.end_token)
         outputs = (Output(path=output, kind="hf_folder"),)
         return self._step("export", "Write the Hugging Face folder", argv, (self.paths.finetuned, hf_dir), outputs)
 

@@ -70,6 +70,8 @@ class DatasetScreen(FormScreen):
         which = f"all {report.rows} records" if audit else f"the first {report.rows} records"
         lines = ["", f"Lengths of {which}: {report.cut} cut, {report.masked} teach nothing"]
         lines += histogram_lines(report, _BAR_WIDTH) + suggestion_lines(report)
+        if report.end is not None:
+            lines.append(f"answers end with {report.end.token}, which is learned")
         if report.duplicates:
             lines.append(f"{report.duplicates} say what one before them says")
         return lines

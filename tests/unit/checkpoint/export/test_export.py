@@ -16,7 +16,7 @@ from sft_tui.checkpoint.convert import convert_weight
 from sft_tui.checkpoint.copy import tensor_values
 from sft_tui.checkpoint.export import shards as safetensors_shards
 from sft_tui.checkpoint.export.export import convert_reversed, verify_reversed
-from sft_tui.checkpoint.export.hf_folder import COMPANIONS, MANIFEST_NAME
+from sft_tui.checkpoint.export.hf_folder import COMPANIONS, MANIFEST_NAME, EndToken
 from sft_tui.checkpoint.formats import ckpt_write as ckpt_format
 from sft_tui.checkpoint.formats.ckpt_read import load_ckpt_entries
 from sft_tui.checkpoint.formats.ckpt_write import plan_tensor
@@ -153,6 +153,28 @@ def test_tokenizer_and_generation_files_come_along(llama, tmp_path):
     assert (tmp_path / "back" / "tokenizer.model").read_text() == "content of tokenizer.model"
     assert not (tmp_path / "back" / "README.md").exists()
     assert result.warnings == (f"{copy / 'vocab.json'} is a Git LFS pointer and was not copied.",)
+
+
+@pytest.mark.parametrize(
+    ("generation", "eos"),
+    [({"eos_token_id": 2, "top_p": 0.9}, [7, 2]), ({"eos_token_id": [7, 2]}, [7, 2]), (None, [7, 2])],
+)
+def test_generation_stops_at_the_token_that_was_taught(make_hf, tmp_path, generation, eos):
+    source = tmp_path / "hf"
+    shutil.copytree(make_hf(), source)
+    (source / "generation_config.json").unlink(missing_ok=True)
+    if generation is not None:
+        (source / "generation_config.json").write_text(json.dumps(generation))
+    (source / "tokenizer_config.json").write_text('{"eos_token": "</s>", "x": 1}')
+    convert_weight(source, tmp_path / "a.ckpt", family="llama")
+    for name, of_tokenizer in (("plain", False), ("told", True)):
+        end = EndToken("<|im_end|>", 7, of_tokenizer)
+        convert_reversed(tmp_path / "a.ckpt", tmp_path / name, family="llama", end=end)
+        written = json.loads((tmp_path / name / "generation_config.json").read_text())
+        assert written["eos_token_id"] == eos and written.get("top_p") == (generation or {}).get("top_p")
+        settings = json.loads((tmp_path / name / "tokenizer_config.json").read_text())
+        assert settings == {"eos_token": "<|im_end|>" if of_tokenizer else "</s>", "x": 1}
+    assert json.loads((source / "config.json").read_text())["eos_token_id"] == 2
 
 
 def test_optimizer_state_and_counters_are_left_out_and_named(llama, tmp_path):

@@ -67,7 +67,7 @@ def test_lines_come_back(tmp_path_factory, items, end, is_ended):
         ("a.json", b'[{"a": 1e+', ["breaks off at byte 10"]),
         ("a.json", b'[{"a": tru', ["breaks off at byte 10"]),
         ("a.json", b'[{"a": "\\u12', ["breaks off at byte 12"]),
-        ("a.json", b'[{"a": 1},]', ["after record 1", "column 11 (byte 10)", "Expecting value"]),
+        ("a.json", b'[{"a": 1},]', ["after record 1", "column 11 (byte 10)", "a comma stands before"]),
         ("a.json", b'[{"a": 1}] []', ["column 12 (byte 11)", "Extra data"]),
         ("a.json", b'{"a": 1,\n "b": [{"c": 1}]}', ["one JSON object"]),
         ("a.json", b'{"data": [{"c": 1}]}\n', ["one JSON object"]),
