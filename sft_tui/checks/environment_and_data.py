@@ -70,6 +70,13 @@ def check_environment(profile: Profile, environment: EnvironmentFacts) -> list[P
         message = f"{environment.python} has no MindFormers."
         hint = "Install sft-tui with its [train] extra, or name another interpreter or a MindFormers source folder."
         problems.append(Problem(python, message, hint, exit_code=4))
+    if environment.mindformers_other:
+        message = (
+            f"A training imports MindFormers {environment.mindformers_version} from {environment.mindformers_path}; "
+            f"{environment.mindformers_other} is installed as well."
+        )
+        hint = "The first one is meant here. If it is not, look at PYTHONPATH and the source folder."
+        problems.append(Problem(home if profile.environment.mindformers_home else python, message, hint, "warning"))
     if not environment.mindspore:
         hint = "pip install mindspore==2.7.2 into it, or name another interpreter."
         problems.append(Problem(python, f"{environment.python} has no MindSpore.", hint, exit_code=4))

@@ -19,6 +19,8 @@ class EnvironmentFacts:
     packages: dict[str, str] = field(default_factory=dict)  # distribution name -> version
     mindformers_version: str = ""  # of the source folder if one is used, else of the package
     mindformers_home: str = ""
+    mindformers_path: str = ""  # the package that a training imports
+    mindformers_other: str = ""  # another one that is installed, with its place; empty: there is none
     mindformers_configs: str = ""  # folder of its YAML files
     run_mindformer: str = ""  # path of run_mindformer.py
     msrun: str = ""
@@ -47,6 +49,7 @@ class Facts:
     train_records: int
     eval_records: int  # held-out records, from a file or cut from the training file
     packed_rows: int = 0  # about as many rows train_records make when they are packed; 0: each makes one
+    config_text: str = ""  # config.json in MindFormers' words, where that of the folder is in others
     end_token: str = ""  # what ends an answer, where the model's folder does not stop at it
     route: Route = "checkpoint"
     visible_npus: tuple[int, ...] = ()  # those this process may use, in its own order; empty: all

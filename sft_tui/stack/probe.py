@@ -25,14 +25,22 @@ PROBE_SECONDS = 30
 # reads distribution metadata only: importing MindSpore takes seconds and may touch the devices
 _SCRIPT = """
 import json, platform, sys
-from importlib import metadata
+from importlib import metadata, util
 found = {}
 for name in sys.argv[1:]:
     try:
         found[name] = metadata.version(name)
     except metadata.PackageNotFoundError:
         pass
-print(json.dumps({"version": platform.python_version(), "packages": found, "paths": [p for p in sys.path if p]}))
+origin = other = ""
+try:
+    spec = util.find_spec("mindformers")  # finds the package, and does not import it
+    origin = spec.origin or "" if spec else ""
+    other = str(metadata.distribution("mindformers").locate_file("mindformers"))
+except (ImportError, ValueError, AttributeError):
+    pass
+answer = {"version": platform.python_version(), "packages": found, "paths": [p for p in sys.path if p]}
+print(json.dumps({**answer, "mindformers": origin, "installed": other}))
 """
 
 # what an interpreter answered, and the times of change of the folders that it looks into: installing something
@@ -48,7 +56,10 @@ def probe_environment(python: str, mindformers_home: str) -> EnvironmentFacts:
     answer, error = _ask(python)
     found = answer.get("packages")
     packages = {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
-    version = source_version(Path(home)) if home else packages.get("mindformers", "")
+    installed = packages.get("mindformers", "")
+    imported = Path(home) if home else _imported_from(answer, installed)
+    version = source_version(imported) if imported else installed
+    other = f"{installed} in {answer.get('installed')}" if imported and installed and version != installed else ""
     script = Path(home) / "run_mindformer.py"
     msrun = Path(python).parent / "msrun"
     return EnvironmentFacts(
@@ -57,6 +68,8 @@ def probe_environment(python: str, mindformers_home: str) -> EnvironmentFacts:
         packages=packages,
         mindformers_version=version,
         mindformers_home=home,
+        mindformers_path=str(imported / "mindformers") if imported else str(answer.get("installed", "")),
+        mindformers_other=other,
         mindformers_configs=_find_configs(home, answer.get("paths")),
         run_mindformer=str(script) if home and script.is_file() else "",
         msrun=str(msrun) if msrun.is_file() else "",
@@ -68,6 +81,16 @@ def probe_environment(python: str, mindformers_home: str) -> EnvironmentFacts:
         error=error,
         release=find_release(version),
     )
+
+
+def _imported_from(answer: dict[str, object], installed: str) -> Path | None:
+    """The folder of the package that an import finds, where that is not the one that is installed."""
+    origin = str(answer.get("mindformers") or "")
+    if not origin or (
+        installed and os.path.realpath(Path(origin).parent) == os.path.realpath(str(answer["installed"]))
+    ):
+        return None
+    return Path(origin).parent.parent
 
 
 def _find_configs(home: str, paths: object) -> str:

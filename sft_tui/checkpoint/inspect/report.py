@@ -16,6 +16,7 @@ from sft_tui.checkpoint.formats.tensor_entry import TensorEntry
 from sft_tui.checkpoint.formats.weight_files import TORCH_BIN, load_tensor_entries, outside_place
 from sft_tui.checkpoint.inspect.folder_files import FolderFile, find_unfinished, list_files
 from sft_tui.checkpoint.inspect.tokenizer_files import BESIDE, TokenizerFacts, inspect_tokenizer
+from sft_tui.checkpoint.mapping.config_words import ConfigWords, translate_config
 from sft_tui.checkpoint.mapping.folder_kind import look_at_folder, tell_kind
 from sft_tui.checkpoint.mapping.hf_model import count_parameters, describe_complaints, map_model, plan_output
 from sft_tui.checkpoint.mapping.read_config import CONFIG_NAME, UnknownFamilyError, parse_model_config
@@ -39,7 +40,8 @@ class CheckpointReport:
     `model_type` is config.json's word, and `unknown_family` the message of the problem when it is none that we convert.
     `dtype` is the number type of the tensors in `--dtype` words, joined by `+` when they are mixed. `shapes_agree` is
     None when config or tensors could not be read. `output_sizes` is empty when nothing can be converted.
-    `direct`: MindFormers loads such a folder as it is; then `tokenizer` says what its tokenizer.json is.
+    `direct`: MindFormers loads such a folder as it is; then `tokenizer` says what its tokenizer.json is,
+    and `words` is its config.json as MindFormers reads it.
     """
 
     folder: Path
@@ -57,6 +59,7 @@ class CheckpointReport:
     output_sizes: Dict[str, int] = field(default_factory=dict)
     direct: bool = False
     tokenizer: Optional[TokenizerFacts] = None
+    words: Optional[ConfigWords] = None
 
     @property
     def family(self) -> Optional[str]:
@@ -123,6 +126,10 @@ def inspect_checkpoint(folder: Path) -> CheckpointReport:
     fits = tensors is not None and not tensors.complaints and not kind
     output_sizes = _output_sizes(tensors, problems) if tensors and fits and not direct else {}
     tokenizer_facts = None
+    words = translate_config(look.config) if direct and config else None
+    if words and words.changes:
+        message = f"{folder / CONFIG_NAME} is not in MindFormers' words: {'; '.join(words.changes)}."
+        problems.append(Problem(FIELD, message, "A training gets a copy that is, shown in Review.", "warning"))
     if direct and config and not kind:
         tokenizer_facts = inspect_tokenizer(folder, config.vocab_size, problems)
         problems += _direct_problems(folder, entries)
@@ -149,6 +156,7 @@ def inspect_checkpoint(folder: Path) -> CheckpointReport:
         output_sizes=output_sizes,
         direct=direct,
         tokenizer=tokenizer_facts,
+        words=words,
     )
 
 

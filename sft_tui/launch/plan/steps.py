@@ -233,9 +233,12 @@ class _PlanBuilder:
         return self._step("summary", "Summary", argv, inputs, (Output(path=self.paths.summary, kind="json"),))
 
     def files(self) -> tuple[PlannedFile, ...]:
-        """The YAML files that the MindFormers steps read."""
+        """The YAML files that the MindFormers steps read, and config.json where the model's own is not for it."""
         steps = ("train",) if self._no_evaluation else ("evaluate-before", "train", "evaluate-after")
-        return tuple(self.texts.file(step_id, self.paths.work_dir) for step_id in steps)
+        files = tuple(self.texts.file(step_id, self.paths.work_dir) for step_id in steps)
+        if not self.facts.config_text:
+            return files
+        return (*files, PlannedFile(path=self.paths.model_config, text=self.facts.config_text))
 
     def _mindformers(
         self,

@@ -40,6 +40,11 @@ class WorkPaths:
         return f"{self.work_dir}/runs/{self.run_name}"
 
     @property
+    def model_config(self) -> str:
+        """config.json in MindFormers' words, alone in its folder, where the model's own is in others."""
+        return f"{self.run_dir}/model/config.json"
+
+    @property
     def finetuned(self) -> str:
         """Folder of the fine-tuned weights, one folder per rank, without optimizer state."""
         return f"{self.run_dir}/checkpoint_network"

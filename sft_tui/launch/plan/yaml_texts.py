@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 
 from sft_tui.core.facts import Facts
@@ -60,6 +61,7 @@ class YamlTexts:
             # what several NPUs trained lies in slices; beside them MindFormers notes how it sliced
             strategy_dir=f"{paths.run_dir}/strategy" if sliced else "",
             graceful_exit=paths.graceful_exit,
+            config_dir=posixpath.dirname(paths.model_config) if facts.config_text else "",
             # before training there are no adapters to load
             adapters=profile.training.method == "lora" and step_id != "evaluate-before",
         )

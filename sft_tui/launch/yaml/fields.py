@@ -92,7 +92,7 @@ FIELDS: tuple[YamlField, ...] = (
     # the held-out loss stands in the place of a training step
     YamlField("run_mode", lambda run: "finetune" if run.facts.direct else run.mode),
     YamlField("use_legacy", _fixed(False), "direct"),
-    YamlField("pretrained_model_dir", _field("model.hf_dir"), "direct"),
+    YamlField("pretrained_model_dir", lambda run: run.config_dir or run.profile.model.hf_dir, "direct"),
     YamlField("trainer.type", _fixed("CausalLanguageModelingTrainer"), "checkpoint", "the base's", device=True),
     YamlField("trainer.model_name", _of_network("trainer_model"), "checkpoint", "the base's", device=True),
     YamlField("runner_config.gradient_accumulation_steps", _accumulation, "direct"),

@@ -85,7 +85,8 @@ class RunSpec:
     """One run; every path in it is absolute.
 
     `strategy_dir` tells how a checkpoint in slices was sliced; MindFormers merges it first. `graceful_exit` is the file
-    by which the training can be asked to save and end. `adapters`: the network has those of LoRA.
+    by which the training can be asked to save and end. `config_dir` has config.json where not the model's folder is to
+    be read. `adapters`: the network has those of LoRA.
     """
 
     profile: Profile
@@ -96,6 +97,7 @@ class RunSpec:
     mindrecord: str = ""
     strategy_dir: str = ""
     graceful_exit: str = ""
+    config_dir: str = ""
     adapters: bool = False
 
     @property

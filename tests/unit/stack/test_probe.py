@@ -112,3 +112,25 @@ def test_a_name_is_looked_up_on_path_and_a_tilde_is_the_home(stub, monkeypatch, 
     monkeypatch.setenv("HOME", str(tmp_path))
     assert probe_environment("python-of-mine", "").python == path
     assert probe_environment("~/bin/python-of-mine", "").python_version == "3.9.1"
+
+
+@pytest.mark.parametrize("home", [False, True])
+def test_the_mindformers_that_is_imported_is_the_one_spoken_of(tmp_path, monkeypatch, home):
+    """Found by PYTHONPATH, or in the source folder; the one that is installed beside it is named with its place."""
+    source, site = tmp_path / "source", tmp_path / "site"
+    for folder, version in ((source, "1.9.0"), (site, "1.3.2")):
+        (folder / "mindformers").mkdir(parents=True)
+        (folder / "mindformers" / "__init__.py").write_text(f'__version__ = "{version}"\n')
+    (site / "mindformers-1.3.2.dist-info").mkdir()
+    (site / "mindformers-1.3.2.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: mindformers\nVersion: 1.3.2\n"
+    )
+    monkeypatch.setattr(probe, "_answers", {})
+    monkeypatch.setenv("PYTHONPATH", str(site) if home else f"{source}:{site}")
+    facts = probe_environment("", str(source) if home else "")
+    assert (facts.mindformers_version, facts.mindformers_path) == ("1.9.0", str(source / "mindformers"))
+    assert facts.mindformers_other == f"1.3.2 in {site / 'mindformers'}"
+    monkeypatch.setattr(probe, "_answers", {})
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    facts = probe_environment("", "")
+    assert (facts.mindformers_version, facts.mindformers_other) == ("1.3.2", "")

@@ -140,3 +140,13 @@ def test_experts_are_shared_out_and_weigh_as_in_the_folder(make_profile, make_di
     assert config["routed_scaling_factor"] == 1.0
     assert (train["parallel_config"]["data_parallel"], train["parallel_config"]["expert_parallel"]) == (8, 4)
     assert "qwen3_moe" in plan.step("export").argv
+
+
+def test_a_config_in_mindformers_words_takes_the_place_of_the_folders(make_profile, make_direct_facts):
+    facts = make_direct_facts(config_text='{"rope_theta": 1}\n')
+    plan = build_plan(make_profile(model__family="qwen3"), facts)
+    files = {file.path: file.text for file in plan.files}
+    [folder] = {yaml.safe_load(text)["pretrained_model_dir"] for path, text in files.items() if path.endswith(".yaml")}
+    assert files[f"{folder}/config.json"] == '{"rope_theta": 1}\n'
+    train = yaml.safe_load(next(text for path, text in files.items() if path.endswith("train.yaml")))
+    assert train["load_checkpoint"] == "/models/llama", "the weights are those of the model"
