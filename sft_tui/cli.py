@@ -155,6 +155,7 @@ def _add_convert_alpaca(group: _Group) -> None:
     _add_on_unread(parser)
     _add_rejects(parser)
     _flag(parser, "eval_output_path", default="", help="conversation file for held-out records")
+    _flag(parser, "force", action="store_true", help="replace files that sft-tui did not make")
     parser.add_argument(
         "--eval_fraction", "--eval-fraction", "--eval_split", "--eval-split", type=float, default=None, metavar="SHARE",
         help="share to hold out, evenly spread over the file and the same at every run (default: 0.05)",
@@ -184,7 +185,7 @@ def _add_preprocess(commands: _Commands) -> None:
     parser.add_argument("--pack", action="store_true", help="several whole records to a row; shifted labels only")
     _add_rejects(parser)
     _flag(parser, "seed", type=int, default=0, help=argparse.SUPPRESS)  # of a split that is gone; still accepted
-    _flag(parser, "force", action="store_true", help="write again what was written from the same files")
+    _flag(parser, "force", action="store_true", help="write again; replace files that sft-tui did not make")
     audit = group.add("audit", "dataset.audit:run_audit", "tell what training will see of a data set", json=True)
     audit.add_argument("path", help="MindRecord, or file with records")
     _add_encoding(audit)
@@ -256,6 +257,7 @@ def _add_plan_and_run(commands: _Commands) -> None:
     either.add_argument(
         "--script", default="", metavar="DIR", help="write shell scripts that run without sft-tui's jobs"
     )
+    plan.add_argument("--force", action="store_true", help="with --script: also into a folder with other files")
     run = group.add("run", "run:run_profile", "run a profile; Ctrl-C detaches", json=True)
     run.add_argument("profile_name", metavar="PROFILE")
     run.add_argument("--from", dest="from_step", default="", metavar="STEP", help="run this step and later ones anew")

@@ -13,6 +13,11 @@ JOB_MARK = "SFT_TUI_JOB"  # environment variable of every step: the folder of it
 PACKAGE_DIR = Path(__file__).resolve().parent
 
 
+def in_job() -> bool:
+    """Whether this process is, or was started by, a step of a job."""
+    return bool(os.environ.get(JOB_MARK))
+
+
 def _home() -> Path | None:
     """`SFT_TUI_HOME` puts configuration and state below one folder (a shared disk, a test)."""
     home = os.environ.get("SFT_TUI_HOME", "")

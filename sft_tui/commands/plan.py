@@ -10,12 +10,15 @@ from sft_tui.commands._common.report import print_json, print_problems, say
 from sft_tui.commands.profile import exit_code, load_valid
 from sft_tui.core.plan import Plan
 from sft_tui.core.problem import Problem
-from sft_tui.files.whole_file import write_private
+from sft_tui.errors import InvalidInputError
+from sft_tui.files.whole_file import naming, write_private
 from sft_tui.jobs.completion import current_steps
 from sft_tui.launch.plan.documented import documented_command
 from sft_tui.launch.plan.nodes import launches
 from sft_tui.launch.plan.scripts import RUNTIME_FOLDER, build_scripts
 from sft_tui.paths import PACKAGE_DIR
+
+_MARK = ".sft-tui-script"
 
 
 def plan_of(name: str) -> tuple[Plan | None, tuple[Problem, ...]]:
@@ -40,7 +43,7 @@ def show_plan(arguments: argparse.Namespace) -> int:
     if plan is None:
         return exit_code(problems)
     if arguments.script:
-        return _write_scripts(plan, Path(arguments.script))
+        return _write_scripts(plan, Path(arguments.script), force=arguments.force)
     current = current_steps(plan)
     for number, step in enumerate(plan.steps, 1):
         say(f"{number}. {step.id}: {step.title}{'  (done before, will be skipped)' if step.id in current else ''}")
@@ -58,7 +61,25 @@ def show_plan(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _write_scripts(plan: Plan, folder: Path) -> int:
+def _write_scripts(plan: Plan, folder: Path, *, force: bool) -> int:
+    with naming(folder):
+        _check_folder(folder, force=force)
+        return _write_into(plan, folder)
+
+
+def _check_folder(folder: Path, *, force: bool) -> None:
+    """Raise InvalidInputError for a folder with files that are not of an earlier plan."""
+    if folder.exists() and not folder.is_dir():
+        raise InvalidInputError(f"{folder} is not a folder.", "Give the name of a folder to write.")
+    foreign = folder.is_dir() and any(folder.iterdir()) and not (folder / _MARK).is_file()
+    if foreign and not force:
+        hint = "Give --force, or another name."
+        raise InvalidInputError(f"{folder} has files in it that sft-tui did not write.", hint)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_private(folder / _MARK, "written by sft-tui plan --script\n")
+
+
+def _write_into(plan: Plan, folder: Path) -> int:
     shutil.copytree(
         PACKAGE_DIR / RUNTIME_FOLDER,
         folder / RUNTIME_FOLDER,

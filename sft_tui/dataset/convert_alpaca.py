@@ -17,6 +17,8 @@ from sft_tui.dataset.read.rejects import OnError, Rejects, rejects_path
 from sft_tui.dataset.read.remarks import OnUnread, RemarkCounts, check_unread
 from sft_tui.dataset.read.sources import read_records
 from sft_tui.errors import InvalidInputError
+from sft_tui.files.made import check_ours, note_made
+from sft_tui.files.whole_file import naming
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ def convert_alpaca(
     on_error: OnError = "fail",
     max_rejected: float = MAX_REJECTED,
     on_unread: OnUnread = "warn",
+    force: bool = False,
     progress: ProgressCallback = no_progress,
 ) -> ConversionResult:
     """Write a data file (`sources.read_records`) as conversations; of alpaca the very bytes of MindFormers' converter.
@@ -54,11 +57,15 @@ def convert_alpaca(
     With `eval_output_path`, `eval_fraction` of the good records (`HeldOut`; at least one, never all) goes there and
     not to `output_path`; ids keep the numbers of the source. `on_error` and `max_rejected` as in `Rejects`;
     `on_unread`: "fail" stops at the first record with a field that is not read.
-    Outputs from before are kept until the new ones are whole. Raises InvalidInputError, EnvironmentNotFitError.
+    Outputs from before are kept until the new ones are whole; files that we did not make are replaced with `force`
+    alone. Raises InvalidInputError, EnvironmentNotFitError.
     """
     started = time.monotonic()
     _check_paths(data_path, output_path, eval_output_path, eval_fraction)
-    with Rejects(output_path, on_error, max_rejected) as rejects:
+    outputs = [output_path] if eval_output_path is None else [output_path, eval_output_path]
+    for path in outputs:
+        check_ours(path, force=force)
+    with Rejects(output_path, on_error, max_rejected, force=force) as rejects:
         held_out = HeldOut(0, 0)
         if eval_output_path is not None:
             held_out = _choose(data_path, columns, eval_fraction, seed, stop=on_error == "fail")
@@ -83,6 +90,9 @@ def convert_alpaca(
             rejects.check(written + rejects.count)
             if train is None:
                 raise InvalidInputError(f"{data_path} holds no record.", "Give a file with at least one record.")
+    for path in outputs:
+        with naming(path):
+            note_made(path)
     return ConversionResult(
         written - held_out.count,
         held_out.count,

@@ -20,7 +20,9 @@ from sft_tui.dataset.mindrecord.manifest import (
     DataManifest,
     Work,
     describe_work,
+    is_whole,
     load_audit,
+    load_manifest,
     load_same,
     save_audit,
     save_manifest,
@@ -38,7 +40,8 @@ from sft_tui.dataset.read.rejects import Rejects
 from sft_tui.dataset.read.remarks import check_unread
 from sft_tui.dataset.tokenizer.load import Tokenizer, load_tokenizer
 from sft_tui.errors import InvalidInputError
-from sft_tui.files.whole_file import check_output_path
+from sft_tui.files.made import FORCE_HINT
+from sft_tui.files.whole_file import check_output_path, check_replaceable
 from sft_tui.files.whole_folder import PartialFolder
 
 if TYPE_CHECKING:
@@ -87,9 +90,9 @@ def preprocess(request: Request, *, reuse: bool = True, progress: ProgressCallba
     """Tokenize records ("qa") or plain text ("wiki") into a MindRecord.
 
     Columns: `input_ids` and, for qa, `labels`, int32 [-1] (MindFormers llama_preprocess). `reuse`: when the same
-    work is done already, nothing is done. `progress` hears of records. An output from before is kept until the new one
-    is whole. Raises InvalidInputError for bad input, and when too much of it teaches nothing; EnvironmentNotFitError
-    when MindSpore is missing, or the output cannot be written.
+    work is done already, nothing is done; without it files that we did not make are replaced. `progress` hears of
+    records. An output from before is kept until the new one is whole. Raises InvalidInputError for bad input, and when
+    too much of it teaches nothing; EnvironmentNotFitError when MindSpore is missing, or the output cannot be written.
     """
     started = time.monotonic()
     check_request(request)
@@ -101,8 +104,9 @@ def preprocess(request: Request, *, reuse: bool = True, progress: ProgressCallba
     tokenizer = load_tokenizer(request.model_file, threads=1 if by_records else 0)
     check_tokenizer(request, tokenizer)
     check_output_path(output)
+    _check_outputs(request, force=not reuse)
     with ExitStack() as stack:
-        rejects = stack.enter_context(Rejects(output, request.on_error, request.max_rejected))
+        rejects = stack.enter_context(Rejects(output, request.on_error, request.max_rejected, force=not reuse))
         # before MindSpore is imported: the processes of the pipeline start without it, and work while it loads
         encoding = _encoding(request, work)
         pipeline = stack.enter_context(Pipeline(encoding, tokenizer=tokenizer)) if by_records else None
@@ -118,6 +122,18 @@ def preprocess(request: Request, *, reuse: bool = True, progress: ProgressCallba
         check_limits(report, request.limits)
         made.writer.commit()
         return made.publish(report, started)
+
+
+def _check_outputs(request: Request, *, force: bool) -> None:
+    """Raise InvalidInputError for what is no file, and without `force` for files that are not as we made them."""
+    output = request.output_file
+    paths = [output.with_name(name) for name in output_names(output.name, request.file_partition)]
+    for path in (*paths, *(path.with_name(f"{path.name}.db") for path in paths)):
+        check_replaceable(path)
+    there = next((path for path in paths if path.exists()), None)
+    manifest = load_manifest(output)
+    if there is not None and not force and (manifest is None or not is_whole(output, manifest)):
+        raise InvalidInputError(f"{there} exists, and sft-tui did not make it as it is.", FORCE_HINT)
 
 
 def _encoding(request: Request, work: Work) -> Encoding:

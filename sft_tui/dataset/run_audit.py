@@ -12,6 +12,7 @@ from sft_tui.dataset.encode.encoded_row import IGNORE_TOKEN_ID
 from sft_tui.dataset.encode.encoder import check_seq_length
 from sft_tui.dataset.encode.pipeline import Encoding, Pipeline, count_encoders
 from sft_tui.dataset.mindrecord.file import read_rows
+from sft_tui.dataset.read.data_file import find_data_file
 from sft_tui.dataset.read.remarks import OnUnread, check_unread
 from sft_tui.dataset.template.layouts import DEFAULT_TEMPLATE, check_template
 from sft_tui.dataset.template.taught_end import find_taught_end
@@ -41,6 +42,7 @@ def audit(
     if is_mindrecord(path):
         return _audit_mindrecord(path, tokenizer.pad_id, seq_length, progress)
     check_template(template, tokenizer)
+    find_data_file(path)
     tally = Tally(seq_length + 1)
     first_bad = None
     task = Encoding((str(path),), str(model_file), template, tally.row_length, columns, counts_alone=True)

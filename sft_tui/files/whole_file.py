@@ -9,12 +9,14 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import stat
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
 from typing import Iterator, TextIO, TypeVar
 
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
+from sft_tui.files.regular_file import describe_kind
 
 _DIGITS = 12
 _Self = TypeVar("_Self", bound="PartialFile")
@@ -47,7 +49,11 @@ class PartialFile:
         os.fsync(self.handle)
 
     def publish(self) -> None:
-        """Take the target's place; for good once it was synced before and the folder is synced after."""
+        """Take the target's place; for good once it was synced before and the folder is synced after.
+
+        Raises InvalidInputError where something else than a file has taken it.
+        """
+        check_replaceable(self.target)
         self.path.replace(self.target)
         self._close()
 
@@ -83,13 +89,24 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
+def check_replaceable(path: Path) -> None:
+    """Raise InvalidInputError where a folder, a device, a FIFO or a socket stands, also behind a link."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return  # not there, or it will be told when it is written
+    if not stat.S_ISREG(mode):
+        raise InvalidInputError(
+            f"{path} is {describe_kind(mode)}, not a file: it is not replaced.", "Give the name of the file to write."
+        )
+
+
 def check_output_path(path: Path) -> None:
     """Make the folder of `path` and see that a file can be written there.
 
-    Raises InvalidInputError when `path` is a folder, EnvironmentNotFitError when nothing can be written beside it.
+    Raises InvalidInputError when `path` is no file, EnvironmentNotFitError when nothing can be written beside it.
     """
-    if path.is_dir():
-        raise InvalidInputError(f"{path} is a folder, not a file.", "Give the name of the file to write.")
+    check_replaceable(path)
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         PartialFile(path).discard()
@@ -104,6 +121,12 @@ def open_whole_file(path: Path) -> Iterator[TextIO]:
     check_output_path(path)
     with naming(path), _open_text(path, 0o666) as stream:
         yield stream
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace the file's content with UTF-8 text, with the usual rights. Raises OSError."""
+    with _open_text(path, 0o666) as stream:
+        stream.write(text)
 
 
 def write_private(path: Path, text: str, *, lasting: bool = True) -> None:

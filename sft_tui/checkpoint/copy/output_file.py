@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Optional, Sequence
 
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
-from sft_tui.files.whole_file import PartialFile, naming
+from sft_tui.files.whole_file import PartialFile, check_replaceable, naming
 
 SUFFIX = ".ckpt"
 # So that the disk works while we do: what was written is brought to it every so many bytes, by a thread of its own.
@@ -32,8 +32,7 @@ def check_output(output: Path, inputs: Sequence[Path], needed: int, *, force: bo
 def _check_name(output: Path, inputs: Sequence[Path], force: bool) -> None:
     if output.suffix != SUFFIX:
         raise InvalidInputError(f"{output} does not end with {SUFFIX}.", "MindSpore loads no other name.")
-    if output.is_dir():
-        raise InvalidInputError(f"{output} is a folder, not a file.", "Give the name of the file to write.")
+    check_replaceable(output)
     real = output.resolve()
     if any(real == path.resolve() for path in inputs):
         raise InvalidInputError(f"{output} is one of the files to convert.", "Give the output another name.")

@@ -8,6 +8,7 @@ from pathlib import Path
 from sft_tui.commands._common.report import ProgressReport, print_json, say, say_remarks, warn
 from sft_tui.core.terminal_text import short_duration
 from sft_tui.errors import InvalidInputError
+from sft_tui.paths import in_job
 
 DEFAULT_EVAL_FRACTION = 0.05
 
@@ -37,6 +38,7 @@ def convert_alpaca(arguments: argparse.Namespace) -> int:
             on_error=arguments.on_error,
             max_rejected=arguments.max_rejected,
             on_unread=arguments.on_unread,
+            force=arguments.force or in_job(),  # what a step writes, a job wrote before
             progress=report,
         )
     if arguments.json:

@@ -11,6 +11,7 @@ from typing import Dict, List, Literal, Optional, TextIO, Type
 from sft_tui.core.profile_defaults import MAX_REJECTED
 from sft_tui.dataset.read.bad_record import BadRecord
 from sft_tui.errors import InvalidInputError
+from sft_tui.files.made import check_ours, note_made, remove_made
 from sft_tui.files.whole_file import open_whole_file
 
 OnError = Literal["fail", "skip"]
@@ -27,11 +28,17 @@ class Rejects:
     or not at all, and not at all when nothing was left out. It is written also when `check` refuses.
     """
 
-    def __init__(self, output: Path, on_error: OnError = "fail", max_share: float = MAX_REJECTED) -> None:
-        """Raises InvalidInputError unless `max_share` lies between 0 and 1."""
+    def __init__(
+        self, output: Path, on_error: OnError = "fail", max_share: float = MAX_REJECTED, *, force: bool = False
+    ) -> None:
+        """`force`: a list that we did not make may be replaced. Raises InvalidInputError for one that may not, and
+        unless `max_share` lies between 0 and 1.
+        """
         if not 0.0 <= max_share <= 1.0:
             raise InvalidInputError(f"The share of rejected records is {max_share}.", "It lies between 0 and 1: 0.01.")
         self.path = rejects_path(output)
+        if on_error == "skip":
+            check_ours(self.path, force=force)
         self.count = 0
         self.reasons: Dict[str, int] = {}
         self._on_error = on_error
@@ -55,8 +62,10 @@ class Rejects:
                 self._opened.__exit__(None, None, None)
             else:
                 self._opened.__exit__(kind, error, trace)
+            if error is None or self._too_many:
+                note_made(self.path)
         elif error is None:
-            self.path.unlink(missing_ok=True)
+            remove_made(self.path)
 
     def take(self, bad: BadRecord) -> None:
         """Count and list a record, or raise it as InvalidInputError when the work is to stop at the first."""

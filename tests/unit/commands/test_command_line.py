@@ -225,7 +225,7 @@ def test_a_plan_as_a_script_is_what_the_plan_says(sft, make_llama, alpaca, fake_
     }
     sft("profile", "new", "p", *(f"--set={name}={value}" for name, value in settings.items()))
     assert sft("plan", "p", "--script", tmp_path / "scripts").returncode == 0
-    scripts = sorted((tmp_path / "scripts").glob("*.s*"))
+    scripts = sorted((tmp_path / "scripts").glob("[!.]*.s*"))
     assert [path.name for path in scripts] == ["node_0.sh", "prepare.sh", "run_all.sh", "slurm.sbatch"]
     text = "".join(path.read_text() for path in scripts)
     for step in json.loads(sft("plan", "p", "--json").stdout)["plan"]["steps"]:

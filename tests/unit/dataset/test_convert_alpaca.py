@@ -61,7 +61,7 @@ def test_bad_input_leaves_the_old_output_and_nothing_else(tmp_path, write_json):
     output = tmp_path / "conv.json"
     output.write_text("old", encoding="utf-8")
     with pytest.raises(InvalidInputError, match="record 4"):
-        convert_alpaca(path, output)
+        convert_alpaca(path, output, force=True)
     assert output.read_text(encoding="utf-8") == "old"
     assert sorted(item.name for item in tmp_path.iterdir()) == ["conv.json", "in.json"]
 
@@ -196,14 +196,14 @@ def test_too_many_bad_records_fail_at_the_end_and_keep_the_list(tmp_path, write_
     source, output = write_json(bad_ones(300, [1, 2, 3, 4])), tmp_path / "conv.json"
     output.write_text("old", encoding="utf-8")
     with pytest.raises(InvalidInputError) as caught:
-        convert_alpaca(source, output, on_error="skip")
+        convert_alpaca(source, output, on_error="skip", force=True)
     assert "4 of 300 records (1.33%) cannot be used, more than the allowed 1.00%" in caught.value.message
     assert "Record 3: field `output` is null" in caught.value.message
     assert "Record 4" not in caught.value.message
     assert "--max_rejected 0.02" in caught.value.hint
     assert output.read_text(encoding="utf-8") == "old"
     assert rejected(tmp_path / "conv.json.rejected.jsonl") == [1, 2, 3, 4]
-    assert convert_alpaca(source, output, on_error="skip", max_rejected=0.02).rejected == 4
+    assert convert_alpaca(source, output, on_error="skip", max_rejected=0.02, force=True).rejected == 4
 
 
 def test_no_good_record_fails_whatever_is_allowed(tmp_path, write_json):
@@ -218,7 +218,7 @@ def test_no_good_record_fails_whatever_is_allowed(tmp_path, write_json):
                 eval_output_path=evaluation,
                 eval_fraction=share,
             )
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["conv.json.rejected.jsonl", "in.json"]
+    assert sorted(path.name for path in tmp_path.glob("[!.]*")) == ["conv.json.rejected.jsonl", "in.json"]
 
 
 def test_held_out_records_are_chosen_among_the_good_ones(tmp_path, write_json):
@@ -244,7 +244,7 @@ def test_an_interrupt_leaves_everything_as_it_was(tmp_path, write_json):
         stream.write(" " * 600_000)
     calls = iter([no_progress, interrupt])
     with pytest.raises(KeyboardInterrupt):
-        convert_alpaca(source, output, on_error="skip", progress=lambda p: next(calls, interrupt)(p))
+        convert_alpaca(source, output, on_error="skip", force=True, progress=lambda p: next(calls, interrupt)(p))
     assert (output.read_text(encoding="utf-8"), listed.read_text(encoding="utf-8")) == ("old", "old")
     assert len(list(tmp_path.iterdir())) == 3
 
