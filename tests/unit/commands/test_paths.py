@@ -23,8 +23,9 @@ COMMANDS = {
     "audit, a record": f"audit {{}} --model_file {TOKENIZER} --seq_length 64 --record {HUGE}",
     "audit, tokenizer": f"audit {DATA} --model_file {{}} --seq_length 64",
     "summary": "summary {}",
-    "profile import": "profile import {}",
-    "metrics": "metrics {}",
+    "profile show": "profile show {}",
+    "jobs metrics": "jobs metrics {}",
+    "jobs log": "jobs log {}",
     "jobs show": "jobs show {}",
     "plan": "plan {}",
 }
@@ -33,9 +34,8 @@ COMMANDS = {
 @pytest.fixture
 def paths(tmp_path):
     """A path of each kind."""
-    made = {
-        kind: tmp_path / kind for kind in ("missing", "folder", "FIFO", "device", "empty", "junk", "a link to nothing")
-    }
+    kinds = ("missing", "folder", "FIFO", "device", "empty", "junk", "a link to nothing")
+    made = {kind: tmp_path / kind for kind in kinds}
     made["folder"].mkdir()
     os.mkfifo(made["FIFO"])
     made["empty"].touch()
@@ -51,9 +51,8 @@ def paths(tmp_path):
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_path_that_is_no_good_is_said(sft, paths, tmp_path, name):
     for kind, path in paths.items():
-        words = [
-            word.replace("{out}", str(tmp_path / "out")).replace("{}", str(path)) for word in COMMANDS[name].split()
-        ]
+        pattern = COMMANDS[name].replace("{out}", str(tmp_path / "out"))
+        words = [word.replace("{}", str(path)) for word in pattern.split()]
         result = sft(*words)
         assert result.returncode == 2, (kind, result.stderr)
         assert "unexpected" not in result.stderr and result.stderr.startswith(("sft-tui: error: ", "error: ")), kind
