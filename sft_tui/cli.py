@@ -262,6 +262,7 @@ def _add_plan_and_run(commands: _Commands) -> None:
     run.add_argument("profile_name", metavar="PROFILE")
     run.add_argument("--from", dest="from_step", default="", metavar="STEP", help="run this step and later ones anew")
     run.add_argument("--until", dest="until_step", default="", metavar="STEP", help="stop after this step")
+    run.add_argument("--into", action="store_true", help="also into the folder of a run with other settings")
     run.add_argument("--detach", action="store_true", help="return at once; the job goes on")
     run.add_argument(
         "--after", action="append", default=[], metavar="ID", help="wait until this job has succeeded; repeatable"

@@ -32,6 +32,7 @@ from sft_tui.checks.environment_and_data import (
     needed_bytes,
 )
 from sft_tui.checks.kept import Kept
+from sft_tui.checks.run_folder import check_run_folder
 from sft_tui.checks.training import check_made, check_parallel, find_workload, installed_base, read_base
 from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.memory.estimate import Workload
@@ -83,10 +84,11 @@ class Findings:
         return tuple(p for p in self.problems if p.severity == "error")
 
 
-def examine(profile: Profile) -> Findings:
+def examine(profile: Profile, *, into: bool = False) -> Findings:
     """Probe, inspect and plan. Takes seconds for large data sets: call it in a worker thread.
 
-    What was found before is taken again where neither the fields of the profile nor the files it depends on changed.
+    `into`: the folder of a run with other settings may be written over. What was found before is taken again where
+    neither the fields of the profile nor the files it depends on changed.
     """
     environment = probe_environment(profile.environment.python, profile.environment.mindformers_home)
     checkpoint = _look_at_checkpoint(profile.model.hf_dir)
@@ -136,6 +138,9 @@ def examine(profile: Profile) -> Findings:
     if not any(p.severity == "error" for p in problems):
         problems += check_made(profile, checkpoint.parameters, facts)
     plan = None if any(p.severity == "error" for p in problems) else build_plan(profile, facts)
+    if plan is not None:
+        problems += check_run_folder(profile, plan, into=into)
+        plan = None if any(p.severity == "error" for p in problems) else plan
     wrong = {p.field for p in problems if p.severity == "error"}
     return replace(
         findings,

@@ -21,14 +21,17 @@ from sft_tui.paths import PACKAGE_DIR
 _MARK = ".sft-tui-script"
 
 
-def plan_of(name: str) -> tuple[Plan | None, tuple[Problem, ...]]:
-    """The plan of a profile on this machine, or None; and all problems, warnings among them."""
+def plan_of(name: str, *, into: bool = False) -> tuple[Plan | None, tuple[Problem, ...]]:
+    """The plan of a profile on this machine, or None; and all problems, warnings among them.
+
+    `into`: the folder of a run with other settings may be written over.
+    """
     from sft_tui.checks.examine import examine
 
     profile, problems = load_valid(name)
     if profile is None:
         return None, problems
-    findings = examine(profile)
+    findings = examine(profile, into=into)
     return findings.plan, findings.problems
 
 

@@ -21,7 +21,7 @@ from sft_tui.paths import jobs_dir
 
 def run_profile(arguments: argparse.Namespace) -> int:
     """`sft-tui run`: submit, then attach."""
-    plan, problems = plan_of(arguments.profile_name)
+    plan, problems = plan_of(arguments.profile_name, into=arguments.into)
     print_problems(problems)
     if plan is None:
         if arguments.json:

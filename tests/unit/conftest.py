@@ -139,3 +139,26 @@ def as_bin() -> Callable[..., Path]:
         return out
 
     return write
+
+
+@pytest.fixture
+def fake_stack(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """A Python whose installed distributions have the given versions (metadata only), with an msrun beside it."""
+
+    def make(**versions: str) -> Path:
+        folder = tmp_path_factory.mktemp("stack")
+        for name, version in {
+            "sentencepiece": "0.2",
+            "numpy": "1.26",
+            **versions,
+        }.items():
+            information = folder / f"{name}-{version}.dist-info"
+            information.mkdir()
+            (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (folder / "msrun").touch()
+        path = folder / "python"
+        path.write_text(f'#!/bin/sh\nPYTHONPATH={folder} exec {sys.executable} -S "$@"\n')
+        path.chmod(0o755)
+        return path
+
+    return make

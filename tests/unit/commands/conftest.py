@@ -17,29 +17,6 @@ def bare_python(tmp_path):
 
 
 @pytest.fixture
-def fake_stack(tmp_path_factory):
-    """A Python whose installed distributions have the given versions (metadata only), with an msrun beside it."""
-
-    def make(**versions):
-        folder = tmp_path_factory.mktemp("stack")
-        for name, version in {
-            "sentencepiece": "0.2",
-            "numpy": "1.26",
-            **versions,
-        }.items():
-            information = folder / f"{name}-{version}.dist-info"
-            information.mkdir()
-            (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        (folder / "msrun").touch()
-        path = folder / "python"
-        path.write_text(f'#!/bin/sh\nPYTHONPATH={folder} exec {sys.executable} -S "$@"\n')
-        path.chmod(0o755)
-        return path
-
-    return make
-
-
-@pytest.fixture
 def small_disk(tmp_path):
     """A file system of 1 MB."""
     yield from mount_tmpfs(tmp_path / "small", "size=1m")
