@@ -56,9 +56,12 @@ _BY_CATEGORY: dict[str, tuple[str, str]] = {
         "配置或脚本有误：按引用行所指的内容修改。",
     ),
     "shape_mismatch": (
-        "Shapes do not fit: compare seq_length and batch size of the configuration with the data (training reads "
-        "seq_length + 1 tokens), and the model's sizes with the weights.",
-        "形状不匹配：核对配置中的 seq_length、batch size 与数据（训练读取 seq_length + 1 个 token），以及模型尺寸与权重。",
+        "Shapes do not fit: compare seq_length and batch size of the configuration with the data, and the model's sizes "
+        "with the weights. Where one side is larger by one (513 and 512), the rows were made for the other purpose: "
+        "Llama trains on seq_length + 1 tokens, evaluation and Qwen3 read seq_length (preprocess --purpose, --labels).",
+        "形状不匹配：核对配置中的 seq_length、batch size 与数据，以及模型尺寸与权重。若两侧只差 1（如 513 与 512），"
+        "说明数据是为另一用途生成的：Llama 训练读取 seq_length + 1 个 token，评测与 Qwen3 读取 seq_length 个"
+        "（preprocess 的 --purpose、--labels）。",
     ),
     "checkpoint_load": (
         "The weights could not be loaded: check load_checkpoint, that the files are whole (sft-tui inspect), and that "

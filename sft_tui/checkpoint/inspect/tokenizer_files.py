@@ -17,6 +17,7 @@ CONFIG = "tokenizer_config.json"
 TEMPLATE_FILE = "chat_template.jinja"
 # what comes with tokenizer.json, and whether MindFormers, by transformers, wants it
 BESIDE = {CONFIG: True, "merges.txt": False, "vocab.json": False, TEMPLATE_FILE: False}
+_SLOW = ("vocab.json", "merges.txt", "added_tokens.json", "tokenizer.model")
 _MAX_BYTES = 64_000_000  # the largest in use have some 20 MB
 
 
@@ -100,6 +101,13 @@ def _find_template(folder: Path, settings: Mapping[str, object], problems: List[
 
 
 def _load(path: Path) -> Dict[str, object]:
+    slow = [name for name in _SLOW if path.with_name(name).is_file()]
+    if slow and not path.exists():
+        command = "AutoTokenizer.from_pretrained({0!r}).save_pretrained({0!r})".format(str(path.parent))
+        raise InvalidInputError(
+            f"{path.parent} has no {path.name}, only what a slow tokenizer is made of ({', '.join(slow)}).",
+            f'Download it, or make it: python -c "from transformers import AutoTokenizer; {command}"',
+        )
     size = check_regular_file(path)
     if size > _MAX_BYTES:
         raise InvalidInputError(f"{path} has {size:,} bytes, too many for a tokenizer.", DOWNLOAD_HINT)

@@ -180,3 +180,11 @@ def test_weights_of_other_families_are_compared_with_their_config(folder, kind):
     gone = next(name for name in shapes if "experts.1.up" in name or "v_proj.bias" in name)
     write_shapes(folder / "model.safetensors", {name: shape for name, shape in shapes.items() if name != gone})
     assert f"tensor {gone!r} is missing" in said(inspect_checkpoint(folder))
+
+
+def test_a_slow_tokenizer_says_how_tokenizer_json_is_made(folder):
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.json").write_text("{}")
+    (folder / "added_tokens.json").write_text("{}")
+    [problem] = [p for p in inspect_checkpoint(folder).problems if "slow tokenizer" in p.message]
+    assert "vocab.json" in problem.message and "added_tokens.json" in problem.message and "save_pretrained" in problem.hint
