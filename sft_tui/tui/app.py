@@ -6,10 +6,9 @@ import asyncio
 import gc
 from copy import deepcopy
 from functools import partial
-from typing import TYPE_CHECKING, Callable, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
-from textual.app import App
 from textual.binding import Binding, BindingType
 
 from sft_tui.core.terminal_text import neutralise
@@ -19,6 +18,7 @@ from sft_tui.store.profile_store import list_profiles, parse_typed
 from sft_tui.tui import bridge
 from sft_tui.tui.background import Background, Examiner, ProfileSaver, keep_traceback
 from sft_tui.tui.opening import find_job, load_session
+from sft_tui.tui.ordered_keys import OrderedKeys
 from sft_tui.tui.screens.wizard.base import FirstFrame, WizardScreen
 from sft_tui.tui.screens.wizard.registry import screen_class
 from sft_tui.tui.session import WIZARD_STEPS, Session, WizardStep
@@ -29,11 +29,12 @@ if TYPE_CHECKING:  # the first paint waits for none of these
     from sft_tui.store.job_store import JobFolder
 
 
-class SftApp(App[None], inherit_bindings=False):
+class SftApp(OrderedKeys, inherit_bindings=False):
     """Keyboard-driven wizard over one profile and its newest job."""
 
     ENABLE_COMMAND_PALETTE = False
     TITLE = "sft-tui"
+    ALWAYS = frozenset({"ctrl+q"})
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(step.key, f"go('{step.id}')", step.title, show=False, priority=True) for step in WIZARD_STEPS),
         Binding("ctrl+n", "move(1)", "Next", priority=True),
@@ -56,7 +57,6 @@ class SftApp(App[None], inherit_bindings=False):
         self._saver = ProfileSaver(self.post_message)
         self.not_opened: SftError | None = None  # why the profile could not be read
         self._opened = False  # the profile is read
-        self._typed_ahead: list[Callable[[], None]] = []  # actions that wait for it
         self._touched = False  # a key of the user moved or changed something
 
     # --- start and end -------------------------------------------------------------------------
@@ -78,8 +78,7 @@ class SftApp(App[None], inherit_bindings=False):
         self.session.validate()
         self.session.examining = self.session.readable is not None
         self.switch_screen(screen_class("environment")(self.session))
-        for action in self._typed_ahead:
-            self.call_after_refresh(action)
+        self.release_keys()
         self._look_for_job()
         self._examine_soon()
         self._background.repeat(self._sample, bridge.HOST_SECONDS)
@@ -123,12 +122,6 @@ class SftApp(App[None], inherit_bindings=False):
         self._background.close()
         self.exit(return_code=1, message=f"sft-tui stopped on an unexpected error. {keep_traceback(error)}")
 
-    def _waits(self, action: Callable[[], None]) -> bool:
-        """The profile is still being read: the action comes once it is there."""
-        if not self._opened:
-            self._typed_ahead.append(action)
-        return not self._opened
-
     # --- moving --------------------------------------------------------------------------------
 
     @property
@@ -160,17 +153,20 @@ class SftApp(App[None], inherit_bindings=False):
         screen = self.wizard_screen
         return screen.step if screen else None
 
+    def overtakes(self, later: str, key: str) -> bool:
+        """Of several steps asked for at once only the last is shown; the one in view is shown anew after another."""
+        keys = {step.key for step in WIZARD_STEPS}
+        return later in keys and key in keys and self._step is not None and later != self._step.key
+
     def action_go(self, step: str) -> None:
         """Show a step."""
-        if self._waits(partial(self.action_go, step)):
-            return
         self._touched = True
         if self._step is not None and self._step.id != step:
             self.switch_screen(screen_class(step)(self.session))
 
     def action_move(self, by: int) -> None:
         """Show the next step or the one before."""
-        if not self._waits(partial(self.action_move, by)) and self._step is not None:
+        if self._step is not None:
             self.action_go(WIZARD_STEPS[WIZARD_STEPS.index(self._step) + by].id)
 
     def action_help_quit(self) -> None:
@@ -181,8 +177,7 @@ class SftApp(App[None], inherit_bindings=False):
         """Show every key."""
         from sft_tui.tui.screens.dialogs.help import Help
 
-        if not self._waits(self.action_help):
-            self.push_screen(Help())
+        self.push_screen(Help())
 
     def _draw(self) -> None:
         screen = self.wizard_screen
@@ -241,8 +236,7 @@ class SftApp(App[None], inherit_bindings=False):
         """Choose another profile, or make one."""
         from sft_tui.tui.screens.dialogs.profiles import ProfileChooser
 
-        if not self._waits(self.action_choose_profile):
-            self.push_screen(ProfileChooser(list_profiles(profiles_dir()), self.session.name), self._open_profile)
+        self.push_screen(ProfileChooser(list_profiles(profiles_dir()), self.session.name), self._open_profile)
 
     def _open_profile(self, name: str | None) -> None:
         if not name or name == self.session.name:
@@ -264,8 +258,6 @@ class SftApp(App[None], inherit_bindings=False):
 
     def action_run_all(self) -> None:
         """Run all that remains."""
-        if self._waits(self.action_run_all):
-            return
         plan = self._fit_plan()
         if plan is None:
             return

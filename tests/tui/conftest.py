@@ -89,6 +89,8 @@ class Driver:
 
     async def press(self, *keys):
         await self.pilot.press(*keys)
+        await self.app.all_keys_taken()
+        await self.pilot.pause()
 
     async def type(self, dotted, text):
         """Focus a field and type over what stands there."""

@@ -68,7 +68,9 @@ class FormField(Vertical):
             if str(self._value) in choices:
                 return Select(options, value=str(self._value), allow_blank=False, compact=True, classes="form-value")
         placeholder = "a path: ctrl+o browses" if self.dotted in PATH_FIELDS else ""
-        return Input(str(self._value), placeholder=placeholder, compact=True, classes="form-value")
+        return Input(
+            str(self._value), placeholder=placeholder, select_on_focus=False, compact=True, classes="form-value"
+        )
 
     def _help(self) -> Content:
         return Content.styled(self._info.description or "", "dim")
