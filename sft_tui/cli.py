@@ -340,6 +340,13 @@ def run_command(argv: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a file name must not fail for a terminal that is not UTF-8
             stream.reconfigure(errors="backslashreplace")
+    from sft_tui.commands._common.output_gate import gated_output
+
+    with gated_output():
+        return _run_gated(argv)
+
+
+def _run_gated(argv: list[str]) -> int:
     arguments = build_parser().parse_args(argv)
     # asked to end, a converter still removes its half-written file
     signal.signal(signal.SIGTERM, _raise_stopped)

@@ -6,7 +6,7 @@ import asyncio
 import gc
 from copy import deepcopy
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Sequence
 
 from textual import on
 from textual.binding import Binding, BindingType
@@ -17,6 +17,7 @@ from sft_tui.paths import profiles_dir, styles_dir
 from sft_tui.store.profile_store import list_profiles, parse_typed
 from sft_tui.tui import bridge
 from sft_tui.tui.background import Background, Examiner, ProfileSaver, keep_traceback
+from sft_tui.tui.gate import Gate
 from sft_tui.tui.opening import find_job, load_session
 from sft_tui.tui.ordered_keys import OrderedKeys
 from sft_tui.tui.screens.wizard.base import FirstFrame, WizardScreen
@@ -25,6 +26,8 @@ from sft_tui.tui.session import WIZARD_STEPS, Session, WizardStep
 from sft_tui.tui.widgets.field_messages import TextEdited, ValueEdited
 
 if TYPE_CHECKING:  # the first paint waits for none of these
+    from textual.filter import LineFilter
+
     from sft_tui.core.plan import Plan
     from sft_tui.store.job_store import JobFolder
 
@@ -56,8 +59,13 @@ class SftApp(OrderedKeys, inherit_bindings=False):
         self._examiner = Examiner(self.post_message)
         self._saver = ProfileSaver(self.post_message)
         self.not_opened: SftError | None = None  # why the profile could not be read
+        self._gate = Gate()
         self._opened = False  # the profile is read
         self._touched = False  # a key of the user moved or changed something
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Every line that any widget draws goes through them."""
+        return [*super().get_line_filters(), self._gate]
 
     # --- start and end -------------------------------------------------------------------------
 

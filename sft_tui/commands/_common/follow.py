@@ -168,8 +168,9 @@ class _BarView:
     """One bar for the running step, above it the lines of what has ended."""
 
     def __init__(self) -> None:
-        from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        from sft_tui.commands._common.gated_console import GatedConsole
 
         columns = (
             TextColumn("{task.description}"),
@@ -177,7 +178,7 @@ class _BarView:
             TextColumn("{task.fields[detail]}"),
             TimeElapsedColumn(),
         )
-        self._progress: Progress = Progress(*columns, console=Console(stderr=True, highlight=False), transient=True)
+        self._progress: Progress = Progress(*columns, console=GatedConsole(highlight=False), transient=True)
         self._task: TaskID | None = None
         self._points: deque[MetricPoint] = deque(maxlen=RECENT_STEPS)
 

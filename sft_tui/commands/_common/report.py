@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import sys
 import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Mapping
 
+from sft_tui.commands._common.output_gate import beside_gate
 from sft_tui.core.problem import Problem
 from sft_tui.core.progress import Progress
-from sft_tui.core.terminal_text import neutralise, short_duration, short_size
+from sft_tui.core.terminal_text import escape_json, neutralise, short_duration, short_size
 from sft_tui.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 PLAIN_LINE_SECONDS = 1.0
-# json.dumps escapes C0; these are left
-_UNSAFE = re.compile(r"[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def print_json(value: object) -> None:
@@ -31,7 +29,7 @@ def print_json(value: object) -> None:
 
 def print_json_text(text: str) -> None:
     """JSON that is text already."""
-    print(_UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
+    print(escape_json(text))
 
 
 def finite(value: object) -> object:
@@ -82,7 +80,7 @@ class StatusLine:
             warn(text)
             return
         self._drawn = True
-        print(f"\r\x1b[2K{neutralise(text)}", end="", file=sys.stderr, flush=True)
+        print(f"\r\x1b[2K{neutralise(text)}", end="", file=beside_gate(sys.stderr), flush=True)
 
 
 def print_problems(problems: tuple[Problem, ...]) -> None:
@@ -106,9 +104,10 @@ class ProgressReport:
 
     def __enter__(self) -> ProgressReport:
         if sys.stderr.isatty():
-            from rich.console import Console
             from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
             from rich.progress import Progress as RichProgress
+
+            from sft_tui.commands._common.gated_console import GatedConsole
 
             columns = (
                 TextColumn("{task.description}"),
@@ -116,7 +115,7 @@ class ProgressReport:
                 TextColumn("{task.fields[amount]}"),
                 TimeRemainingColumn(),
             )
-            self._rich = RichProgress(*columns, console=Console(stderr=True))
+            self._rich = RichProgress(*columns, console=GatedConsole())
             self._task = self._rich.add_task(self._label, total=None, amount="")
             self._rich.start()
         return self

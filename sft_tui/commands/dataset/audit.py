@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sft_tui.commands._common.output_gate import beside_gate
 from sft_tui.commands._common.report import ProgressReport, print_json, say
 from sft_tui.errors import InvalidInputError
 
@@ -81,7 +82,7 @@ def _print_record(arguments: argparse.Namespace) -> int:
         return 0
     live = sys.stdout.isatty()
     for text in _record_lines(view, _ON if live else _MARKS[0], _OFF if live else _MARKS[1]):
-        print(text)
+        print(text, file=beside_gate(sys.stdout))
     say("")
     how = "in reverse" if live else "between [[ and ]]"
     say(

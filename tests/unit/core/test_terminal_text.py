@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sft_tui.core.terminal_text import neutralise, short_duration, short_size
+from sft_tui.core.terminal_text import escape_json, neutralise, replace_controls, short_duration, short_size
 
 nasty = st.text(
     alphabet=st.sampled_from("\x1b\x9b\x9d\x07\r\n\t\b[]()0;?31mABC\\P^_X\u202e\u2066\x7f é中"), max_size=60
@@ -53,3 +54,19 @@ def test_durations_and_sizes():
         "2 h 7 min",
     ]
     assert [short_size(s) for s in (0, 999, 1200, 1.2e9, 3e13)] == ["0 B", "999 B", "1.2 kB", "1.2 GB", "30.0 TB"]
+
+
+MARKS = "\u200e\u200f\u061c\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+
+
+@pytest.mark.parametrize("character", MARKS, ids=lambda character: f"U+{ord(character):04X}")
+def test_marks_that_turn_the_direction_go(character):
+    assert neutralise(f"a{character}b") == "ab"
+    assert replace_controls(f"a{character}b", lambda _: "?") == "a?b"
+
+
+@given(st.text(alphabet=st.characters(blacklist_categories=("Cs",))))
+def test_escaped_json_means_the_same_and_holds_nothing_that_acts(text):
+    escaped = escape_json(json.dumps({"name": text + MARKS}, ensure_ascii=False))
+    assert json.loads(escaped) == {"name": text + MARKS}
+    assert replace_controls(escaped, lambda _: "?") == escaped

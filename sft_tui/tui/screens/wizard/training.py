@@ -48,7 +48,7 @@ class TrainingScreen(FormScreen):
         bases.display = bool(offered)
         if offered != self._offered:
             self._offered = offered
-            bases.set_options([(neutralise("/".join(path.parts[-3:])), str(path)) for path in offered])
+            bases.set_options([(Content(neutralise("/".join(path.parts[-3:]))), str(path)) for path in offered])
         workload = findings.workload if findings else None
         self.query_one("#memory", TextBlock).show(Content(neutralise(memory_line(*workload)) if workload else ""))
 
