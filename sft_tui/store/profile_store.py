@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from sft_tui.core.profile import DeviceTarget
 
 
+_SET_ASIDE = re.compile(r"\.broken-[0-9]+$")  # copies of files that could not be read: no profiles
+
+
 def profile_path(profiles_dir: Path, name: str) -> Path:
     """File of a profile. Raises InvalidInputError for a name that is not one (or would leave the folder)."""
     if not re.fullmatch(NAME_PATTERN, name):
@@ -31,7 +35,8 @@ def profile_path(profiles_dir: Path, name: str) -> Path:
 
 def list_profiles(profiles_dir: Path) -> list[str]:
     """Names of all profiles."""
-    return sorted(p.stem for p in profiles_dir.glob("*.toml") if re.fullmatch(NAME_PATTERN, p.stem))
+    stems = (path.stem for path in profiles_dir.glob("*.toml"))
+    return sorted(stem for stem in stems if re.fullmatch(NAME_PATTERN, stem) and not _SET_ASIDE.search(stem))
 
 
 def load_profile_data(profiles_dir: Path, name: str) -> dict[str, Any]:
@@ -95,9 +100,28 @@ def _existing(path: Path) -> tomlkit.TOMLDocument:
     except FileNotFoundError:
         return tomlkit.document()
     except (UnicodeDecodeError, TOMLKitError):
-        # somebody's slip in an editor: not ours to destroy
-        path.replace(path.with_name(f"{path.name}.unreadable"))
+        set_aside(path)
         return tomlkit.document()
+
+
+def set_aside(path: Path) -> Path:
+    """Give a file that cannot be read a name of its own, for it is somebody's slip in an editor; that name.
+
+    Raises OSError.
+    """
+    number = 1
+    while True:
+        aside = path.with_name(f"{path.stem}.broken-{number}{path.suffix}")
+        try:
+            os.link(path, aside)  # unlike a rename it never takes the place of an earlier copy
+        except FileExistsError:
+            number += 1
+            continue
+        except OSError:  # a file system without links
+            path.replace(aside)
+            return aside
+        path.unlink()
+        return aside
 
 
 def new_profile_data(name: str) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def test_a_file_that_cannot_be_read_is_named_and_never_destroyed(tmp_path, conte
         load_profile_data(tmp_path, "p")
     save_profile_data(tmp_path, "p", new_data())
     assert load_profile_data(tmp_path, "p") == new_data()
-    assert (tmp_path / "p.toml.unreadable").read_bytes() == content
+    assert (tmp_path / "p.broken-1.toml").read_bytes() == content
     assert list_profiles(tmp_path) == ["p"]
 
 
