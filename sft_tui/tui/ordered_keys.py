@@ -49,12 +49,8 @@ class OrderedKeys(App[None], inherit_bindings=False):
             return False
         return not (self._keys_held and isinstance(event, events.Key) and event.key in self.ALWAYS)
 
-    def hold_keys(self) -> None:
-        """What is typed from now on waits for `release_keys`."""
-        self._keys_held = True
-
     def release_keys(self) -> None:
-        """Go on with what was typed."""
+        """The first screen is there: what was typed until now, and from now on, is taken."""
         self._keys_held = False
         self._take_soon()
 
@@ -135,7 +131,7 @@ class OrderedKeys(App[None], inherit_bindings=False):
                 await self._pass_through(pump, end)
             quiet = quiet + 1 if (self.screen, self.focused) == before else 0
             if asyncio.get_running_loop().time() > end:
-                self._typed.clear()
+                self._drop_typed()
                 return
 
     async def _pass_through(self, pump: MessagePump, end: float) -> None:
@@ -149,7 +145,17 @@ class OrderedKeys(App[None], inherit_bindings=False):
     async def _within_patience(self, future: asyncio.Future[None]) -> None:
         done, _ = await asyncio.wait([future], timeout=PATIENCE)
         if not done:
-            self._typed.clear()
+            self._drop_typed()
+
+    def _drop_typed(self) -> None:
+        """It was meant for what the key before it should have shown by now."""
+        dropped = len(self._typed)
+        self._typed.clear()
+        if dropped:
+            self.keys_dropped(dropped)
+
+    def keys_dropped(self, count: int) -> None:
+        """So many keys were not taken, because the one before them has taken too long."""
 
 
 def _pass(future: asyncio.Future[None]) -> None:

@@ -1,5 +1,6 @@
 """A key lands where it was meant, at any speed of typing; and the marker shows where that is."""
 
+import asyncio
 import multiprocessing
 import sys
 import time
@@ -7,6 +8,7 @@ import time
 import pytest
 from textual import events
 
+from sft_tui.tui import ordered_keys
 from sft_tui.tui.app import SftApp
 from sft_tui.tui.screens.wizard.base import FirstFrame
 from sft_tui.tui.session import WIZARD_STEPS
@@ -133,3 +135,21 @@ def test_typed_in_a_terminal_at_5_ms_a_key(home, profile, saved, request, loaded
     training = saved()["training"]
     assert (training["batch_size"], training["run_name"]) == (17, "run1xy")
     assert training["base_yaml"].endswith("/z")
+
+
+async def test_keys_behind_one_that_hangs_go_nowhere_and_that_is_said(open_wizard, profile, saved, monkeypatch):
+    monkeypatch.setattr(ordered_keys, "PATIENCE", 0.3)
+    async with open_wizard(profile()) as wizard:
+        hangs = asyncio.Event()
+
+        async def hang(self):
+            await hangs.wait()
+
+        monkeypatch.setattr(SftApp, "action_choose_profile", hang)
+        type_at_once(wizard.app, "f10", "x", "y")
+        await asyncio.sleep(0.6)
+        hangs.set()
+        await wizard.app.all_keys_taken()
+        await wizard.until(lambda: "2 keys typed meanwhile went nowhere" in wizard.notes, "what became of them")
+        await wizard.press("z", "ctrl+q")
+    assert saved()["environment"]["python"].endswith("z"), "what is typed now is taken"

@@ -22,8 +22,10 @@ _KEYS = (
     ("ctrl+o", "choose a path, on a field that wants one; on Monitor: follow a run of somebody else's"),
     ("ctrl+g", "a record as the model sees it (Dataset); all nodes (Nodes)"),
     ("ctrl+t", "run this step now, and what it needs that is not there yet"),
-    ("ctrl+r", "run all that remains"),
+    ("ctrl+r", "run all that remains; while files are checked it waits for that, escape cancels"),
     ("ctrl+l, ctrl+k", "all logs of the job, stop it (Monitor); m, l, z, c, p: its curve"),
+    ("ctrl+z", "take the last edit back, in whichever field it was; again: the one before"),
+    ("ctrl+s", "save a profile anew that was deleted elsewhere"),
     ("F10", "choose or make a profile"),
     ("ctrl+q", "quit; a running job goes on, and is shown again at the next start"),
 )
@@ -41,7 +43,10 @@ class Help(ModalScreen[None]):
                     yield Label(key, classes="key")
                     yield Label(text, classes="key-text")
             yield Label(f"Marks: {LEGEND}", markup=False, classes="dialog-keys")
-            yield Label("Everything typed is saved at once. escape closes this.", classes="dialog-keys")
+            yield Label(
+                "Everything typed is saved at once. escape closes this.",
+                classes="dialog-keys",
+            )
 
     def action_close(self) -> None:
         """Close."""
