@@ -4,35 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from copy import deepcopy
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.binding import Binding, BindingType
 
-from sft_tui.core.terminal_text import neutralise
 from sft_tui.errors import SftError
-from sft_tui.paths import profiles_dir, styles_dir
-from sft_tui.store.profile_store import list_profiles, parse_typed
 from sft_tui.tui import bridge
-from sft_tui.tui.background import Background, Examiner, ProfileSaver, keep_traceback
-from sft_tui.tui.gate import Gate
+from sft_tui.tui.background import keep_traceback
+from sft_tui.tui.launching import LaunchingApp
 from sft_tui.tui.opening import find_job, load_session
-from sft_tui.tui.ordered_keys import OrderedKeys
 from sft_tui.tui.screens.wizard.base import FirstFrame, WizardScreen
 from sft_tui.tui.screens.wizard.registry import screen_class
-from sft_tui.tui.session import WIZARD_STEPS, Session, WizardStep
-from sft_tui.tui.widgets.field_messages import TextEdited, ValueEdited
+from sft_tui.tui.session import WIZARD_STEPS, Session
 
 if TYPE_CHECKING:  # the first paint waits for none of these
-    from textual.filter import LineFilter
-
-    from sft_tui.core.plan import Plan
     from sft_tui.store.job_store import JobFolder
 
 
-class SftApp(OrderedKeys, inherit_bindings=False):
+class SftApp(LaunchingApp, inherit_bindings=False):
     """Keyboard-driven wizard over one profile and its newest job."""
 
     ENABLE_COMMAND_PALETTE = False
@@ -46,26 +37,16 @@ class SftApp(OrderedKeys, inherit_bindings=False):
         Binding("ctrl+r", "run_all", "Run all", priority=True),
         Binding("f10", "choose_profile", "Profiles", priority=True),
         Binding("f12", "help", "Help", priority=True),
+        Binding("ctrl+z", "undo", "Undo", show=False, priority=True),
+        Binding("ctrl+s", "save_anew", "Save anew", priority=True),
+        Binding("escape", "cancel_wish", "Cancel"),
         Binding("ctrl+q", "quit", "Quit", priority=True),
         Binding("ctrl+c", "help_quit", show=False, system=True),
     ]
 
     def __init__(self, name: str) -> None:
-        styles = sorted(styles_dir().glob("*.tcss"))
-        super().__init__(css_path=[str(path) for path in styles])
-        self.animation_level = "none"  # over SSH every animated frame is kilobytes
-        self.session = Session(name, {})  # until the first frame is painted
-        self._background = Background(self.post_message)
-        self._examiner = Examiner(self.post_message)
-        self._saver = ProfileSaver(self.post_message)
+        super().__init__(name)
         self.not_opened: SftError | None = None  # why the profile could not be read
-        self._gate = Gate()
-        self._opened = False  # the profile is read
-        self._touched = False  # a key of the user moved or changed something
-
-    def get_line_filters(self) -> Sequence[LineFilter]:
-        """Every line that any widget draws goes through them."""
-        return [*super().get_line_filters(), self._gate]
 
     # --- start and end -------------------------------------------------------------------------
 
@@ -77,18 +58,15 @@ class SftApp(OrderedKeys, inherit_bindings=False):
         """Open the profile, and ask for all that the first paint does not wait for."""
         gc.enable()  # see run_wizard
         try:
-            self.session = load_session(self.session.name)
+            session = load_session(self.session.name)
         except SftError as error:
             self.not_opened = error
             self.exit(return_code=error.exit_code)
             return
         self._opened = True
-        self.session.validate()
-        self.session.examining = self.session.readable is not None
-        self.switch_screen(screen_class("environment")(self.session))
+        self._use(session)
         self.release_keys()
-        self._look_for_job()
-        self._examine_soon()
+        self._watch_file()
         self._background.repeat(self._sample, bridge.HOST_SECONDS)
         self._background.repeat(self._newer_job, bridge.HOST_SECONDS)
 
@@ -99,6 +77,10 @@ class SftApp(OrderedKeys, inherit_bindings=False):
             return None
         found = find_job(self.session.name)
         return found if found is not None and found.folder != job.folder else None
+
+    def _use(self, session: Session) -> None:
+        super()._use(session)
+        self._look_for_job()
 
     def _look_for_job(self) -> None:
         name = self.session.name
@@ -123,6 +105,8 @@ class SftApp(OrderedKeys, inherit_bindings=False):
         if self.session.job is not None and self.session.job_runs:
             job = self.session.job.folder.id
             message = f"Job {job} goes on. sft-tui shows it again; so does: sft-tui jobs attach {job}"
+        if self.session.gone:
+            message = f"The profile {self.session.name} was deleted elsewhere, and was not saved."
         self.exit(message=message)
 
     def _handle_exception(self, error: Exception) -> None:
@@ -131,11 +115,6 @@ class SftApp(OrderedKeys, inherit_bindings=False):
         self.exit(return_code=1, message=f"sft-tui stopped on an unexpected error. {keep_traceback(error)}")
 
     # --- moving --------------------------------------------------------------------------------
-
-    @property
-    def wizard_screen(self) -> WizardScreen | None:
-        """The wizard screen in use, also below a dialog."""
-        return next((s for s in reversed(self.screen_stack) if isinstance(s, WizardScreen)), None)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """No moving or launching behind a dialog; the footer shows only what does something here."""
@@ -146,6 +125,12 @@ class SftApp(OrderedKeys, inherit_bindings=False):
         if action == "move" and step is not None:
             index = WIZARD_STEPS.index(step) + (1 if parameters == (1,) else -1)
             return on_wizard and 0 <= index < len(WIZARD_STEPS)
+        if action == "undo":
+            return on_wizard
+        if action == "save_anew":
+            return on_wizard and self.session.gone
+        if action == "cancel_wish":
+            return on_wizard and self.waits_for_check
         if action == "run_all":
             return on_wizard and not self.session.job_runs
         if action == "run_step" and step is not None:
@@ -155,11 +140,6 @@ class SftApp(OrderedKeys, inherit_bindings=False):
         if action == "stop_job":
             return on_wizard and self.session.job_runs
         return True
-
-    @property
-    def _step(self) -> WizardStep | None:
-        screen = self.wizard_screen
-        return screen.step if screen else None
 
     def overtakes(self, later: str, key: str) -> bool:
         """Of several steps asked for at once only the last is shown; the one in view is shown anew after another."""
@@ -187,137 +167,11 @@ class SftApp(OrderedKeys, inherit_bindings=False):
 
         self.push_screen(Help())
 
-    def _draw(self) -> None:
-        screen = self.wizard_screen
-        # below a screen that hides it, a new layout would send that whole screen again
-        if screen is not None and screen.is_mounted and (self.screen is screen or self.screen.is_modal):
-            screen.draw(self.session)
-
-    def say(self, text: str, *, bad: bool = False) -> None:
-        """Tell the user something; the same text is not shown twice at a time."""
-        if any(n.message == text for n in self._notifications):
-            return
-        self.notify(neutralise(text), severity="warning" if bad else "information", timeout=8, markup=False)
-
-    # --- the profile ---------------------------------------------------------------------------
-
-    @on(TextEdited)
-    def _edited(self, event: TextEdited) -> None:
-        self._take(event.section, event.field, parse_typed(event.section, event.field, event.text))
-
-    @on(ValueEdited)
-    def _value_edited(self, event: ValueEdited) -> None:
-        self._take(event.section, event.field, event.value)
-
-    def _take(self, section: str, field: str, value: object) -> None:
-        self._touched = True
-        self.session.edit(section, field, value)
-        self._save()
-        self._examine_soon()
-        self._draw()
-
-    def _save(self) -> None:
-        if self._opened:
-            self._saver.save(self.session.name, deepcopy(self.session.data))
-
-    @on(bridge.BackgroundFailed)
-    def _failed(self, message: bridge.BackgroundFailed) -> None:
-        if message.task == Examiner.TASK:
-            self.session.examining = False
-            self._draw()
-        self.say(message.message, bad=True)
-
-    def _examine_soon(self) -> None:
-        readable = self.session.readable
-        self.session.examining = readable is not None
-        if readable is not None:
-            self._examiner.ask(readable)
-
-    @on(bridge.ProfileExamined)
-    def _examined(self, message: bridge.ProfileExamined) -> None:
-        if message.profile != self.session.readable:
-            return  # edited meanwhile: a newer look is under way
-        self.session.take_findings(message.findings, message.current_steps, message.summary, message.resume)
-        self._draw()
-
-    def action_choose_profile(self) -> None:
-        """Choose another profile, or make one."""
-        from sft_tui.tui.screens.dialogs.profiles import ProfileChooser
-
-        self.push_screen(ProfileChooser(list_profiles(profiles_dir()), self.session.name), self._open_profile)
-
-    def _open_profile(self, name: str | None) -> None:
-        if not name or name == self.session.name:
-            return
-        try:
-            opened = load_session(name)
-        except SftError as error:
-            self.say(str(error), bad=True)
-            return
-        self._save()
-        self.session, self._touched = opened, False
-        self.session.validate()
-        self.switch_screen(screen_class("environment")(self.session))
-        self._look_for_job()
-        self._examine_soon()
-        self._save()
-
-    # --- jobs ----------------------------------------------------------------------------------
-
-    def action_run_all(self) -> None:
-        """Run all that remains."""
-        plan = self._fit_plan()
-        if plan is None:
-            return
-        if self.session.nothing_remains:
-            self.say("Nothing remains to be done: Results (F9). ctrl+t runs the step in view once more.")
-        else:
-            self._background.run(lambda: bridge.submit_or_offer(plan, ""))
-
-    def action_run_step(self) -> None:
-        """Run this step, and what it needs that is not there yet."""
-        plan, step = self._fit_plan(), self._step
-        if plan is None or step is None:
-            return
-        chosen = [s for s in plan.steps if s.id in step.plan_steps]
-        mine = tuple(s.id for s in chosen if not s.not_needed)
-        if not mine:
-            self.say(f"Not needed: {chosen[0].not_needed}" if chosen else "This profile does without this step.")
-            return
-        part = plan.only(mine)
-        # asked for by hand, a step that is done runs again; not a training that lies between two of them
-        from_step = part.last_stretch(mine) if set(mine) <= self.session.current_steps else ""
-        self._background.run(lambda: bridge.submit_or_offer(part, from_step))
-
-    def _fit_plan(self) -> Plan | None:
-        plan, errors = self.session.plan, self.session.errors
-        if plan is not None:
-            return plan
-        if self.session.examining:
-            self.say("sft-tui is still looking at the files: one moment.", bad=True)
-        elif errors:
-            count = "One thing stands" if len(errors) == 1 else f"{len(errors)} things stand"
-            self.say(f"{count} in the way: Review & launch (F7) lists what to do. {errors[0].message}", bad=True)
-        else:
-            self.say("There is no plan yet: Review & launch (F7) says why.", bad=True)
-        return None
-
-    @on(bridge.ResumeOffered)
-    def _resume_offered(self, message: bridge.ResumeOffered) -> None:
-        from sft_tui.tui.screens.dialogs.confirm import Choose
-
-        plan, point = message.plan, message.point
-
-        def answered(key: str | None) -> None:
-            if key in ("r", "b"):
-                wanted = plan.with_step(point.step_id, resume=point.arguments) if key == "r" else plan
-                self._background.run(lambda: bridge.submit(wanted, message.from_step))
-
-        question = f"Training was interrupted. Its newest whole checkpoint is that of step {point.done}."
-        self.push_screen(Choose(question, {"r": "resume there", "b": "begin again"}), answered)
+    # --- jobs ------------------------------------------------------------------------------------
 
     @on(bridge.JobSubmitted)
     def _submitted(self, message: bridge.JobSubmitted) -> None:
+        self._submitting = False
         if message.profile == self.session.name:
             self._follow(message.folder)
             self.action_go("monitor")

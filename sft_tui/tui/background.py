@@ -1,22 +1,20 @@
 """Work outside the UI: threads that post messages, and nothing else.
 
 They are daemon threads and not Textual's workers, since quitting must not wait for a probe that hangs or for a data
-set of gigabytes. What must not be lost, the profile, has `ProfileSaver`.
+set of gigabytes. What must not be lost, the profile, has `ProfileSaver` (profile_saver.py).
 """
 
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 from textual.message import Message
 
 from sft_tui.error_log import note_traceback
 from sft_tui.errors import SftError
 from sft_tui.tui.bridge import BackgroundFailed, look_at
-from sft_tui.tui.opening import save_session
 
 if TYPE_CHECKING:
     from sft_tui.core.profile import Profile
@@ -55,9 +53,9 @@ class Background:
         self._post = post
         self._closed = threading.Event()
 
-    def run(self, work: Work) -> None:
+    def run(self, work: Work, *, task: str = "") -> None:
         """Do it once."""
-        self._start(lambda: run_guarded(work, self._post))
+        self._start(lambda: run_guarded(work, self._post, task=task))
 
     def repeat(self, work: Work, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
         """Do it again and again, with a rest between, until that is true or the UI closes."""
@@ -111,29 +109,3 @@ class Examiner:
                 pass
             profile, self._wanted = self._wanted, None
             return profile
-
-
-class ProfileSaver:
-    """Writes drafts in one thread, so that the last edit is written last; edits in between are written as one."""
-
-    def __init__(self, post: Post) -> None:
-        self._post = post
-        self._thread = ThreadPoolExecutor(max_workers=1)
-        self._lock = threading.Lock()
-        self._newest: dict[str, dict[str, Any]] = {}
-
-    def save(self, name: str, data: dict[str, Any]) -> None:
-        """Save soon; `data` is not changed afterwards."""
-        with self._lock:
-            self._newest[name] = data
-        self._thread.submit(run_guarded, self._write, self._post)
-
-    def close(self) -> None:
-        """Wait until everything is written."""
-        self._thread.shutdown(wait=True)
-
-    def _write(self) -> None:
-        with self._lock:
-            drafts, self._newest = self._newest, {}
-        for name, data in drafts.items():
-            save_session(name, data)

@@ -20,11 +20,13 @@ if TYPE_CHECKING:  # what looks at the machine is imported by the thread that do
     from sft_tui.logs.tail import LogTail
     from sft_tui.metrics.points import Curve, MetricRow
     from sft_tui.monitor.host import HostLoad
-    from sft_tui.results.summary import RunSummary
+    from sft_tui.results.finished_runs import FinishedRun
     from sft_tui.store.job_store import JobFolder
+    from sft_tui.store.profile_merge import FieldChange
 
 LOOK_SECONDS = 0.5  # a log that grows faster floods an SSH line
 HOST_SECONDS = 2.0
+SUBMIT = "submit"  # the task of submitting a job
 TAIL_BYTES = 64 * 1024
 
 
@@ -35,7 +37,7 @@ class ProfileExamined(Message):
     profile: Profile
     findings: Findings
     current_steps: frozenset[str]
-    summary: RunSummary | None
+    runs: tuple[FinishedRun, ...]  # finished, the newest first
     resume: ResumePoint | None
 
 
@@ -98,6 +100,25 @@ class BackgroundFailed(Message):
     task: str = ""
 
 
+@dataclass
+class ProfileMerged(Message):
+    """The file of the profile was changed elsewhere: what was taken from it, what was changed on both sides, and the
+    copy of a file that could not be read.
+    """
+
+    profile: str
+    taken: tuple[FieldChange, ...]
+    clashes: tuple[FieldChange, ...]
+    broken: Path | None
+
+
+@dataclass
+class ProfileGone(Message):
+    """The file of the profile was deleted elsewhere."""
+
+    profile: str
+
+
 def submit_or_offer(plan: Plan, from_step: str) -> JobSubmitted | ResumeOffered:
     """Submit the plan; where its training can go on from a checkpoint, that is asked first."""
     from sft_tui.jobs.client import find_offer
@@ -129,31 +150,14 @@ def look_at(profile: Profile) -> ProfileExamined:
     from sft_tui.jobs.client import find_offer
     from sft_tui.jobs.completion import current_steps
     from sft_tui.launch.plan.work_paths import work_paths
+    from sft_tui.results.finished_runs import find_runs
 
     findings = examine(profile)
-    summary = load_summary(Path(work_paths(profile).summary))
+    runs = find_runs(profile.name, Path(work_paths(profile).work_dir), jobs_dir())
     if findings.plan is None:
-        return ProfileExamined(profile, findings, frozenset(), summary, None)
+        return ProfileExamined(profile, findings, frozenset(), runs, None)
     offer = find_offer(jobs_dir(), findings.plan)
-    return ProfileExamined(profile, findings, current_steps(findings.plan), summary, offer)
-
-
-def load_summary(path: Path) -> RunSummary | None:
-    """The summary that the last step of a job wrote, or None."""
-    import json
-
-    from sft_tui.results.summary import SUMMARY_SCHEMA_VERSION, RunSummary, newest_checkpoint
-
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        data.pop("gained", None)
-        if data.get("schema_version") != SUMMARY_SCHEMA_VERSION:
-            return None
-        summary = RunSummary(**data)
-        # a later training has left another checkpoint: what is written here is not about that
-        return summary if str(newest_checkpoint(path.parent / "checkpoint_network")) == summary.checkpoint else None
-    except (OSError, ValueError, TypeError, AttributeError):
-        return None
+    return ProfileExamined(profile, findings, current_steps(findings.plan), runs, offer)
 
 
 class JobFollower:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Any
 
-from sft_tui.core.profile_defaults import SECTIONS
 from sft_tui.errors import SftError
 from sft_tui.files.private_dir import make_private_dir
 from sft_tui.files.whole_file import write_private
 from sft_tui.paths import jobs_dir, profiles_dir, state_dir
-from sft_tui.store.profile_store import list_profiles, load_profile_data, new_profile_data, save_profile_data
+from sft_tui.store.profile_changes import fill_profile
+from sft_tui.store.profile_store import list_profiles, load_profile_data, new_profile_data
 from sft_tui.tui.bridge import JobFound
 from sft_tui.tui.session import Session
 
@@ -33,30 +32,12 @@ def choose_profile(name: str) -> str:
 def load_session(name: str) -> Session:
     """The session of a profile, new or not. Raises InvalidInputError for a file that cannot be read."""
     if name not in list_profiles(profiles_dir()):
-        return Session(name, _fresh(name))
-    loaded = load_profile_data(profiles_dir(), name)
-    if not all(_is_whole(section, loaded.get(section)) for section in SECTIONS):
-        fresh = _fresh(name)
-        for section in SECTIONS:
-            typed = loaded.get(section)
-            # what a file leaves out has its default; what is no section at all cannot be shown as one
-            loaded[section] = {**fresh[section], **typed} if isinstance(typed, dict) else fresh[section]
-    return Session(name, loaded)
+        return Session(name, new_profile_data(name))
+    return Session(name, fill_profile(name, load_profile_data(profiles_dir(), name)), on_disk=True)
 
 
-def _is_whole(section: str, typed: object) -> bool:
-    from sft_tui.core.profile import section_model
-
-    return isinstance(typed, dict) and set(section_model(section).model_fields) <= set(typed)
-
-
-def _fresh(name: str) -> dict[str, Any]:
-    return new_profile_data(name)
-
-
-def save_session(name: str, data: dict[str, Any]) -> None:
-    """Save the profile as typed, and that it was used last. Raises OSError."""
-    save_profile_data(profiles_dir(), name, data)
+def note_last_profile(name: str) -> None:
+    """The next start opens this one. Raises OSError."""
     make_private_dir(state_dir())
     write_private(_last_profile_file(), name)
 

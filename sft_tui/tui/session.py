@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Optional
 from sft_tui.core.problem import Problem
 from sft_tui.core.profile_defaults import SECTIONS
 from sft_tui.tui.text.plot_text import PlotChoice
+from sft_tui.tui.undo import UndoList
 
 if TYPE_CHECKING:  # the first paint waits for none of these
     from sft_tui.checks.examine import Findings
@@ -17,7 +18,7 @@ if TYPE_CHECKING:  # the first paint waits for none of these
     from sft_tui.jobs.resume import ResumePoint
     from sft_tui.metrics.points import Curve
     from sft_tui.monitor.host import HostLoad
-    from sft_tui.results.summary import RunSummary
+    from sft_tui.results.finished_runs import FinishedRun
     from sft_tui.tui.job_view import JobView
 
 RailMark = Literal["todo", "problem", "running", "done"]
@@ -61,6 +62,9 @@ class Session:
 
     name: str
     data: dict[str, Any]
+    on_disk: bool = False  # its file was there when it was opened
+    gone: bool = False  # it was deleted elsewhere since
+    undo: UndoList = field(default_factory=UndoList)
     profile: Optional[Profile] = None  # None: a field cannot be read
     readable: Optional[Profile] = None  # without the fields that cannot be read: enough to look at all the rest
     problems: list[Problem] = field(default_factory=list)  # of the typed values
@@ -68,7 +72,8 @@ class Session:
     edited: set[str] = field(default_factory=set)  # fields changed since that look
     examining: bool = False
     current_steps: frozenset[str] = frozenset()  # plan steps that need not run again
-    summary: Optional[RunSummary] = None
+    runs: tuple[FinishedRun, ...] = ()  # finished ones of this profile, the newest first
+    run_shown: int = 0  # which of them
     resume: Optional[ResumePoint] = None  # where an interrupted training can go on
     job: Optional[JobView] = None
     host: Optional[HostLoad] = None
@@ -100,7 +105,16 @@ class Session:
         from sft_tui.core.nodes import keep_details
 
         fields = self.data.setdefault(section, {})
+        self.undo.note(section, name, fields.get(name))
         fields[name] = keep_details(value, fields.get(name)) if (section, name) == ("nodes", "hosts") else value
+        self._changed(section, name)
+
+    def put(self, section: str, name: str, value: object) -> None:
+        """A value as it is: of an earlier edit, or of somebody else's."""
+        self.data.setdefault(section, {})[name] = value
+        self._changed(section, name)
+
+    def _changed(self, section: str, name: str) -> None:
         self.edited.add(f"{section}.{name}")
         self.validate()
 
@@ -108,12 +122,14 @@ class Session:
         self,
         findings: Findings,
         current_steps: frozenset[str],
-        summary: Optional[RunSummary],
+        runs: tuple[FinishedRun, ...],
         resume: Optional[ResumePoint],
     ) -> None:
         """Take over what was found for the profile as it is now."""
         self.examining, self.edited = False, set()
-        self.findings, self.current_steps, self.summary, self.resume = findings, current_steps, summary, resume
+        self.findings, self.current_steps, self.resume = findings, current_steps, resume
+        if [run.summary for run in runs] != [run.summary for run in self.runs]:
+            self.runs, self.run_shown = runs, 0
 
     @property
     def all_problems(self) -> list[Problem]:

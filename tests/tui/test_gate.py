@@ -1,5 +1,6 @@
 """Nothing that a profile, a name, a log or a tool holds acts on the terminal, on whichever screen."""
 
+import json
 import os
 import shlex
 import sys
@@ -58,7 +59,7 @@ def hostile(home, tmp_path, monkeypatch, submit):
     folder.mkdir()
     (folder / f"file{terminal_payloads.FILE_NAME}").write_text("x")
     (folder / f"sub{terminal_payloads.FILE_NAME}").mkdir()
-    (folder / "config.json").write_text('{"model_type": "%s"}' % "\\u001b]52;c;c3RvbGVu\\u0007\\u202e")
+    (folder / "config.json").write_text(json.dumps({"model_type": terminal_payloads.ALL}))
     tools = tmp_path / "bin"
     tools.mkdir()
     table = TABLE.read_text().replace("python", f"py{terminal_payloads.ALL}")

@@ -19,6 +19,7 @@ from sft_tui.launch.yaml.workload import plan_workload
 from sft_tui.metrics.alerts import WatchOut
 from sft_tui.metrics.points import Mark, MetricPoint
 from sft_tui.monitor.host import HostLoad
+from sft_tui.results.finished_runs import FinishedRun
 from sft_tui.results.summary import RunSummary
 from sft_tui.stack.releases import find_release
 from sft_tui.store.job_store import JobFolder
@@ -106,7 +107,8 @@ def _sample(seq_length):
 
 def _look_at(profile):
     summary = RunSummary("/data/sft/runs/run1", "/data/sft/runs/run1/final.ckpt", 32, 10.392, 5.671, 31.7, 18.2)
-    return bridge.ProfileExamined(profile, _findings(profile), frozenset({"inspect", "convert-weight"}), summary, None)
+    runs = (FinishedRun("run1", NOW, summary),)
+    return bridge.ProfileExamined(profile, _findings(profile), frozenset({"inspect", "convert-weight"}), runs, None)
 
 
 def _job():

@@ -248,4 +248,4 @@ async def test_a_profile_that_cannot_be_read_ends_the_wizard_with_its_error(home
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
     assert app.not_opened is not None and "is not TOML" in app.not_opened.message
-    assert path.read_text() == "= broken" and not list(path.parent.glob("*.unreadable"))
+    assert path.read_text() == "= broken" and not list(path.parent.glob("*.broken-*"))

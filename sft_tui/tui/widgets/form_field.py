@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, ClassVar, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
@@ -11,6 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Checkbox, Input, Label, Select
+from textual.widgets.select import InvalidSelectValueError
 
 from sft_tui.core.nodes import show_hosts
 from sft_tui.core.problem import Problem
@@ -94,6 +96,19 @@ class FormField(Vertical):
         if text != str(self._value) and not self.has_focus_within:
             self._value = text
             self.set_value(text)
+
+    def put_value(self, value: object) -> None:
+        """Show a value that the profile holds by now, also while this field has the focus; it is no edit."""
+        self._value = show_hosts(value) if self.dotted == "nodes.hosts" else value
+        editor = self.query_one(".form-value")
+        if isinstance(editor, Checkbox) and isinstance(value, bool):
+            editor.value = value
+        elif isinstance(editor, Select):
+            with contextlib.suppress(InvalidSelectValueError):  # written by hand: the line below says what is wrong
+                editor.value = str(value)
+        elif isinstance(editor, Input):
+            editor.value = str(self._value)
+            editor.cursor_position = len(editor.value)
 
     @property
     def value(self) -> Any:  # noqa: ANN401 - str, or bool of a checkbox

@@ -73,6 +73,8 @@ class WizardScreen(Screen[None]):
             step = state.current_step
             parts.append((f" ~ {neutralise(step.title) if step else state.lifecycle}", "$warning"))
         parts.append((f"  profile {neutralise(session.name)}", "dim"))
+        if session.gone:
+            parts.append(("  deleted elsewhere: ctrl+s saves it anew", "$warning"))
         if session.examining:
             parts.append(("  looking ...", "dim"))
         return Content.assemble(*parts)

@@ -73,6 +73,7 @@ class FormScreen(WizardScreen):
         return super().check_action(action, parameters)
 
     def on_descendant_focus(self) -> None:
+        self.session.undo.close()
         self.refresh_bindings()
 
     def _focused_field(self) -> FormField | None:
