@@ -21,7 +21,7 @@ from sft_tui.tui.session import WIZARD_STEPS
 from tests import terminal_payloads
 from tests.tui.test_terminal import Terminal
 
-TABLE = Path(__file__).parents[1] / "data" / "npu_smi" / "info_25.2.0_A3_4dies_procs.txt"
+TABLE = Path(__file__).parents[2] / "data" / "npu_smi" / "info_25.2.0_A3_4dies_procs.txt"
 KEYS = {
     "f1": b"\x1bOP", "f2": b"\x1bOQ", "f3": b"\x1bOR", "f4": b"\x1bOS", "f5": b"\x1b[15~", "f6": b"\x1b[17~",
     "f7": b"\x1b[18~", "f8": b"\x1b[19~", "f9": b"\x1b[20~", "f10": b"\x1b[21~", "f12": b"\x1b[24~",

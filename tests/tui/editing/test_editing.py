@@ -13,7 +13,7 @@ from sft_tui.store.job_store import list_jobs
 from sft_tui.store.profile_changes import set_fields
 from sft_tui.store.profile_store import list_profiles, profile_path
 from sft_tui.tui import bridge, editing
-from tests.tui.test_keys import type_at_once
+from tests.tui.editing.test_keys import type_at_once
 
 
 @pytest.fixture(autouse=True)
