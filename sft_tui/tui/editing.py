@@ -6,7 +6,6 @@ from typing import Any
 
 from textual import on
 
-from sft_tui.core.nodes import show_field, show_hosts
 from sft_tui.core.profile_defaults import SECTIONS
 from sft_tui.errors import SftError
 from sft_tui.paths import profiles_dir
@@ -18,7 +17,6 @@ from sft_tui.tui.opening import load_session
 from sft_tui.tui.screens.wizard.registry import screen_class
 from sft_tui.tui.session import Session
 from sft_tui.tui.widgets.field_messages import TextEdited, ValueEdited
-from sft_tui.tui.widgets.form_field import FormField
 from sft_tui.tui.wizard_app import WizardApp
 
 LOOK_SECONDS = 2.0  # between two looks whether somebody else has changed the file
@@ -63,6 +61,8 @@ class EditingApp(WizardApp, inherit_bindings=False):
         self.say(f"{_title(edit.section, edit.field)} is {_shown(edit.before)} again; it was {_shown(now)}.")
 
     def _show_value(self, section: str, field: str, value: object) -> None:
+        from sft_tui.tui.widgets.form_field import FormField
+
         screen = self.wizard_screen
         for shown in screen.query(FormField) if screen is not None else ():
             if (shown.section, shown.field) == (section, field):
@@ -200,6 +200,8 @@ def _label(change: FieldChange) -> str:
 
 def _shown(value: object) -> str:
     """A value in a sentence."""
+    from sft_tui.core.nodes import show_field, show_hosts  # not before the first paint
+
     if value is ABSENT:
         return "not set"
     if isinstance(value, (list, tuple)) and any(isinstance(item, dict) for item in value):
