@@ -17,6 +17,7 @@ from sft_tui.core.profile import Profile
 from sft_tui.dataset.mindrecord.manifest import load_manifest as load_data_manifest
 from sft_tui.errors import InvalidInputError
 from sft_tui.families.table import FAMILIES
+from sft_tui.files.small_file import read_small_text
 from sft_tui.launch.plan.work_paths import work_paths
 from sft_tui.launch.yaml.adapters import ATTENTION, adaptable_cells, adapted_matrices
 from sft_tui.launch.yaml.base_yaml import list_base_configs, parse_base
@@ -63,7 +64,7 @@ def read_base(profile: Profile, installed: str = "") -> tuple[str, list[Problem]
         return "", []
     path = Path(name)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_small_text(path)
         parse_base(text)
     except OSError as error:
         return "", [Problem(field, f"{path} could not be read: {error.strerror}.", _known_bases(profile))]

@@ -12,7 +12,8 @@ from sft_tui.cluster.part_watch import PartWatch
 from sft_tui.core.job import PartOf
 from sft_tui.core.plan import Plan, Step
 from sft_tui.core.terminal_text import neutralise
-from sft_tui.errors import SftError
+from sft_tui.errors import InvalidInputError, SftError
+from sft_tui.files.small_file import read_small_bytes
 from sft_tui.files.whole_file import write_private
 from sft_tui.jobs import client
 from sft_tui.jobs.evidence.step_diagnosis import sign_worker_logs
@@ -73,8 +74,8 @@ def watch(folder: str, offset: str) -> None:
     """Tell what happens, a JSON object a line, until the part has ended; the log from a byte offset on."""
     job = JobFolder(Path(folder))
     try:
-        before = {name: (s[0], s[1]) for name, s in json.loads((job.path / LOGS_BEFORE).read_text()).items()}
-    except (OSError, ValueError):
+        before = {name: (s[0], s[1]) for name, s in json.loads(read_small_bytes(job.path / LOGS_BEFORE)).items()}
+    except (OSError, ValueError, InvalidInputError):
         before = {}
     PartWatch(job, int(offset), before, _tell).run()
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final, Optional
 
+from pydantic import ValidationError
+
 from sft_tui.cluster.node_matrix import NodeMatrix, examine_whole, table_lines
 from sft_tui.cluster.part_follower import Messages, PartFollower
 from sft_tui.cluster.part_state import PartState
@@ -22,7 +24,8 @@ from sft_tui.core.job import PartOf
 from sft_tui.core.nodes import Launch, NodePart
 from sft_tui.core.terminal_text import neutralise
 from sft_tui.diagnosis.first_part import Failure, first_failure
-from sft_tui.errors import EnvironmentNotFitError, SftError, StoppedError
+from sft_tui.errors import EnvironmentNotFitError, InvalidInputError, SftError, StoppedError
+from sft_tui.files.small_file import read_small_bytes
 from sft_tui.logs.training_log import NODE_NEWS
 from sft_tui.paths import job_of_this_step
 from sft_tui.store.job_store import JobFolder
@@ -160,10 +163,17 @@ def _going_on(launch: Launch, part: NodePart, resume: list[str]) -> dict[str, An
     return part.plan.with_step(step.id, resume=words).model_dump(mode="json")
 
 
+def _load_launch(path: Path) -> Launch:
+    try:
+        return Launch.model_validate_json(read_small_bytes(path))
+    except ValidationError as error:
+        raise InvalidInputError(f"{path} is not what nodes are told: {error.errors()[0]['msg']}.") from error
+
+
 def run_nodes_command(arguments: list[str]) -> int:
     """`_run_nodes FILE [ARGUMENT ...]`: the step; further arguments are handed on to the training."""
     try:
-        launch = Launch.model_validate_json(Path(arguments[0]).read_bytes())
+        launch = _load_launch(Path(arguments[0]))
         folder = job_of_this_step()
         by_hand = PartOf(id=f"1-{launch.parts[0].plan.profile}", submitted_at=time.time())
         part_of = JobFolder(folder).load_spec().whole if folder else by_hand

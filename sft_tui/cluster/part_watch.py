@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from sft_tui.files.stamps import Signature, signature
 from sft_tui.jobs import process
 from sft_tui.jobs.evidence.step_diagnosis import why_failed
 from sft_tui.jobs.read_state import read_state
+from sft_tui.logs.scan import open_log
 from sft_tui.logs.tail import LogTail
 from sft_tui.logs.training_log import TrainingStep, parse_line
 from sft_tui.store.job_store import JobFolder
@@ -22,6 +24,7 @@ from sft_tui.store.job_store import JobFolder
 POLL_SECONDS: Final = 0.3
 BEAT_SECONDS: Final = 2.0
 READ_AT_MOST: Final = 1 << 18
+READS_A_TURN: Final = 16  # a flood must not hide that the part has ended
 START_BYTES: Final = 4 << 20  # of a worker's log: its rank is told near the beginning
 TAIL_LINES: Final = 40
 # MindSpore (cluster_context.cc) once all ranks have found each other; and msrun of a worker that ended badly, which it
@@ -38,7 +41,7 @@ class PartWatch:
     def __init__(self, folder: JobFolder, offset: int, before: Signature, tell: Tell) -> None:
         self._folder, self._offset, self._before, self._tell = folder, offset, before, tell
         self._step = folder.load_spec().plan.steps[0]
-        self._own_log = LogTail(folder.step_log(self._step.id))
+        self._own_log = LogTail(folder.step_log(self._step.id), words=(b"Worker process ",))
         self._ranks: set[int] = set()
         self._local = _local_ranks(self._step.argv)
         self._workers: dict[int, int] = {}  # pid to rank
@@ -53,8 +56,9 @@ class PartWatch:
             self._note_workers(state)
             self._tell_ranks()
             self._tell_death()
-            while self._tell_log():
-                pass
+            reads = 0
+            while self._tell_log() and (state.finished or reads < READS_A_TURN):
+                reads += 1
             self._tell_state(state)
             if state.finished:
                 return
@@ -86,15 +90,14 @@ class PartWatch:
         path = Path(self._step.training_log)
         if not self._step.training_log or not self._fresh(path):
             return False
-        with path.open("rb") as file:
-            file.seek(self._offset)
-            data = file.read(READ_AT_MOST)
+        with open_log(path) as file:
+            data = os.pread(file, READ_AT_MOST, self._offset) if file is not None else b""
         end = data.rfind(b"\n") + 1 or (len(data) if len(data) == READ_AT_MOST else 0)
         if not end:
             return False
         self._offset += end
         text = data[:end].decode(errors="replace")
-        if any(isinstance(parse_line(line), TrainingStep) for line in text.splitlines()):
+        if b"per_step_time: " in data and any(isinstance(parse_line(line), TrainingStep) for line in text.split("\n")):
             self._ranks |= self._local  # one step needs all of them
             self._tell_ranks()
         self._tell({"log": text, "offset": self._offset})
@@ -106,9 +109,10 @@ class PartWatch:
             for rank in self._local - self._ranks:
                 path = Path(self._step.training_log).with_name(f"worker_{rank}.log")
                 if self._fresh(path):
-                    with path.open(encoding="utf-8", errors="replace") as file:
-                        if (match := _RANK.search(file.read(START_BYTES))) is not None:
-                            self._ranks.add(int(match[1]))
+                    with open_log(path) as file:
+                        start = os.pread(file, START_BYTES, 0) if file is not None else b""
+                    if (match := _RANK.search(start.decode("utf-8", errors="replace"))) is not None:
+                        self._ranks.add(int(match[1]))
         if self._ranks and (len(self._ranks) > known or self._state is None):
             self._tell({"ranks": sorted(self._ranks)})
 

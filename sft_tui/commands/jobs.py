@@ -16,7 +16,7 @@ from sft_tui.core.job import EXIT_CODES, JobState
 from sft_tui.core.terminal_text import short_duration, short_size
 from sft_tui.errors import InvalidInputError, SftError, StoppedError
 from sft_tui.jobs import client
-from sft_tui.jobs.read_state import is_supervised, read_state
+from sft_tui.jobs.read_state import HALTED, is_supervised, read_state
 from sft_tui.jobs.removal import check_removable, disk_usage, find_waited_for, remove_jobs
 from sft_tui.logs.tail import LogTail
 from sft_tui.metrics.alerts import WatchOut, read_watch_out
@@ -24,6 +24,7 @@ from sft_tui.paths import jobs_dir
 from sft_tui.store.job_store import JobFolder, find_job, list_jobs
 
 HEADLINE_SHOWN = 160  # `jobs show` has all of it
+SIGNS_AT_MOST = 1000  # the newest of them
 
 
 def list_all(arguments: argparse.Namespace) -> int:
@@ -81,9 +82,11 @@ def show(arguments: argparse.Namespace) -> int:
 def find_watch_outs(folder: JobFolder) -> list[WatchOut]:
     """The signs of a job, those that are over as well, in the order in which they began."""
     signs: dict[tuple[str, float], WatchOut] = {}
-    for event in folder.read_events()[0]:
-        if event.kind == "watch_out" and (sign := read_watch_out(event.data)) is not None:
+    for event in folder.iterate_events("watch_out"):
+        if (sign := read_watch_out(event.data)) is not None:
             signs[sign.kind, sign.since] = sign
+            if len(signs) > SIGNS_AT_MOST:
+                del signs[next(iter(signs))]
     return list(signs.values())
 
 
@@ -126,9 +129,9 @@ def _watching(folder: JobFolder) -> Iterator[None]:
 def _wait(folder: JobFolder, as_json: bool) -> int:
     told = ""
     while not (state := read_state(folder)).finished:
-        if state.lifecycle == "queued" and state.reason not in ("", told):
+        if (state.lifecycle == "queued" or HALTED in state.reason) and state.reason not in ("", told):
             told = state.reason
-            warn(f"{state.id}: {told}")
+            warn(f"{state.id}: {told}{f'. {state.hint}' if HALTED in told else ''}")
         time.sleep(client.WATCH_SECONDS)
     if as_json:
         print_json(state.model_dump(mode="json"))
@@ -141,7 +144,14 @@ def stop(arguments: argparse.Namespace) -> int:
     """`sft-tui jobs stop`: returns when the job has ended."""
     folder = find_shown(arguments.id)
     asked = client.stop(folder, at_once=arguments.now)
-    state = _wait_with_countdown(folder)
+    try:
+        state = _wait_with_countdown(folder)
+    except SftError as error:
+        raise SftError(
+            f"{'What still ran of job' if asked else 'Nothing runs of job'} {folder.id}"
+            f"{' was ended' if asked else ''}, but its record is damaged: {error.message}",
+            f"sft-tui jobs rm {folder.id} removes it.",
+        ) from error
     if arguments.json:
         print_json({"asked": asked, **state.model_dump(mode="json")})
         return 0
@@ -157,13 +167,24 @@ def _wait_with_countdown(folder: JobFolder) -> JobState:
     """Wait for the end of a job that is being stopped, and say how long that may take."""
     told = ""
     with StatusLine() as line:
-        while not (state := read_state(folder)).finished:
+        while not (state := _read_unless_lost(folder)).finished:
             countdown = state.countdown(time.time())
             if countdown and (countdown != told if line.is_live else not told):
                 told = countdown
                 line.show(f"stopping {state.id}: {countdown}")
             time.sleep(client.WATCH_SECONDS)
     return state
+
+
+def _read_unless_lost(folder: JobFolder) -> JobState:
+    """The state; a supervisor writes a damaged one anew before it ends. Raises SftError where there is none."""
+    while True:
+        try:
+            return read_state(folder)
+        except SftError:
+            if not is_supervised(folder):
+                return read_state(folder)
+        time.sleep(client.WATCH_SECONDS)
 
 
 def rm(arguments: argparse.Namespace) -> int:

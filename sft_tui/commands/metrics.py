@@ -49,11 +49,10 @@ def show(arguments: argparse.Namespace) -> int:
 def iterate_rows(folder: JobFolder) -> Iterator[MetricRow]:
     """All rows of a job, also of one that has them among its events."""
     if not folder.metrics.is_file():
-        for event in folder.read_events()[0]:
-            if event.kind == "training_step":
-                point = point_of_event(event.data, at=event.time, step_id=event.step)
-                if point is not None:
-                    yield point
+        for event in folder.iterate_events("training_step"):
+            point = point_of_event(event.data, at=event.time, step_id=event.step)
+            if point is not None:
+                yield point
     yield from iterate_metrics(folder.metrics)
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final, Literal, Optional
+from typing import Annotated, Any, Callable, Final, Literal, Mapping, Optional
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from sft_tui.core.plan import STOP_GRACE_SECONDS, Plan
 
@@ -19,6 +19,13 @@ EventKind = Literal[
     "progress", "node_news", "watch_out", "stop_asked", "kill_sent", "stop_checked", "diagnosis", "job_finished",
 ]  # fmt: skip
 
+# what a file says is believed within bounds: one absurd value makes that file a damaged one, and nothing else
+Time = Annotated[float, Field(ge=0, le=32_503_680_000, allow_inf_nan=False)]  # since the epoch, to the year 3000
+Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+Whole = Annotated[int, Field(ge=0, le=10**15)]
+Pid = Annotated[int, Field(gt=0, le=2**31 - 1)]
+ExitCode = Annotated[int, Field(ge=-(2**31), le=2**31 - 1)]
+
 EXIT_CODES: dict[Outcome, int] = {"succeeded": 0, "failed": 1, "stopped": 3, "lost": 1}
 
 
@@ -31,8 +38,8 @@ class _Data(BaseModel):
 class ProcessIdentity(_Data):
     """Tells a process from a later one that got the same pid."""
 
-    pid: int
-    start_ticks: int
+    pid: Pid
+    start_ticks: Whole
     boot_id: str
 
 
@@ -40,7 +47,7 @@ class PartOf(_Data):
     """The job, on the head, of which this one does a part. A time makes it one of a kind."""
 
     id: str
-    submitted_at: float
+    submitted_at: Time
 
 
 class JobSpec(_Data):
@@ -52,8 +59,8 @@ class JobSpec(_Data):
     from_step: str = ""
     until_step: str = ""
     after: tuple[str, ...] = ()  # ids of jobs that must succeed first
-    stop_grace_seconds: float = STOP_GRACE_SECONDS  # between asking a step to end and killing it
-    submitted_at: float
+    stop_grace_seconds: Seconds = STOP_GRACE_SECONDS  # between asking a step to end and killing it
+    submitted_at: Time
     part_of: Optional[PartOf] = None
 
     @property
@@ -75,9 +82,9 @@ class StepState(_Data):
     id: str
     title: str
     status: StepStatus = "todo"
-    started_at: Optional[float] = None
-    ended_at: Optional[float] = None
-    exit_code: Optional[int] = None
+    started_at: Optional[Time] = None
+    ended_at: Optional[Time] = None
+    exit_code: Optional[ExitCode] = None
     reason: str = ""
     process: Optional[ProcessIdentity] = None
 
@@ -93,13 +100,13 @@ class JobState(_Data):
     outcome: Optional[Outcome] = None
     reason: str = ""
     hint: str = ""
-    submitted_at: float
-    started_at: Optional[float] = None
-    ended_at: Optional[float] = None
+    submitted_at: Time
+    started_at: Optional[Time] = None
+    ended_at: Optional[Time] = None
     supervisor: Optional[ProcessIdentity] = None
     waits_for: tuple[str, ...] = ()  # ids of jobs, while queued
     held: bool = False  # queued behind a job that did not succeed
-    stop_by: Optional[float] = None  # while stopping: when what still runs will be killed
+    stop_by: Optional[Time] = None  # while stopping: when what still runs will be killed
     notes: tuple[str, ...] = ()  # what else a person should know: what was left after a stop, what a full disk cost
     steps: tuple[StepState, ...]
 
@@ -159,14 +166,14 @@ class StepExit(_Data):
     job: str
     step: str
     status: StepStatus
-    exit_code: Optional[int] = None
+    exit_code: Optional[ExitCode] = None
     signal: str = ""
     reason: str = ""
-    started_at: float
-    ended_at: float
-    seconds: float
-    cpu_seconds: float
-    left_running: tuple[int, ...] = ()  # processes that not even SIGKILL ended
+    started_at: Time
+    ended_at: Time
+    seconds: Seconds
+    cpu_seconds: Seconds
+    left_running: tuple[Pid, ...] = ()  # processes that not even SIGKILL ended
 
 
 class Event(_Data):
@@ -174,9 +181,46 @@ class Event(_Data):
 
     schema_version: Literal[1] = JOB_SCHEMA_VERSION
     kind: EventKind
-    time: float
+    time: Time
     step: str = ""
     data: dict[str, Any] = {}
+
+    @property
+    def is_sound(self) -> bool:
+        """Its data is what readers of its kind rely on."""
+        return all(fits(self.data.get(name)) for name, fits in _EVENT_DATA.get(self.kind, {}).items())
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, float) or _is_whole(value)
+
+
+def _is_whole(value: object) -> bool:
+    return type(value) is int and abs(value) <= 10**15
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value <= 10**18
+
+
+_EVENT_DATA: Mapping[str, Mapping[str, Callable[[object], bool]]] = {
+    "job_waits": {"reason": _is_text},
+    "step_finished": {"status": _is_text},
+    "perplexity": {"loss": _is_number, "perplexity": _is_number},
+    "progress": {"done": _is_count, "total": _is_count, "unit": _is_text},
+    "node_news": {"text": _is_text},
+    "stop_asked": {"grace_seconds": _is_number},
+    "kill_sent": {"processes": _is_whole},
+    "diagnosis": {
+        "category": _is_text, "file": lambda value: value is None or _is_text(value),
+        "line": lambda value: value is None or _is_whole(value),
+        "rank": lambda value: value is None or _is_whole(value), "sure": lambda value: isinstance(value, bool),
+    },
+}  # fmt: skip
 
 
 def initial_state(spec: JobSpec) -> JobState:

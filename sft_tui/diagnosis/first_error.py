@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
+import time
 from pathlib import Path
 from typing import Iterable, Iterator
 
-LONGEST_LINE = 2000  # characters of a line that are looked at
+from sft_tui.logs.scan import open_log
+
+LONGEST_LINE = 2000  # bytes of a line that are looked at
+SECONDS_AT_MOST = 3.0  # of reading; a flood may hide the reason, but not hold up the end of a job
+LAST_BYTES = 1 << 16  # that are looked at all the same
+LINES_A_LOOK = 5000  # at the clock
 LONGEST_REASON = 500
 
 _EXCEPTION = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception|Interrupt)(?::|$)|^(?:sft-tui: )?error: ")
@@ -19,15 +26,32 @@ _SPEAKS_OF_AN_ERROR = re.compile(r"error|exception|killed", re.IGNORECASE)
 def first_error(logs: Iterable[Path]) -> str:
     """Why a step failed, from the first of its logs that says it; empty where none can be read."""
     last = ""
+    end = time.monotonic() + SECONDS_AT_MOST
     for path in logs:
         try:
-            with path.open(encoding="utf-8", errors="replace") as file:
-                last = first_error_line(line[:LONGEST_LINE] for line in file) or last
+            with open_log(path) as file:
+                if file is not None:
+                    last = first_error_line(_read_lines(file, end)) or last
         except OSError:
             continue
         if tells_an_error(last):
             break
     return last[:LONGEST_REASON]
+
+
+def _read_lines(descriptor: int, end: float) -> Iterator[str]:
+    """The lines from the beginning; of what is not read when time is up, only the last ones."""
+    with os.fdopen(os.dup(descriptor), "rb") as file:
+        count, is_start = 0, True
+        while line := file.readline(LONGEST_LINE):
+            if is_start:
+                yield line.decode("utf-8", errors="replace")
+            is_start = line.endswith(b"\n")
+            count += 1
+            if count == LINES_A_LOOK and time.monotonic() > end:
+                file.seek(max(file.tell(), os.fstat(descriptor).st_size - LAST_BYTES))
+                is_start = False
+            count %= LINES_A_LOOK
 
 
 def tells_an_error(line: str) -> bool:

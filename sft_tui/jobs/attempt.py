@@ -88,7 +88,7 @@ class Attempt:
         forget_request(step)
         # msrun ends before its helpers; data workers outlive a killed parent
         self._left = process.end_descendants(min(ORPHAN_GRACE_SECONDS, self._grace))
-        self._forward(ended=True, to_the_end=stopping is None or stopping.saves)
+        self._forward_rest(stopping, child.returncode)
         if stopping is not None and not (child.returncode == 0 and self._watch.all_trained):
             self._end_stopped(child.returncode)
         self._judge(child.returncode)
@@ -110,6 +110,16 @@ class Attempt:
             self._forward(stopping=stopping is not None)
             self._record.catch_up()
         return stopping
+
+    def _forward_rest(self, stopping: Optional[Stopping], code: Optional[int]) -> None:
+        """What a step that has ended still has in its log: all of it, unless somebody wants the job to stop."""
+        while self._forward(ended=True) and (stopping is None or stopping.saves):
+            self._record.catch_up()
+            if self._requests.kill or (self._requests.stop and stopping is None):
+                break
+        if stopping is None and self._requests.stop and code == 0:
+            self._end("stopped", code, "stopped on request, before what it left was looked at")
+            raise JobStoppedError
 
     def _end_stopped(self, code: Optional[int]) -> NoReturn:
         """Look again what is left, and say from where a later run will go on."""
@@ -182,7 +192,7 @@ class Attempt:
         record = StepExit(
             job=self._folder.id, step=self.step.id, status=status, exit_code=code,
             signal=process.signal_name(code or 0), reason=reason, started_at=self._started, ended_at=now,
-            seconds=time.monotonic() - self._clock, cpu_seconds=_cpu_of_children() - self._cpu,
+            seconds=time.monotonic() - self._clock, cpu_seconds=max(0.0, _cpu_of_children() - self._cpu),
             left_running=tuple(self._left),
         )  # fmt: skip
         self._record.save_exit(record)
@@ -191,13 +201,15 @@ class Attempt:
         self._record.update_step(self.step, status=status, exit_code=code, ended_at=now, reason=reason)
         self._record.emit("step_finished", self.step, {"status": status, "exit_code": code, "reason": reason})
 
-    def _forward(self, *, ended: bool = False, to_the_end: bool = False, stopping: bool = False) -> None:
-        news = self._watch.read(ended=ended, to_the_end=to_the_end, stopping=stopping)
+    def _forward(self, *, ended: bool = False, stopping: bool = False) -> bool:
+        """Hand on what the logs say; whether they say more."""
+        news = self._watch.read(ended=ended, stopping=stopping)
         self._record.measure(news.rows)
         for kind, data in news.events:
             self._record.emit(kind, self.step, data)
             if kind == "node_news" and self._record.state.lifecycle == "running":
                 self._record.update(reason=data["text"])
+        return news.more
 
 
 def describe_os_error(error: OSError) -> str:

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Iterator, Optional, Union
 
 from sft_tui.core.job import Event, JobState, PartOf, ProcessIdentity
-from sft_tui.core.plan import Plan
+from sft_tui.core.plan import STOP_GRACE_SECONDS, Plan
 from sft_tui.errors import InvalidInputError, SftError
 from sft_tui.jobs import process
-from sft_tui.jobs.leftovers import end_left_running, left_running, look_again
+from sft_tui.jobs.leftovers import end_left_running, left_running, look_again, marked
 from sft_tui.jobs.queue import gate, open_private
 from sft_tui.jobs.read_state import is_supervised, read_state
 from sft_tui.jobs.requests import KILL_NOW, STOP
 from sft_tui.jobs.resume import ResumePoint, find_resume_point
+from sft_tui.jobs.supervisor_process import find_supervisor
 from sft_tui.metrics.points import MetricPoint, MetricRow
 from sft_tui.metrics.store import read_metrics
 from sft_tui.metrics.time_left import point_of_event
@@ -115,7 +116,7 @@ def _refuse_if_busy(jobs_dir: Path, plan: Plan, after: tuple[str, ...], part_of:
     folders = {step.cwd for step in plan.steps}
     before_us = _all_before(jobs_dir, after)
     look_again()
-    for folder in reversed(list_jobs(jobs_dir)):
+    for folder in reversed(list_jobs(jobs_dir, settled=True)):
         try:
             state = folder.load_state()
             if state.finished:
@@ -124,7 +125,8 @@ def _refuse_if_busy(jobs_dir: Path, plan: Plan, after: tuple[str, ...], part_of:
             left = [] if lives else left_running(folder, state)
             spec = folder.load_spec()
             shared = folders & {step.cwd for step in spec.plan.steps}
-        except SftError:  # damaged: what it was cannot be told
+        except SftError as error:
+            _refuse_if_damaged_lives(folder, folders, error)
             continue
         if (lives and folder.id in before_us) or spec.whole == part_of:
             continue
@@ -146,6 +148,18 @@ def _refuse_if_busy(jobs_dir: Path, plan: Plan, after: tuple[str, ...], part_of:
                 f"Wait for its end (--after {folder.id}), or give this profile another working folder"
                 " (environment.work_dir).",
             )
+
+
+def _refuse_if_damaged_lives(folder: JobFolder, folders: set[str], error: SftError) -> None:
+    """The lock says that a job lives, not its files; where nothing tells what it works in, it may be the same."""
+    if not is_supervised(folder) and not marked(folder.path):
+        return
+    with contextlib.suppress(SftError):
+        if folders.isdisjoint({step.cwd for step in folder.load_spec().plan.steps}):
+            return
+    raise InvalidInputError(
+        f"Job {folder.id} runs, but its record is damaged: {error.message}", f"sft-tui jobs stop {folder.id} ends it."
+    )
 
 
 def _all_before(jobs_dir: Path, after: tuple[str, ...]) -> set[str]:
@@ -193,14 +207,15 @@ class JobWatch:
         self._offset = self._measured = 0
 
     def look(self) -> JobUpdate:
-        """The state now, and events and metrics since the last look (at the first: all, but of metrics no flood)."""
+        """The state now, and events and metrics since the last look (at the first: all, but no flood)."""
         # state first: an event that follows it comes with the next look, none is missed at the end
         state = read_state(self.folder)
-        events, self._offset = self.folder.read_events(self._offset)
+        events, self._offset, unread = self.folder.read_some_events(self._offset)
         rows, self._measured, behind = read_metrics(self.folder.metrics, self._measured)
         older = [point for event in events if (point := _older_point(event)) is not None]
-        told = tuple(event for event in events if event.kind != "training_step")
-        return JobUpdate(state, told, (*older, *rows), behind)
+        steps = {"", *(step.id for step in state.steps)}  # an event of another one cannot be told
+        told = tuple(e for e in events if e.kind != "training_step" and e.step in steps and e.is_sound)
+        return JobUpdate(state, told, (*older, *rows), behind or unread)
 
 
 def _older_point(event: Event) -> Optional[MetricPoint]:
@@ -236,7 +251,11 @@ def stop(folder: JobFolder, *, at_once: bool = False) -> bool:
     Returns at once, for the supervisor does it in stages; `at_once` kills without waiting. Of a lost job this ends what
     is left, in the same stages. Raises SftError if the supervisor lives where it cannot be reached.
     """
-    if folder.load_state().finished:
+    try:
+        finished = folder.load_state().finished
+    except SftError:
+        return _stop_damaged(folder, at_once=at_once)
+    if finished:
         return False
     if is_supervised(folder):
         supervisor = _supervisor(folder)
@@ -245,13 +264,34 @@ def stop(folder: JobFolder, *, at_once: bool = False) -> bool:
             if not _died_deaf(folder, supervisor):
                 return True
         elif not _is_dying(folder):
-            raise SftError(
-                f"The supervisor of job {folder.id} cannot be reached from here.",
-                "It may run on another host or in another container that shares this folder: stop the job there.",
-            )
+            raise _unreachable(folder)
     state = folder.load_state()
-    grace = 0.0 if at_once else folder.load_spec().stop_grace_seconds
-    return not state.finished and end_left_running(folder, state, grace)
+    return not state.finished and end_left_running(folder, state, 0.0 if at_once else _grace(folder))
+
+
+def _grace(folder: JobFolder) -> float:
+    try:
+        return folder.load_spec().stop_grace_seconds
+    except SftError:
+        return STOP_GRACE_SECONDS
+
+
+def _stop_damaged(folder: JobFolder, *, at_once: bool) -> bool:
+    """The record does not tell what to stop: the supervisor is known by its command line, the rest by its mark."""
+    if is_supervised(folder):
+        supervisor = find_supervisor(folder)
+        if not process.signal_process(supervisor, KILL_NOW if at_once else STOP) and not _is_dying(folder):
+            raise _unreachable(folder)
+        process.signal_process(supervisor, signal.SIGCONT)
+        return True
+    return end_left_running(folder, None, 0.0 if at_once else _grace(folder))
+
+
+def _unreachable(folder: JobFolder) -> SftError:
+    return SftError(
+        f"The supervisor of job {folder.id} cannot be reached from here.",
+        "It may run on another host or in another container that shares this folder: stop the job there.",
+    )
 
 
 def _died_deaf(folder: JobFolder, supervisor: ProcessIdentity | None) -> bool:

@@ -18,14 +18,18 @@ from pydantic import BaseModel, ConfigDict
 
 from sft_tui.core.plan import Output, Plan, Step
 from sft_tui.core.secret_names import looks_secret
+from sft_tui.errors import InvalidInputError
 from sft_tui.files.private_dir import make_private_dir
 from sft_tui.files.saved_states import CHECKPOINT_SUFFIXES
+from sft_tui.files.small_file import read_small_bytes, read_small_text
 from sft_tui.files.stamps import Signature, Signatures, signature
 from sft_tui.files.whole_file import write_private
+from sft_tui.logs.tail import iterate_lines
 from sft_tui.logs.training_log import LoadedWeights, parse_line
 from sft_tui.logs.worker_logs import rank_of_log, worker_logs
 
 RECORD_SCHEMA_VERSION = 1
+MAX_JSON_BYTES = 256 << 20  # an index of many tensors, a manifest, a record with the signatures of many files
 # the runner was in another folder once: what was done then is done
 _RENAMED, _NOW = re.compile(r"(/sft_tui)/launch/(runner\.py|cpu)(?=$|\")"), r"\1/launch/runtime/\2"
 _WITH_MANIFEST = ("ckpt", "mindrecord")
@@ -115,9 +119,11 @@ def _check_loaded(path: Path, facts: dict[str, Any]) -> str:
 
 def _check_json(path: Path) -> str:
     try:
-        json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        json.loads(read_small_text(path, MAX_JSON_BYTES))
+    except (OSError, ValueError, RecursionError) as error:
         return f"{path} is not valid JSON ({error})"
+    except InvalidInputError as error:
+        return error.message.rstrip(".")
     return ""
 
 
@@ -211,8 +217,8 @@ def find_record(records_dir: Path, step: Step) -> StepRecord | None:
 def _load_record(path: Path, step: Step) -> StepRecord | None:
     """The record, if it is of this version and of the same command."""
     try:
-        record = StepRecord.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        record = StepRecord.model_validate_json(read_small_bytes(path, MAX_JSON_BYTES))
+    except (OSError, ValueError, InvalidInputError):
         return None
     command = [_RENAMED.sub(_NOW, word) for word in record.command]
     same = record.schema_version == RECORD_SCHEMA_VERSION and command == command_of(step)
@@ -246,8 +252,8 @@ def _changing_files(plan: Plan) -> set[str]:
 def has_text(path: Path, text: str) -> bool:
     """The file is there and says just that."""
     try:
-        written = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
+        written = read_small_text(path)
+    except (OSError, InvalidInputError):
         return False
     # what nodes are told names the runner
     return written == text or (path.name.endswith(".nodes.json") and _RENAMED.sub(_NOW, written) == text)
@@ -266,6 +272,6 @@ def note_other_workers(step: Step, facts: dict[str, Any]) -> None:
     last = Path(step.training_log)
     for path in worker_logs(last):
         if rank_of_log(path) < rank_of_log(last):
-            with path.open(encoding="utf-8", errors="replace") as file:
-                loaded = [fact for fact in map(parse_line, file) if isinstance(fact, LoadedWeights)]
+            lines = iterate_lines(path, words=(b"parameters are not loaded: ",))
+            loaded = [fact for fact in map(parse_line, lines) if isinstance(fact, LoadedWeights)]
             facts["not_loaded"] += [name for fact in loaded for name in fact.not_loaded]

@@ -12,6 +12,7 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Optional
 
 from sft_tui.core.job import JobState, ProcessIdentity
 from sft_tui.jobs import process
@@ -22,8 +23,13 @@ POLL_SECONDS = 0.05
 SCAN_SECONDS = 0.5
 
 
-def left_running(folder: JobFolder, state: JobState) -> list[ProcessIdentity]:
-    """Living processes of the job, its last step's leader first; empty after a restart of the machine."""
+def left_running(folder: JobFolder, state: Optional[JobState]) -> list[ProcessIdentity]:
+    """Living processes of the job, its last step's leader first; empty after a restart of the machine.
+
+    Without a state, whose file is damaged, those that carry its mark.
+    """
+    if state is None:
+        return marked(folder.path)
     leader = next((s.process for s in state.steps if s.status == "running"), None)
     recorded = leader or state.supervisor
     if recorded is not None and boot_id() not in ("", recorded.boot_id):
@@ -37,7 +43,7 @@ def left_running(folder: JobFolder, state: JobState) -> list[ProcessIdentity]:
     return [*([now] if now is not None else []), *others]
 
 
-def end_left_running(folder: JobFolder, state: JobState, grace: float) -> bool:
+def end_left_running(folder: JobFolder, state: Optional[JobState], grace: float) -> bool:
     """Ask what is left to end, and kill what remains after `grace` seconds; whether there was something."""
     look_again()
     left = left_running(folder, state)
@@ -67,9 +73,16 @@ def look_again() -> None:
 
 
 def marked(job_dir: Path) -> list[ProcessIdentity]:
-    """Processes of this user that carry the job's mark and still live."""
+    """Processes that carry the job's mark and still live: of this user, and of the one that the job belongs to.
+
+    Whoever can start a process can give it a mark: that of another user is not ours to end.
+    """
     found = _scan(int(time.monotonic() / SCAN_SECONDS)).get(process.mark_of(job_dir), [])
-    return [p for p in found if process.is_alive(p)]
+    try:
+        owners = {os.geteuid(), job_dir.stat().st_uid}
+    except OSError:
+        owners = {os.geteuid()}
+    return [p for p in found if process.is_alive(p) and process.owner_of(p.pid) in owners]
 
 
 @functools.lru_cache(maxsize=1)

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import select
 import signal
+import stat
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Optional
 
 import psutil
 
 from sft_tui.core.job import ProcessIdentity
 from sft_tui.core.plan import Step
 from sft_tui.core.secret_names import looks_secret
+from sft_tui.files.regular_file import describe_kind
 from sft_tui.paths import JOB_MARK, PACKAGE_DIR, boot_id, child_environment
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
@@ -33,11 +37,11 @@ def mark_of(job_dir: Path) -> str:
 def identify(pid: int) -> ProcessIdentity | None:
     """Pid, start time and boot id of a living process (proc(5), field 22 of stat); None once it is gone or a zombie."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
     # the command name may hold spaces and brackets: fields count from the last bracket
-    fields = stat.rpartition(")")[2].split()
+    fields = text.rpartition(")")[2].split()
     if fields[0] in "ZX":
         return None
     return ProcessIdentity(pid=pid, start_ticks=int(fields[19]), boot_id=boot_id())
@@ -73,7 +77,7 @@ def start_supervisor(job_dir: Path, lock_descriptor: int, secrets: dict[str, str
 
 def start_step(step: Step, log: Path, job_dir: Path) -> Child:
     """Start a step in a session of its own, its output straight into its log. Raises OSError."""
-    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    descriptor = _open_step_log(log)
     # secrets were not written down: this process has them in its own environment
     kept = {name: value for name, value in step.env.items() if not looks_secret(name)}
     additions = {"PYTHONUNBUFFERED": "1", **kept, JOB_MARK: mark_of(job_dir)}
@@ -89,6 +93,16 @@ def start_step(step: Step, log: Path, job_dir: Path) -> Child:
         )
     finally:
         os.close(descriptor)
+
+
+def _open_step_log(log: Path) -> int:
+    """For appending. A FIFO without a reader would hold us up, and one with a reader would hold up the step."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, f"its log is {describe_kind(mode)}, not a file", str(log))
 
 
 def become_subreaper() -> None:
@@ -171,6 +185,14 @@ def _kill(pid: int, number: signal.Signals) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def owner_of(pid: int) -> Optional[int]:
+    """The user id of a process; None once it is gone."""
+    try:
+        return Path(f"/proc/{pid}").stat().st_uid
+    except OSError:
+        return None
 
 
 def name_of(pid: int) -> str:

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Callable, Iterator, Optional
 
-from sft_tui.core.job import JobSpec
+from sft_tui.core.job import JobSpec, initial_state
 from sft_tui.errors import SftError
 from sft_tui.files.private_dir import make_private_dir
-from sft_tui.jobs.leftovers import left_running, look_again
+from sft_tui.jobs.leftovers import left_running, look_again, marked
 from sft_tui.jobs.read_state import is_supervised, read_state
 from sft_tui.store.job_store import JobFolder, job_number, list_jobs
 
@@ -49,7 +49,7 @@ def gate(jobs_dir: Path) -> Iterator[None]:
 
 def open_private(path: Path) -> IO[bytes]:
     """Open a file to lock it; created for the user alone. Raises OSError."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "wb")
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK, 0o600), "wb")
 
 
 def find_wait(folder: JobFolder, spec: JobSpec) -> Optional[Wait]:
@@ -117,7 +117,7 @@ def _wait_for_devices(folder: JobFolder, spec: JobSpec) -> Optional[Wait]:
     if not spec.plan.devices:
         return None
     look_again()
-    for other in list_jobs(folder.path.parent):
+    for other in list_jobs(folder.path.parent, settled=True):
         if other.id == folder.id:
             continue
         with contextlib.suppress(SftError):  # a damaged job holds nothing that we could name
@@ -129,7 +129,12 @@ def _wait_for_devices(folder: JobFolder, spec: JobSpec) -> Optional[Wait]:
 
 def _wait_for_other(other: JobFolder, ours: JobSpec) -> Optional[Wait]:
     lives = is_supervised(other)
-    state = other.load_state()
+    try:
+        state = other.load_state()
+    except SftError:  # damaged: the lock says whether it lives
+        if not lives and not marked(other.path):
+            return None
+        state = initial_state(other.load_spec()).model_copy(update={"lifecycle": "running"})
     if state.finished or (not lives and not left_running(other, state)):
         return None
     spec = other.load_spec()

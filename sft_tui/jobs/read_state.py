@@ -8,34 +8,51 @@ ever used together with start time and boot id.
 from __future__ import annotations
 
 import fcntl
+import os
 import time
 from datetime import datetime
 from pathlib import Path
 
 from sft_tui.core.job import JobState
 from sft_tui.jobs.leftovers import left_running
+from sft_tui.jobs.supervisor_process import is_halted
 from sft_tui.paths import boot_id
 from sft_tui.store.job_store import JobFolder
+
+HALTED = "is stopped by SIGSTOP"
 
 
 def read_state(folder: JobFolder) -> JobState:
     """The true state: a job whose supervisor is gone reads as lost. Raises SftError."""
     state = folder.load_state()
-    if state.finished or is_supervised(folder):
+    if state.finished:
         return state
+    if is_supervised(folder):
+        return _halted(folder, state) if is_halted(state.supervisor) else state
     state = folder.load_state()  # it may have ended between the two looks
     return state if state.finished else _lost(folder, state)
+
+
+def _halted(folder: JobFolder, state: JobState) -> JobState:
+    assert state.supervisor is not None
+    hint = f"kill -CONT {state.supervisor.pid} lets it go on; sft-tui jobs stop {folder.id} ends the job."
+    return state.model_copy(update={"reason": f"its supervisor {HALTED}: nothing is noted of it", "hint": hint})
 
 
 def is_supervised(folder: JobFolder) -> bool:
     """Somebody holds the job's lock."""
     try:
-        with folder.lock.open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        lock = os.open(folder.lock, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:
         return False
+    finally:
+        os.close(lock)
     return False
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import traceback
 from pathlib import Path
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple
 
 from sft_tui.core.job import EventKind
 from sft_tui.core.plan import Step
@@ -13,6 +13,7 @@ from sft_tui.core.progress import Progress
 from sft_tui.jobs.record import say
 from sft_tui.logs.tail import LogTail
 from sft_tui.logs.training_log import (
+    FACT_WORDS,
     CheckpointSaved,
     EvaluatedMeanwhile,
     LoadedWeights,
@@ -26,14 +27,15 @@ from sft_tui.metrics.points import MetricRow
 from sft_tui.metrics.rank_watch import sign_log
 from sft_tui.metrics.training_watch import TrainingWatch
 
-READS_A_CALL = 8  # of 1 MB each at most
+SECONDS_A_CALL = 0.25  # of reading: who asks to stop is heard after it
 
 
 class News(NamedTuple):
-    """What came since the last look: events with their data, and rows of the metrics."""
+    """What came since the last look: events with their data, rows of the metrics, and whether there is more."""
 
     events: list[tuple[EventKind, dict[str, Any]]]
     rows: list[MetricRow]
+    more: bool = False
 
 
 class StepWatch:
@@ -42,8 +44,9 @@ class StepWatch:
     def __init__(self, step: Step, log: Path) -> None:
         self.facts: dict[str, Any] = {}
         self._trained: TrainingStep | None = None
-        self._training: Optional[TrainingWatch] = TrainingWatch(step)
-        self._tail = LogTail(Path(step.training_log) if step.training_log else log)
+        self._training = TrainingWatch(step)
+        self._tail = LogTail(Path(step.training_log) if step.training_log else log, words=FACT_WORDS)
+        self._defect_told = False
         # msrun opens its workers' logs anew: what stands there now is of an earlier run
         self._stale = sign_log(self._tail.path) if step.training_log else None
 
@@ -57,47 +60,42 @@ class StepWatch:
         """The last step of training was seen."""
         return self._trained is not None and self._trained.global_step >= self._trained.global_steps
 
-    def read(self, *, ended: bool = False, to_the_end: bool = False, stopping: bool = False) -> News:
+    def read(self, *, ended: bool = False, stopping: bool = False) -> News:
         """What came since the last call; of progress only the newest.
 
-        One call reads a bounded amount, so that a step that floods its log cannot hold up a request to stop;
-        `to_the_end` is for a step that has ended, `ended` for one whose logs need not be read to their end.
+        One call reads for a bounded time, so that a step that floods its log cannot hold up a request to stop: there
+        may be `more`. `ended`: the step has ended.
         """
         clock, at = time.monotonic(), time.time()
-        events = self._read_lines(clock, at, to_the_end=to_the_end)
-        self._measure(lambda training: training.look(clock, at, ended=ended or to_the_end, stopping=stopping))
-        if self._training is None:
-            return News(events, [])
+        events, more = self._read_lines(clock, at)
+        self._measure(lambda training: training.look(clock, at, ended=ended, stopping=stopping))
         events += [("watch_out", sign.as_data()) for sign in self._training.take_signs()]
-        return News(events, self._training.take_rows())
+        return News(events, self._training.take_rows(), more)
 
     def _measure(self, tell: Callable[[TrainingWatch], None]) -> None:
-        """Tell it something. A defect there must not end what is trained: it is noted, and nothing more is measured."""
-        if self._training is None:
-            return
+        """Tell it something. A defect there costs what it was told, not the training."""
         try:
             tell(self._training)
         except Exception:  # noqa: BLE001 - see above
-            say(traceback.format_exc())
-            self._training.close()
-            self._training = None
+            if not self._defect_told:
+                self._defect_told = True
+                say(traceback.format_exc())
 
     def close(self) -> None:
         """The step has ended."""
         self._tail.close()
-        if self._training is not None:
-            self._training.close()
+        self._training.close()
 
-    def _read_lines(self, clock: float, at: float, *, to_the_end: bool) -> list[tuple[EventKind, dict[str, Any]]]:
+    def _read_lines(self, clock: float, at: float) -> tuple[list[tuple[EventKind, dict[str, Any]]], bool]:
         if self._stale is not None:
             if sign_log(self._tail.path) == self._stale:
-                return []
+                return [], False
             self._stale = None
         events: list[tuple[EventKind, dict[str, Any]]] = []
         progress: Progress | None = None
-        reads = 0
-        while (to_the_end or reads < READS_A_CALL) and (lines := self._tail.read_lines()):
-            reads += 1
+        more = True
+        while more and time.monotonic() - clock < SECONDS_A_CALL:
+            lines, more = self._tail.read_some()
             for line in lines:
                 fact = parse_line(line)
                 if isinstance(fact, Progress):
@@ -106,7 +104,7 @@ class StepWatch:
                     events.extend(self._note(fact, clock, at))
         if progress is not None:
             events.append(("progress", _progress(progress)))
-        return events
+        return events, more
 
     def _note(self, fact: LogFact, clock: float, at: float) -> list[tuple[EventKind, dict[str, Any]]]:
         if isinstance(fact, TrainingStep):

@@ -7,6 +7,7 @@ The line formats are those of MindFormers 1.2 to 1.9 (`MFLossMonitor`, `Checkpoi
 from __future__ import annotations
 
 import ast
+import math
 import re
 from dataclasses import dataclass
 from typing import Optional, Union
@@ -14,9 +15,10 @@ from typing import Optional, Union
 from sft_tui.core.progress import Progress
 
 _STEP = re.compile(
-    r"Epoch:\[\s*(?P<epoch>\d+)/\s*(?P<epochs>\d+)\], step:\[\s*(?P<step>\d+)/\s*(?P<steps>\d+)\], "
+    r"Epoch:\[\s*(?P<epoch>\d{1,12})/\s*(?P<epochs>\d{1,12})\], "
+    r"step:\[\s*(?P<step>\d{1,12})/\s*(?P<steps>\d{1,12})\], "
     r"loss: {0,8}(?:\[(?P<loss_list>[^/\]]+)(?:/[^\]]+)?\]|(?P<loss>[^,\s]+)), "
-    r"(?:\w+_loss: [^,\s]+, ){0,8}per_step_time: (?P<ms>\d+)ms"  # lm_loss and its like: print_separate_loss
+    r"(?:\w+_loss: [^,\s]+, ){0,8}per_step_time: (?P<ms>\d{1,12})ms"  # lm_loss and its like: print_separate_loss
 )
 _LEARNING_RATE = re.compile(r"\blr: \[?\s*(?P<lr>[0-9.eE+-]+)")
 _NORM = re.compile(r"global_norm: \[?\s*(?P<norm>[0-9.eE+-]+|nan|inf)\]?")
@@ -31,8 +33,16 @@ _PERPLEXITY = re.compile(
 # ours: launch/runtime/direct/held_out.py
 _HELD_OUT = re.compile(r"\bheld-out loss: (?P<loss>[^,\s]+), perplexity: (?P<ppl>[^,\s]+), \d+ tokens")
 _NOT_LOADED = re.compile(r"Network parameters are not loaded: (?P<lists>\(\[.*\], \[.*\]\))")
-_PROGRESS = re.compile(r"^progress: (?P<label>.*?) ?(?P<done>\d+)/(?P<total>\d+) (?P<unit>[a-z]+)\b")
+_PROGRESS = re.compile(
+    r"^progress: (?P<label>.*?) ?(?<!\d)(?P<done>\d{1,18})/(?P<total>\d{1,18}) (?P<unit>[a-z]{1,20})\b"
+)
 MAX_FACT_LINE = 4096
+_MAX_NUMBER = 40  # characters; more digits than a number has are no number of a training
+# words of which each line that says something has one: what has none need not be looked at
+FACT_WORDS = (
+    b"per_step_time: ", b"PerplexityMetric = ", b"held-out loss: ", b"progress: ", b"sft-tui nodes: ", b"Saving ckpt",
+    b"Eval result: ", b"parameters are not loaded: ",
+)  # fmt: skip
 NODE_NEWS = "sft-tui nodes: "  # begins a line of the head's log
 _PET_PARAMETER = re.compile(r"mindpet_delta|lora_[abAB]\b")
 
@@ -144,7 +154,12 @@ def _training_step(match: re.Match[str], line: str) -> TrainingStep:
 
 
 def _number(text: str) -> float:
-    return float(text.strip().rstrip("."))
+    """Raises ValueError for what no training prints: infinity is one only where the line says so."""
+    text = text.strip().rstrip(".")
+    value = float(text) if len(text) <= _MAX_NUMBER else math.inf
+    if math.isinf(value) and "inf" not in text.lower():
+        raise ValueError(f"no number of a training: {text[:_MAX_NUMBER]}")
+    return value
 
 
 def _loaded_weights(text: str) -> Optional[LoadedWeights]:

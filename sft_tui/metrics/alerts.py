@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any, Deque, Final, Optional
 
 from sft_tui.core.terminal_text import short_duration, short_size
-from sft_tui.metrics.points import MetricPoint
+from sft_tui.metrics.points import LATEST, MetricPoint
 
 # the worst first: where there is one line, it shows this one
 KINDS: Final = (
@@ -67,7 +67,7 @@ class WatchOut:
 def read_watch_out(data: dict[str, Any]) -> Optional[WatchOut]:
     """The sign of an event; None for what a later version made of it."""
     kind, since = data.get("kind"), data.get("since")
-    if not isinstance(kind, str) or not isinstance(since, (int, float)):
+    if not isinstance(kind, str) or not isinstance(since, (int, float)) or not 0 <= since <= LATEST:
         return None
     return WatchOut(kind, float(since), str(data.get("text", "")), str(data.get("hint", "")), data.get("over") is True)
 

@@ -17,7 +17,7 @@ from sft_tui.metrics.points import MetricRow
 from sft_tui.metrics.training_watch import TrainingWatch
 
 QUIET_SECONDS = 600.0  # a log that nobody has written for so long is of a run that has ended
-READS_A_LOOK = 8  # of 1 MB each
+READS_A_LOOK = 32
 _SEEN_LINES = 200  # at the end of a log, in which a step of training is looked for
 
 
@@ -56,9 +56,9 @@ class ForeignRun:
         clock, at = time.monotonic(), time.time()
         lines: list[str] = []
         for _ in range(READS_A_LOOK):
-            new = self._tail.read_lines()
+            new, more = self._tail.read_some()
             lines += new
-            if not new:
+            if not more:
                 break
         for line in lines:
             self._take(line, clock, at)

@@ -14,6 +14,8 @@ METRICS_SCHEMA_VERSION = 1
 SMOOTHING = 0.9  # weight of what went before: about ten steps
 KEPT_POINTS = 4000  # of a curve on screen: four a column of a terminal as wide as they come
 RECENT_POINTS = 1000
+LATEST = 1e11  # seconds since the epoch
+_MOST = 10**15  # of what is a whole number in a file; one of 900 digits is no step
 
 
 class MetricPoint(NamedTuple):
@@ -106,26 +108,32 @@ def decode_row(line: Union[str, bytes]) -> Optional[MetricRow]:
 
 def row_from_data(data: dict[str, Any]) -> Optional[MetricRow]:
     """The same of data that was read already (also that of the `training_step` events of older jobs)."""
-    step = data.get("step")
-    if type(step) is not int:
+    step = _whole(data, "step")
+    if step is None:
         return None
     at = _number(data, "at") or 0.0
+    at = at if 0 <= at <= LATEST else 0.0
     if isinstance(data.get("mark"), str):
         return Mark(data["mark"], step, at, _number(data, "loss"), _number(data, "perplexity"))
-    loss, rank = _number(data, "loss"), data.get("rank")
-    steps, milliseconds = data.get("steps"), data.get("per_step_ms")
-    if loss is None or type(steps) is not int or type(milliseconds) is not int:
+    loss, rank = _number(data, "loss"), _whole(data, "rank")
+    steps, milliseconds = _whole(data, "steps"), _whole(data, "per_step_ms")
+    if loss is None or steps is None or milliseconds is None:
         return None
     return MetricPoint(
         step, steps, loss, milliseconds, _number(data, "learning_rate"), _number(data, "global_norm"),
         _number(data, "loss_scale"), data.get("overflow") is True, _number(data, "tokens_per_s"),
-        rank if type(rank) is int else None, at, data.get("compiled") is True, str(data.get("step_id", "train")),
+        rank, at, data.get("compiled") is True, str(data.get("step_id", "train")),
     )  # fmt: skip
 
 
 def _number(data: dict[str, Any], name: str) -> Optional[float]:
     value = data.get(name)
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    return value if type(value) is float or (type(value) is int and abs(value) <= _MOST) else None
+
+
+def _whole(data: dict[str, Any], name: str) -> Optional[int]:
+    value = data.get(name)
+    return value if type(value) is int and abs(value) <= _MOST else None
 
 
 # --- curves ----------------------------------------------------------------------------------------------------------

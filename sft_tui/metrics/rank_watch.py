@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import OrderedDict
 from pathlib import Path
 from typing import Optional
@@ -13,10 +14,11 @@ from sft_tui.logs.worker_logs import rank_of_log, worker_logs
 from sft_tui.metrics.points import MetricPoint, point_of
 
 LOOK_SECONDS = 2.0
-READS_A_LOOK = 2  # of 1 MB each at most, of every rank
+READS_A_LOOK = 8  # of every rank
+SECONDS_A_LOOK = 0.25  # of reading; the ranks that had no turn come first in the next look
 STEPS_KEPT = 256  # of the rank whose loss counts, to compare with
 POINT_SECONDS = 10.0  # of one rank at most one point in this time
-STEP_WORD = "per_step_time"
+STEP_WORD = b"per_step_time: "
 LOSS_DIFFERS, TIME_DIFFERS = 1e-3, 0.2
 
 LogSign = tuple[int, int, int]
@@ -41,6 +43,7 @@ class RankWatch:
         self._tails: Optional[dict[int, LogTail]] = None
         self._points: OrderedDict[int, MetricPoint] = OrderedDict()
         self._kept_at: dict[int, float] = {}
+        self._read_at: dict[int, float] = {}
         self._looked = -math.inf
 
     @property
@@ -60,8 +63,17 @@ class RankWatch:
             return []
         self._looked = clock
         if self._tails is None:  # all ranks have a step behind them: all logs are there
-            self._tails = {rank_of_log(path): LogTail(path) for path in self._logs() if self._is_fresh(path)}
-        return [point for rank, tail in self._tails.items() for point in _read(rank, tail, at)]
+            self._tails = {
+                rank_of_log(path): LogTail(path, words=(STEP_WORD,)) for path in self._logs() if self._is_fresh(path)
+            }
+        points: list[MetricPoint] = []
+        began = time.monotonic()
+        for rank in sorted(self._tails, key=lambda rank: self._read_at.get(rank, -math.inf)):
+            if time.monotonic() - began > SECONDS_A_LOOK:
+                break
+            self._read_at[rank] = clock
+            points += _read(rank, self._tails[rank], at)
+        return points
 
     def differs(self, point: MetricPoint, clock: float) -> bool:
         """Whether the rank's point is worth keeping beside that of the same step."""
@@ -92,12 +104,12 @@ class RankWatch:
 
 def _read(rank: int, tail: LogTail, at: float) -> list[MetricPoint]:
     points = []
-    for _ in range(READS_A_LOOK):
-        lines = tail.read_lines()
+    more, reads = True, 0
+    while more and reads < READS_A_LOOK:
+        lines, more = tail.read_some()
+        reads += 1
         for line in lines:
-            fact = parse_line(line) if STEP_WORD in line else None
+            fact = parse_line(line)
             if isinstance(fact, TrainingStep):
                 points.append(point_of(fact, at=at, rank=rank, compiled=fact.global_step == 1))
-        if not lines:
-            break
     return points

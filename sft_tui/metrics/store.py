@@ -7,10 +7,12 @@ their steps among the events: `JobWatch` makes points of both.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Iterator, NamedTuple, Sequence
 
 from sft_tui.files.append import append_line
+from sft_tui.files.regular_file import NotRegularError, open_regular
 from sft_tui.metrics.points import METRICS_SCHEMA_VERSION, MetricRow, decode_row, encode_row
 
 READ_AT_MOST = 8 << 20  # bytes a call: some 40,000 points
@@ -37,11 +39,13 @@ def read_metrics(path: Path, offset: int = 0, *, limit: int = READ_AT_MOST) -> M
     Raises OSError, but for a file that is not there: a job that has measured nothing.
     """
     try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            data = file.read(limit)
-    except FileNotFoundError:
+        handle = open_regular(path)
+    except (FileNotFoundError, NotRegularError):
         return MetricsRead([], offset, False)
+    try:
+        data = os.pread(handle, limit, offset)
+    finally:
+        os.close(handle)
     end = data.rfind(b"\n") + 1
     if not end and len(data) == limit:  # no line of ours is so long
         return MetricsRead([], offset + limit, True)

@@ -9,7 +9,8 @@ from typing import Optional, TypeVar
 
 from sft_tui.errors import InvalidInputError
 from sft_tui.files.saved_states import last_of_rank_0
-from sft_tui.logs.training_log import Perplexity, TrainingStep, parse_line
+from sft_tui.logs.tail import iterate_lines
+from sft_tui.logs.training_log import FACT_WORDS, Perplexity, TrainingStep, parse_line
 
 SUMMARY_SCHEMA_VERSION = 1
 SAME_RUN_SECONDS = 60
@@ -142,5 +143,4 @@ def _facts(log_dir: Path, kind: type[_Fact]) -> list[_Fact]:
     newest = max(p.stat().st_mtime for p in logs)
     # an earlier run with more workers leaves the logs of its higher ranks
     log = [p for p in logs if newest - p.stat().st_mtime < SAME_RUN_SECONDS][-1]
-    with log.open(encoding="utf-8", errors="replace") as file:
-        return [fact for fact in map(parse_line, file) if isinstance(fact, kind)]
+    return [fact for fact in map(parse_line, iterate_lines(log, FACT_WORDS)) if isinstance(fact, kind)]

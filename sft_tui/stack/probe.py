@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Iterable
 
 from sft_tui.core.facts import EnvironmentFacts
+from sft_tui.errors import InvalidInputError
+from sft_tui.files.small_file import read_small_bytes
 from sft_tui.paths import find_executable
 from sft_tui.stack.releases import find_release
 
@@ -166,8 +168,8 @@ def _run(argv: list[str]) -> tuple[str, str]:
 def source_version(home: Path) -> str:
     """Version of a MindFormers source folder, or an empty string."""
     try:
-        text = (home / "mindformers" / "__init__.py").read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        text = read_small_bytes(home / "mindformers" / "__init__.py").decode("utf-8", errors="replace")
+    except (OSError, InvalidInputError):
         return ""
     match = re.search(r'__version__\s*=\s*["\']([^"\']+)', text)
     return match[1] if match else ""
@@ -176,8 +178,8 @@ def source_version(home: Path) -> str:
 def _first_version(paths: tuple[str, ...]) -> str:
     for path in paths:
         try:
-            text = Path(path).read_text(encoding="utf-8", errors="replace")
-        except OSError:
+            text = read_small_bytes(Path(path)).decode("utf-8", errors="replace")
+        except (OSError, InvalidInputError):
             continue
         match = re.search(r"(?im)^\s*(?:version|toolkit_running_version|package_version)\s*=\s*\[?([^\]\s]+)", text)
         return match[1] if match else "unknown version"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, Optional, TypeVar
+from typing import Iterator, NamedTuple, Optional, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -15,9 +17,21 @@ from sft_tui.core.plan import Plan
 from sft_tui.errors import InvalidInputError, SftError
 from sft_tui.files.append import append_line
 from sft_tui.files.private_dir import make_private_dir
+from sft_tui.files.regular_file import NotRegularError, open_regular
+from sft_tui.files.small_file import read_small_bytes, read_small_text
 from sft_tui.files.whole_file import sync_folder, write_private
 
+SUBMITTED_SECONDS = 10.0  # after which a folder that still has no state is damaged
+READ_AT_MOST = 4 << 20  # bytes of events a call
 _Stored = TypeVar("_Stored", bound=BaseModel)
+
+
+class EventsRead(NamedTuple):
+    """Events, the offset to go on from, and whether there is more already."""
+
+    events: list[Event]
+    offset: int
+    more: bool
 
 
 @dataclass(frozen=True)
@@ -70,7 +84,12 @@ class JobFolder:
 
     def load_state(self) -> JobState:
         """The state as last written. Raises SftError."""
-        return _load(JobState, self.path / "state.json")
+        state = _load(JobState, self.path / "state.json")
+        if state.id != self.id:
+            raise SftError(
+                f"{self.path / 'state.json'} is that of job {state.id}.", "The folder was renamed or copied."
+            )
+        return state
 
     def save_state(self, state: JobState) -> None:
         """Replace the state. Raises OSError."""
@@ -81,34 +100,62 @@ class JobFolder:
         append_line(self.events, event.model_dump_json())
 
     def read_events(self, offset: int = 0) -> tuple[list[Event], int]:
-        """Events from a byte offset on, and the offset to go on from; a torn last line is left for later."""
+        """Events from a byte offset on, and the offset to go on from; as `read_some_events`."""
+        return self.read_some_events(offset)[:2]
+
+    def read_some_events(self, offset: int = 0, *, kind: str = "") -> EventsRead:
+        """Events of 4 MB from a byte offset on, of one `kind` or of all; a torn last line is left for later.
+
+        Raises OSError, but for a file that is not there.
+        """
         try:
-            with self.events.open("rb") as file:
-                file.seek(offset)
-                data = file.read()
-        except FileNotFoundError:
-            return [], offset
+            handle = open_regular(self.events)
+        except (FileNotFoundError, NotRegularError):
+            return EventsRead([], offset, False)
+        try:
+            data = os.pread(handle, READ_AT_MOST, offset)
+        finally:
+            os.close(handle)
         end = data.rfind(b"\n") + 1
-        return list(_parse_events(data[:end])), offset + end
+        if not end and len(data) == READ_AT_MOST:  # no line of ours is so long
+            return EventsRead([], offset + len(data), True)
+        return EventsRead(list(_parse_events(data[:end], kind)), offset + end, len(data) == READ_AT_MOST)
+
+    def iterate_events(self, kind: str = "") -> Iterator[Event]:
+        """All events, of one `kind` or of all; a part of the file in memory at a time. Raises OSError."""
+        offset, more = 0, True
+        while more:
+            events, offset, more = self.read_some_events(offset, kind=kind)
+            yield from events
 
 
-def _parse_events(data: bytes) -> Iterator[Event]:
+def _parse_events(data: bytes, kind: str) -> Iterator[Event]:
+    word = f'"{kind}"'.encode()
+    if kind and word not in data:
+        return
     for line in data.split(b"\n"):
-        # an event kind of a later version, or a line torn by a full disk
+        if kind and word not in line:  # to read what is not wanted takes seconds where there are many
+            continue
+        # an event kind of a later version or a line torn by a full disk
         with contextlib.suppress(ValidationError):
-            yield Event.model_validate_json(line)
+            event = Event.model_validate_json(line)
+            if not kind or event.kind == kind:
+                yield event
 
 
 def _load(kind: type[_Stored], path: Path) -> _Stored:
     try:
-        return kind.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(read_small_bytes(path))
     except OSError as error:
         raise SftError(
             f"{path} cannot be read: {error.strerror}.", "The job's folder is damaged or not yours."
         ) from error
     except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
         raise SftError(
-            f"{path} is not a valid job file: {error.errors()[0]['msg']}.", "It may be of a later sft-tui."
+            f"{path} is not a valid job file: {where + ': ' if where else ''}{first['msg']}.",
+            "It may be of a later sft-tui.",
         ) from error
 
 
@@ -124,7 +171,9 @@ def _next_id(jobs_dir: Path, profile: str) -> str:
     The last number is kept in a file, so that the number of a removed job does not come back.
     """
     last = jobs_dir / ".last"
-    kept = job_number(last.read_text(encoding="ascii").strip()) if last.is_file() else 0
+    kept = 0
+    with contextlib.suppress(OSError, InvalidInputError):
+        kept = job_number(read_small_text(last, 100).strip())
     number = max(kept, *(job_number(p.name) for p in jobs_dir.iterdir()), 0) + 1
     write_private(last, f"{number}\n")
     return f"{number}-{profile}"
@@ -189,12 +238,26 @@ def find_parts(jobs_dir: Path, part_of: PartOf, plan: Plan) -> list[JobFolder]:
     return found
 
 
-def list_jobs(jobs_dir: Path) -> list[JobFolder]:
-    """All jobs, oldest first; on a shared disk the parts of a job come before it."""
+def list_jobs(jobs_dir: Path, *, settled: bool = False) -> list[JobFolder]:
+    """All jobs, damaged ones as well, oldest first; on a shared disk the parts of a job come before it.
+
+    `settled`: nobody submits one meanwhile, so that one without a state is damaged, however young it is.
+    """
     if not jobs_dir.is_dir():
         return []
-    folders = [p for p in jobs_dir.iterdir() if job_number(p.name) and (p / "state.json").is_file()]
+    folders = [p for p in jobs_dir.iterdir() if job_number(p.name) and _is_job(p, settled)]
     return [JobFolder(p) for p in sorted(folders, key=lambda p: (job_number(p.name), "@" not in p.name, p.name))]
+
+
+def _is_job(path: Path, settled: bool) -> bool:
+    """A job's folder has a state, but for a moment while it is submitted."""
+    if (path / "state.json").is_file():
+        return True
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and (settled or time.time() - status.st_mtime > SUBMITTED_SECONDS)
 
 
 def find_job(jobs_dir: Path, wanted: str, *, exactly: bool = False) -> JobFolder:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual.message import Message
 
+from sft_tui.errors import InvalidInputError
 from sft_tui.paths import jobs_dir
 
 if TYPE_CHECKING:  # what looks at the machine is imported by the thread that does: the first paint does not wait
@@ -220,10 +222,12 @@ def comparable_jobs(besides: str) -> list[str]:
 
 def has_curve(folder: JobFolder) -> bool:
     """It keeps metrics, or, if it is an older job, steps of training among its events."""
+    from sft_tui.logs.scan import open_log
+
     if folder.metrics.is_file():
         return True
-    with contextlib.suppress(OSError), folder.events.open("rb") as events:
-        return b'"training_step"' in events.read(1 << 18)
+    with contextlib.suppress(OSError), open_log(folder.events) as events:
+        return events is not None and b'"training_step"' in os.pread(events, 1 << 18, 0)
     return False
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from sft_tui.errors import SftError
+from sft_tui.errors import InvalidInputError, SftError
 from sft_tui.files.private_dir import make_private_dir
+from sft_tui.files.small_file import read_small_text
 from sft_tui.files.whole_file import write_private
 from sft_tui.paths import jobs_dir, profiles_dir, state_dir
 from sft_tui.store.profile_changes import fill_profile
@@ -23,8 +24,8 @@ def choose_profile(name: str) -> str:
         return name
     known = list_profiles(profiles_dir())
     try:
-        last = _last_profile_file().read_text(encoding="utf-8").strip()
-    except OSError:
+        last = read_small_text(_last_profile_file()).strip()
+    except (OSError, InvalidInputError):
         last = ""
     return last if last in known else (known[0] if known else FIRST_PROFILE)
 

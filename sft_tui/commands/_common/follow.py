@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Sequence
 
 from sft_tui.commands._common.report import PLAIN_LINE_SECONDS, say, warn
@@ -13,6 +14,8 @@ from sft_tui.core.terminal_text import neutralise, short_duration, short_size
 from sft_tui.diagnosis.text import describe_first_cause
 from sft_tui.errors import StoppedError
 from sft_tui.jobs import client
+from sft_tui.jobs.read_state import HALTED
+from sft_tui.logs.tail import iterate_lines
 from sft_tui.metrics.alerts import WatchOut, read_watch_out
 from sft_tui.metrics.points import MetricPoint
 from sft_tui.metrics.time_left import RECENT_STEPS, remaining_seconds
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
     from sft_tui.store.job_store import JobFolder
 
+SUMMARY_LINES = 1000
 REHEARSAL_NOTICE = "REHEARSAL on a toy model: it shows the way, its answers mean nothing."
 
 
@@ -46,9 +50,13 @@ def follow_job(folder: JobFolder) -> JobState:
     state = folder.load_state()
     if state.rehearsal:
         say(REHEARSAL_NOTICE)
+    halted = False
     with view:
         for update in client.watch(folder):
             state = update.state
+            if (HALTED in state.reason) is not halted:
+                halted = not halted
+                say(f"job {state.id}: {state.reason}. {state.hint}" if halted else f"job {state.id} goes on")
             for item in update.in_order():
                 if isinstance(item, Event):
                     view.show(item, state)
@@ -69,9 +77,9 @@ def _print_end(folder: JobFolder, state: JobState) -> None:
     if step is not None and state.outcome in ("failed", "lost"):
         say(f"    log: {folder.step_log(step.id)}")
     if state.outcome == "succeeded":
-        log = folder.step_log("summary")
-        if log.is_file():
-            say(log.read_text(encoding="utf-8", errors="replace").rstrip())
+        text = "\n".join(islice(iterate_lines(folder.step_log("summary")), SUMMARY_LINES)).rstrip()
+        if text:
+            say(text)
 
 
 def describe_progress(data: dict[str, Any]) -> str:

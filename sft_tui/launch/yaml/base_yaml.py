@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from sft_tui.errors import InvalidInputError
 from sft_tui.families.table import FAMILIES
+from sft_tui.files.small_file import read_small_bytes
 
 
 class _Absent:
@@ -347,7 +348,7 @@ def list_base_configs(home: Path, family: str) -> list[Path]:
 
 def _mentions(path: Path, model_type: str) -> bool:
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        text = read_small_bytes(path).decode("utf-8", errors="replace")
+    except (OSError, InvalidInputError):
         return False
     return re.search(rf"(?m)^\s+type: [\"']?{re.escape(model_type)}[\"']?\s*(?:#.*)?$", text) is not None

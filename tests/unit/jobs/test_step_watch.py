@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 from sft_tui.core.plan import Step
+from sft_tui.jobs import step_watch
 from sft_tui.jobs.step_watch import StepWatch
 from sft_tui.metrics.points import Mark
 from sft_tui.metrics.training_watch import TrainingWatch
@@ -34,12 +37,74 @@ def test_a_workers_log_of_an_earlier_run_is_not_told_again(tmp_path):
     assert [row.loss for row in watch.read().rows] == [8.0]
 
 
-def test_a_flood_is_read_in_parts_and_in_the_end_to_its_end(tmp_path):
+def test_a_flood_is_read_in_parts_and_in_the_end_to_its_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(step_watch, "SECONDS_A_CALL", 0.001)
     log = tmp_path / "log"
-    log.write_text("noise\n" * 3_000_000 + LINE.format(1, 2.0))
+    log.write_text("progress: a 1/9 rows\n" * 300_000 + LINE.format(1, 2.0))
     watch = StepWatch(make_step(), log)
-    assert watch.read().rows == []
-    assert [row.step for row in watch.read(to_the_end=True).rows] == [1]
+    news = watch.read()
+    assert news.more and news.rows == []
+    rows = []
+    while news.more:
+        news = watch.read(ended=True)
+        rows += news.rows
+    assert [row.step for row in rows] == [1]
+
+
+def test_a_log_without_a_word_of_ours_is_passed_over_fast(tmp_path):
+    log = tmp_path / "log"
+    log.write_text("noise\n" * 5_000_000 + LINE.format(1, 2.0))
+    news = StepWatch(make_step(), log).read()
+    assert [row.step for row in news.rows] == [1], "30 MB in one call, which takes a quarter of a second at most"
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder"])
+def test_a_log_that_becomes_something_else_does_not_hold_up(tmp_path, kind):
+    log = tmp_path / "log"
+    log.write_text(LINE.format(1, 2.0))
+    watch = StepWatch(make_step(), log)
+    assert [row.step for row in watch.read().rows] == [1]
+    log.unlink()
+    os.mkfifo(log) if kind == "fifo" else log.mkdir()
+    assert watch.read() == ([], [], False)
+    assert StepWatch(make_step(), log).read(ended=True) == ([], [], False)
+
+
+DIGITS = "9" * 900
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        LINE.format(DIGITS, 2.0), LINE.format(1, DIGITS), LINE.format(1, 2.0).replace("5ms", f"{DIGITS}ms"),
+        LINE.format(1, 2.0).replace("0.001", f"1e{DIGITS}"), LINE.format("9" * 5000, 2.0), LINE.format(1, "1e999"),
+        f"progress: a {DIGITS}/{DIGITS} bytes\n", f"progress: a 1/{'9' * 5000} bytes\n",
+        f"held-out loss: {DIGITS}, perplexity: {DIGITS}, 1 tokens\n",
+    ],
+)  # fmt: skip
+def test_a_line_with_an_absurd_number_costs_that_line(tmp_path, line):
+    log = tmp_path / "log"
+    log.write_text(line + LINE.format(2, 2.0))
+    watch = StepWatch(make_step(), log)
+    news = watch.read()
+    assert ([row.step for row in news.rows], news.events) == ([2], [])
+    log.write_text(log.read_text() + LINE.format(3, 2.0))
+    assert [row.step for row in watch.read().rows] == [3], "measured on"
+
+
+def test_a_defect_in_measuring_costs_what_was_told(tmp_path, monkeypatch):
+    take, told = TrainingWatch.take_step, []
+
+    def broken_once(self, fact, clock, at):
+        told.append(fact)
+        if len(told) == 1:
+            raise OverflowError("int too large to convert to float")
+        take(self, fact, clock, at)
+
+    monkeypatch.setattr(TrainingWatch, "take_step", broken_once)
+    log = tmp_path / "log"
+    log.write_text(LINE.format(1, 2.0) + LINE.format(2, 2.0))
+    assert [row.step for row in StepWatch(make_step(), log).read().rows] == [2]
 
 
 def test_facts_for_the_judgement_are_kept(tmp_path):
