@@ -31,6 +31,7 @@ from sft_tui.paths import job_of_this_step
 from sft_tui.store.job_store import JobFolder
 
 POLL_SECONDS: Final = 0.3
+MESSAGES_AT_MOST: Final = 256  # waiting to be heard; each may be a piece of a log
 GATHER_SECONDS: Final = 1.5  # after the first failure: what came before it may be heard after it
 END_SECONDS: Final = 10.0  # in which the others are stopped
 
@@ -40,7 +41,7 @@ class NodesJob:
 
     def __init__(self, launch: Launch, matrix: NodeMatrix, part_of: PartOf, resume: list[str]) -> None:
         self.launch = launch
-        self.messages: Messages = queue.Queue()
+        self.messages: Messages = queue.Queue(MESSAGES_AT_MOST)
         ssh = Ssh()
         self.standings = {part.rank: PartState(part, matrix.answers[part.rank].skew) for part in launch.parts}
         self.followers = {}
@@ -86,7 +87,7 @@ class NodesJob:
         failures = []
         try:
             rank, message = self.messages.get(timeout=POLL_SECONDS)
-            while True:
+            for _ in range(MESSAGES_AT_MOST):  # one that never falls silent must not hold up the others, nor a stop
                 failure = self.standings[rank].take(message)
                 # who was told to stop may end as it likes
                 if failure is not None and not self._stop_sent:

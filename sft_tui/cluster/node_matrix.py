@@ -10,10 +10,11 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Iterator, Optional
+from typing import Final, Iterator, Optional
 
 from sft_tui.cluster import node_checks, node_facts
 from sft_tui.cluster.node_checks import CHECKS, NodeAnswer, NodeFinding
+from sft_tui.cluster.node_messages import read_facts
 from sft_tui.cluster.ssh import Ssh, SshError, is_this_host, run_all
 from sft_tui.core.nodes import Launch, Node, NodePart
 
@@ -122,10 +123,10 @@ def _ask(ssh: Ssh, launch: Launch, part: NodePart, marker: str) -> NodeAnswer:
     out = ssh.run(part.node, words, stdin=script + call, timeout=ANSWER_SECONDS)
     took = time.monotonic() - begin
     try:
-        answer: dict[str, Any] = json.loads(out.strip().splitlines()[-1])
-    except (ValueError, IndexError):
+        answer = read_facts(out)
+    except ValueError as error:
         raise SshError(
-            "failed", f"{part.node.host} gave no answer: {out[:80]!r}.", "Look at its login files."
+            "failed", f"{part.node.host} gave no answer that can be read: {error}.", "Look at its login files."
         ) from None
     return NodeAnswer(answer, skew=answer["time"] - (asked_at + took), took=took)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import selectors
 import sys
-import tempfile
 import threading
 import time
 from dataclasses import dataclass, field, replace
-from typing import IO, Callable, Final, Optional, Sequence
+from typing import Callable, Final, Optional, Sequence
 
+from sft_tui.cluster.bounded_talk import LastWords
 from sft_tui.cluster.ssh import Child, Ssh, SshError, is_this_host, translate
 from sft_tui.core.nodes import Node
 from sft_tui.monitor.sample_json import LONGEST_LINE, HostSample, parse_line
@@ -78,7 +78,7 @@ class _Line:
 
     watched: WatchedNode
     child: Optional[Child] = None
-    errors: Optional[IO[bytes]] = None
+    errors: Optional[LastWords] = None
     rest: bytearray = field(default_factory=bytearray)
     heard: float = 0.0
     due: float = 0.0
@@ -126,14 +126,12 @@ class NodeMonitor:
 
     def _start(self, ssh: Ssh, selector: selectors.BaseSelector, place: int) -> None:
         line = self._lines[place]
-        errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the connection
         try:
-            line.child = ssh.open(line.watched.node, stream_command(line.watched), stderr=errors)
+            line.child = ssh.open(line.watched.node, stream_command(line.watched))
         except SshError as error:
-            errors.close()
             self._fail(place, str(error))
             return
-        line.errors, line.heard, line.rest = errors, time.monotonic(), bytearray()
+        line.errors, line.heard, line.rest = LastWords(line.child.stderr), time.monotonic(), bytearray()
         assert line.child.stdout is not None and line.child.stdin is not None
         line.child.stdin.close()
         selector.register(line.child.stdout, selectors.EVENT_READ, place)
@@ -178,9 +176,7 @@ class NodeMonitor:
         if code is None:
             child.terminate()  # a sampler ends its npu-smi as well
             threading.Thread(target=_bury, args=(child,), daemon=True).start()
-        errors.seek(0)
-        said = errors.read(_MOST_CHUNK).decode(errors="replace")
-        errors.close()
+        said = errors.text(_LAST_WORDS_SECONDS if is_over else 0.0)
         line.child = line.errors = None
         return translate(line.watched.node, 255 if code is None or code < 0 else code, said).message
 

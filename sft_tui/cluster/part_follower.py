@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import queue
-import tempfile
 import threading
 import time
 from typing import Any, Final, Optional, Sequence
 
+from sft_tui.cluster.bounded_talk import LastWords
+from sft_tui.cluster.node_messages import LONGEST_MESSAGE, read_folder, read_message
 from sft_tui.cluster.ssh import Child, Ssh, SshError, translate
 from sft_tui.core.nodes import NodePart
 from sft_tui.errors import SftError
@@ -92,9 +93,9 @@ class PartFollower(threading.Thread):
             try:
                 asked, words = True, [*self._command, "_node", "submit"]
                 answer = self._ssh.run(self.part.node, words, stdin=json.dumps(self._request), timeout=30)
-                self.folder = json.loads(answer.strip().splitlines()[-1])["folder"]
+                self.folder = read_folder(answer)
                 return True
-            except (ValueError, IndexError, KeyError):
+            except ValueError:
                 self._tell(refused="it gave no answer that could be read")
                 return False
             except SshError as error:
@@ -107,32 +108,34 @@ class PartFollower(threading.Thread):
 
     def _watch(self) -> str:
         """Pass on messages until the connection or the part ends; why it ended."""
-        with tempfile.TemporaryFile() as errors:
-            words = [*self._command, "_node", "watch", self.folder, str(self._offset)]
-            try:
-                child = self._ssh.open(self.part.node, words, stderr=errors)
-            except SshError as error:
-                return error.message
-            self._heard, self._child = time.monotonic(), child
-            try:
-                with child:
-                    assert child.stdout is not None
-                    for line in child.stdout:
-                        self._heard = time.monotonic()
-                        self._pass_on(line)
-            finally:
-                self._child = None
-            errors.seek(0)
-            said = errors.read().decode(errors="replace")
+        words = [*self._command, "_node", "watch", self.folder, str(self._offset)]
+        try:
+            child = self._ssh.open(self.part.node, words)
+        except SshError as error:
+            return error.message
+        said = LastWords(child.stderr)
+        self._heard, self._child = time.monotonic(), child
+        is_endless = False
+        try:
+            with child:
+                assert child.stdout is not None
+                while not is_endless and (line := child.stdout.readline(LONGEST_MESSAGE)):
+                    self._heard = time.monotonic()
+                    self._pass_on(line)
+                    is_endless = len(line) == LONGEST_MESSAGE and not line.endswith(b"\n")
+                if is_endless:
+                    child.kill()
+                said_last = said.text()
+        finally:
+            self._child = None
+        if is_endless:
+            return f"{self.part.node.host} sent a line without an end."
         code = child.returncode
-        return translate(self.part.node, code if code >= 0 else 255, said).message
+        return translate(self.part.node, code if code >= 0 else 255, said_last).message
 
     def _pass_on(self, line: bytes) -> None:
-        try:
-            message = json.loads(line)
-        except ValueError:  # a login file that prints, or a line that the break has torn
-            return
-        if isinstance(message, dict):
+        message = read_message(line)
+        if message is not None:
             self._offset = message.get("offset", self._offset)
             self._ended = self._ended or message.get("state") == "finished"
             self._messages.put((self.part.rank, message))

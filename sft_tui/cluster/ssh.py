@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
+import os
 import shlex
+import signal
 import socket
 import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import IO, Callable, Final, Iterator, Literal, Optional, Sequence, TypeVar, Union
 
+from sft_tui.cluster.bounded_talk import OUT_AT_MOST, SaidTooMuchError, communicate
 from sft_tui.core.nodes import Node
 from sft_tui.core.terminal_text import neutralise
 from sft_tui.errors import SftError
@@ -81,12 +85,17 @@ class Ssh:
         """What the command wrote to stdout. Raises SshError."""
         with self.open(node, words) as child:
             try:
-                out, err = child.communicate(stdin.encode(), timeout=timeout)
-            except subprocess.TimeoutExpired:
-                child.kill()
+                out, err = communicate(child, stdin.encode(), timeout)
+            except (TimeoutError, subprocess.TimeoutExpired):
+                _kill(child, node)
                 raise SshError("timeout", f"{node.host} did not answer within {timeout:.0f} s.", _up(node)) from None
+            except SaidTooMuchError:
+                _kill(child, node)
+                raise SshError(
+                    "failed", f"{node.host} said more than {OUT_AT_MOST >> 20} MB.", "Look at its login files."
+                ) from None
             except BaseException:
-                child.kill()
+                _kill(child, node)
                 raise
         if child.returncode:
             raise translate(node, child.returncode, err.decode(errors="replace"))
@@ -103,9 +112,17 @@ class Ssh:
             raise SshError("failed", f"{argv[0]} could not be started: {error.strerror}.") from error
 
 
+def _kill(child: Child, node: Node) -> None:
+    """With what it started, on this host: an ssh may hold a connection that others share."""
+    if is_this_host(node):
+        with contextlib.suppress(OSError):
+            os.killpg(child.pid, signal.SIGKILL)  # it leads a session
+    child.kill()
+
+
 def translate(node: Node, code: int, said: str) -> SshError:
     """What ssh, or the command on the node, wanted to say."""
-    said = neutralise(said).strip()
+    said = neutralise(said[-100_000:]).strip()
     last = (said.splitlines() or [f"exit code {code}"])[-1][:300]
     if code != _SSH_FAILED or is_this_host(node):
         return SshError("failed", f"On {node.host}: {last}", code=code)
@@ -161,6 +178,8 @@ def run_all(
                 yield futures[future], future.result(), None
             except SftError as error:
                 yield futures[future], None, error
+            except Exception as error:  # noqa: BLE001 - the edge of a thread: what one item met must not end all others
+                yield futures[future], None, SftError(f"sft-tui itself failed: {error!r}"[:300], "Please report it.")
 
 
 def control_dir() -> str:

@@ -18,7 +18,7 @@ HARMLESS_OPTIONS: Final = (
     "AddressFamily", "BindAddress", "BindInterface", "CertificateFile", "Ciphers", "Compression", "ConnectTimeout",
     "ConnectionAttempts", "GSSAPIAuthentication", "HostKeyAlgorithms", "HostKeyAlias", "IPQoS", "IdentitiesOnly",
     "IdentityAgent", "KexAlgorithms", "MACs", "PreferredAuthentications", "ProxyJump", "PubkeyAcceptedAlgorithms",
-    "ServerAliveInterval", "ServerAliveCountMax", "TCPKeepAlive", "UserKnownHostsFile",
+    "ServerAliveInterval", "ServerAliveCountMax", "TCPKeepAlive",
 )  # fmt: skip
 SshOption = Annotated[
     str, StringConstraints(pattern=rf"^({'|'.join(HARMLESS_OPTIONS)})=[A-Za-z0-9_/~][A-Za-z0-9_.,:@/%~+-]*$")

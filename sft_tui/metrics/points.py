@@ -15,7 +15,7 @@ SMOOTHING = 0.9  # weight of what went before: about ten steps
 KEPT_POINTS = 4000  # of a curve on screen: four a column of a terminal as wide as they come
 RECENT_POINTS = 1000
 LATEST = 1e11  # seconds since the epoch
-_MOST = 10**15  # of what is a whole number in a file; one of 900 digits is no step
+_MOST = 2**128  # of a whole number in a file: one of 900 digits is no step, and no float
 
 
 class MetricPoint(NamedTuple):
@@ -112,7 +112,6 @@ def row_from_data(data: dict[str, Any]) -> Optional[MetricRow]:
     if step is None:
         return None
     at = _number(data, "at") or 0.0
-    at = at if 0 <= at <= LATEST else 0.0
     if isinstance(data.get("mark"), str):
         return Mark(data["mark"], step, at, _number(data, "loss"), _number(data, "perplexity"))
     loss, rank = _number(data, "loss"), _whole(data, "rank")
