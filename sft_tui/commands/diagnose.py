@@ -5,16 +5,19 @@ from __future__ import annotations
 import argparse
 import os
 import re
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Optional
 
 from sft_tui.commands._common.report import print_json, say, warn
+from sft_tui.core.job import JobState
 from sft_tui.core.terminal_text import neutralise, short_size
 from sft_tui.diagnosis.read_logs import Evidence, read_logs
 from sft_tui.diagnosis.remedies import title
 from sft_tui.diagnosis.verdict import Mention, Verdict, diagnose, verdict_to_json
 from sft_tui.errors import InvalidInputError
 from sft_tui.jobs.evidence.step_diagnosis import read_logs_of_job
+from sft_tui.jobs.read_state import read_state
 from sft_tui.paths import jobs_dir, prefers_chinese
 from sft_tui.store.job_store import find_job
 
@@ -26,6 +29,12 @@ _WORDS = {
     "en": {
         "nothing": "Nothing failed: no error was found in {files}.",
         "empty": "There is no log to read here.",
+        "step": "Step {step}",
+        "job": "Job {job}",
+        "failed": "{who} failed: {reason}",
+        "lost": "{who} was lost: {reason}",
+        "stopped": "{who} was stopped: {reason}",
+        "unnamed": "Its logs name no further cause.",
         "sure": "sure: the quoted words decide it",
         "unsure": "not sure: a guess from what the logs have",
         "unknown": "The first cause is not known.",
@@ -42,6 +51,12 @@ _WORDS = {
     "zh": {
         "nothing": "未发现失败：{files} 中没有错误。",
         "empty": "此处没有可读的日志。",
+        "step": "步骤 {step}",
+        "job": "作业 {job}",
+        "failed": "{who} 失败：{reason}",
+        "lost": "{who} 丢失：{reason}",
+        "stopped": "{who} 已停止：{reason}",
+        "unnamed": "日志中没有更多原因。",
         "sure": "确定：引用内容足以判断",
         "unsure": "不确定：仅据现有日志推测",
         "unknown": "首因未知。",
@@ -60,32 +75,78 @@ _WORDS = {
 
 def run_diagnose(arguments: argparse.Namespace) -> int:
     """`sft-tui diagnose DIR|FILE|JOB`: exit code 0 when it has been looked at, whatever was found."""
-    evidence = _read(arguments.target)
+    evidence, state = _read(arguments.target)
     verdict = diagnose(evidence.logs)
     notes = evidence.notes()
+    ended = _end_of(state) if state is not None else None
+    if ended is not None and ended.outcome != "stopped":
+        verdict = replace(verdict, failed=True)  # whatever its logs say
     if arguments.json:
-        print_json({**verdict_to_json(verdict), "files": evidence.files, "notes": notes})
+        data = {**verdict_to_json(verdict), "files": evidence.files, "notes": notes}
+        print_json(data if ended is None else {**data, "job": asdict(ended)})
         return 0
     lang = arguments.lang or ("zh" if prefers_chinese() else "en")
-    for line in lines_for(verdict, evidence, lang):
+    for line in _lines_of_job(ended, verdict, evidence, lang) if ended else lines_for(verdict, evidence, lang):
         say(line)
     for note in notes:
         warn(note)
     return 0
 
 
-def _read(target: str) -> Evidence:
-    """Logs of a folder, a file, or else a job of that id or number. Raises InvalidInputError."""
+@dataclass(frozen=True)
+class JobEnd:
+    """How a job ended that did not succeed, by its own record; `step`, if it was one that failed, with its exit code."""
+
+    id: str
+    outcome: str
+    step: Optional[str]
+    exit_code: Optional[int]
+    reason: str
+    hint: str
+
+
+def _end_of(state: JobState) -> Optional[JobEnd]:
+    if state.outcome in (None, "succeeded"):
+        return None
+    step = state.current_step
+    if step is None:
+        return JobEnd(state.id, str(state.outcome), None, None, state.reason, state.hint)
+    reason = state.reason if state.outcome == "lost" else step.reason or state.reason
+    return JobEnd(state.id, str(state.outcome), step.id, step.exit_code, reason, state.hint)
+
+
+def _lines_of_job(end: JobEnd, verdict: Verdict, evidence: Evidence, lang: str) -> list[str]:
+    """What the job's record says, first of all; then what its logs say of the cause, if they do."""
+    words = _WORDS[lang]
+    code = f"exit code {end.exit_code}"
+    told = end.exit_code is None or code in end.reason or end.exit_code < 0
+    reason = _cut(end.reason if told else "; ".join(filter(None, (code, end.reason))))
+    who = words["step"].format(step=end.step) if end.step else words["job"].format(job=end.id)
+    lines = [words[end.outcome].format(who=who, reason=reason)]
+    if verdict.category == "unknown" and not verdict.file:
+        do = [f"  {words['do']}: {end.hint}"] if end.hint else []
+        return [*lines, *do, *([words["unnamed"]] if evidence.files else [])]
+    return [*lines, *lines_for(verdict, evidence, lang)]
+
+
+def _read(target: str) -> tuple[Evidence, Optional[JobState]]:
+    """Logs of a folder, a file, or else a job of that id or number, and its state. Raises InvalidInputError."""
     path = Path(target).expanduser()
     if target and os.path.lexists(path):
-        return read_logs(path)
+        return read_logs(path), None
     try:
         folder = find_job(jobs_dir(), target or "-", exactly=True)
     except InvalidInputError:
         raise InvalidInputError(
             f"{target!r} is no folder, no file and no job.", "Give a folder of logs, a log, or the id of a job."
         ) from None
-    return read_logs_of_job(folder)
+    state = read_state(folder)
+    try:
+        return read_logs_of_job(folder), state
+    except InvalidInputError:
+        if _end_of(state) is None:
+            raise
+        return Evidence(), state  # it failed before a step had begun
 
 
 def lines_for(verdict: Verdict, evidence: Evidence, lang: str) -> list[str]:

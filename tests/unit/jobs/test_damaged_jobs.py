@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from sft_tui.cli import run_command
 from sft_tui.commands import jobs as jobs_command
 from sft_tui.core.job import Event
 from sft_tui.core.plan import Plan, Step
@@ -147,3 +148,20 @@ def test_files_of_a_job_that_are_no_files_do_not_hold_up(tmp_path, capsys):
     os.utime(folder.path, (1e9, 1e9))
     assert list(json.loads(run_list(capsys))["damaged"]) == [folder.id]
     assert folder.read_events() == ([], 0)
+
+
+@pytest.mark.parametrize("has_log", [True, False])
+def test_the_diagnosis_of_a_failed_job_names_its_step_exit_code_and_reason(tmp_path, capsys, has_log):
+    folder = make_job(tmp_path, lifecycle="running")
+    why = "error: rows.jsonl, line 3: role is missing"
+    state = folder.load_state().with_step("s", status="failed", exit_code=2, reason=f"exit code 2: {why}")
+    folder.save_state(state.model_copy(update={"lifecycle": "finished", "outcome": "failed", "reason": "step s: ..."}))
+    if has_log:
+        folder.step_log("s").write_text(f"reading\n{why}\n")
+    assert run_command(["diagnose", folder.id, "--json"]) == 0
+    seen = json.loads(capsys.readouterr().out)
+    assert seen["failed"] is True and (seen["job"]["step"], seen["job"]["exit_code"]) == ("s", 2)
+    assert why in seen["job"]["reason"]
+    assert run_command(["diagnose", folder.id, "--lang", "en"]) == 0
+    said = capsys.readouterr().out
+    assert f"Step s failed: exit code 2: {why}" in said and "Nothing failed" not in said
