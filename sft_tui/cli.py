@@ -335,6 +335,9 @@ def _add_completion(commands: _Commands, whole: argparse.ArgumentParser) -> None
     parser.set_defaults(whole_parser=whole)
 
 
+_KEEPS_STATE = ("diagnose", "jobs", "metrics", "profile", "run", "wizard")
+
+
 def run_command(argv: list[str]) -> int:
     """Run one command line; returns the exit code and never raises an SftError."""
     for stream in (sys.stdout, sys.stderr):
@@ -352,6 +355,8 @@ def _run_gated(argv: list[str]) -> int:
     signal.signal(signal.SIGTERM, _raise_stopped)
     module, _, function = arguments.call.partition(":")
     try:
+        if module in _KEEPS_STATE:
+            _check_own_dirs()
         command: Command = getattr(importlib.import_module(f"sft_tui.commands.{module}"), function)
         return command(arguments)
     except SftError as error:
@@ -372,6 +377,14 @@ def _run_gated(argv: list[str]) -> int:
         path = note_traceback(error)
         unexpected = SftError("Something unexpected went wrong inside sft-tui.", f"The details are in {path}.")
         return _fail(unexpected, arguments)
+
+
+def _check_own_dirs() -> None:
+    from sft_tui.files.private_dir import check_own_dir
+    from sft_tui.paths import own_dirs
+
+    for folder in own_dirs():
+        check_own_dir(folder)
 
 
 def _raise_stopped(_number: int, _frame: FrameType | None) -> None:

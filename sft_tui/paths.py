@@ -51,6 +51,11 @@ def error_log() -> Path:
     return state_dir() / "sft-tui.log"
 
 
+def own_dirs() -> tuple[Path, ...]:
+    """The folders in which nobody else may write."""
+    return (config_dir(), profiles_dir(), state_dir(), jobs_dir())
+
+
 def runtime_dir() -> Path | None:
     """This user's folder for sockets, gone after the last session (XDG_RUNTIME_DIR); None where there is none."""
     folder = os.environ.get("XDG_RUNTIME_DIR", "")

@@ -16,8 +16,9 @@ from sft_tui.core.parallel_layout import build_layout
 from sft_tui.core.problem import Problem
 from sft_tui.core.profile import PATH_FIELDS, Profile
 from sft_tui.dataset.read.inspect import DataReport
-from sft_tui.errors import SftError
+from sft_tui.errors import InvalidInputError, SftError
 from sft_tui.families.table import PLANNED
+from sft_tui.files.disk_room import refuse_kernel_folder, tell_room
 from sft_tui.jobs.read_state import is_supervised
 from sft_tui.launch.plan.steps import needed_devices
 from sft_tui.launch.plan.work_paths import work_paths
@@ -178,6 +179,10 @@ def check_work_dir(
     there = folder
     while not os.path.lexists(there):
         there = there.parent
+    try:
+        refuse_kernel_folder(folder)
+    except InvalidInputError as error:
+        return [Problem(field, error.message, error.hint)]
     if not there.is_dir():
         return [Problem(field, f"{there} is a file.", "Choose a folder.")]
     if not os.access(there, os.W_OK | os.X_OK):
@@ -189,7 +194,7 @@ def check_work_dir(
     needed = needed_bytes(profile, checkpoint, train, base_yaml)
     free = shutil.disk_usage(there).free
     if free < needed:
-        message = f"The disk of {there} has {free / 1e9:.1f} GB free; the job needs about {needed / 1e9:.1f} GB."
+        message = f"The disk of {there} has {tell_room(free, needed, 'the job')}."
         return [Problem(field, message, "Free some room, or choose a folder on another disk.", exit_code=4)]
     return []
 

@@ -319,14 +319,11 @@ def _records(profile: Profile, train: DataReport, evaluation: Optional[DataRepor
 
 @functools.lru_cache(maxsize=1)
 def _device_memory_gb(npu_smi: str) -> float:
-    """HBM of the smallest NPU in 2**30 bytes, 0 if it cannot be told; asked once, for a call may take seconds."""
+    """Memory of the smallest NPU in 2**30 bytes, 0 if it cannot be told; asked once, for a call may take seconds."""
     if not npu_smi:
         return 0.0
-    totals = [
-        device.hbm_total_mb
-        for device in look_at_npus(deadline_seconds=NPU_SMI_SECONDS).snapshot.devices
-        if device.hbm_total_mb
-    ]
+    devices = look_at_npus(deadline_seconds=NPU_SMI_SECONDS).snapshot.devices
+    totals = [total for device in devices if (total := device.main_memory_mb[1])]
     return min(totals) / 1024 if totals else 0.0
 
 

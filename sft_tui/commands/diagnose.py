@@ -95,7 +95,7 @@ def run_diagnose(arguments: argparse.Namespace) -> int:
 
 @dataclass(frozen=True)
 class JobEnd:
-    """How a job ended that did not succeed, by its own record; `step`, if it was one that failed, with its exit code."""
+    """How a job ended that did not succeed, by its own record; `step`: the one that failed, if one did."""
 
     id: str
     outcome: str

@@ -175,7 +175,7 @@ def _npu_rows(snapshot: NpuSnapshot) -> list[str]:
     """How many NPUs of which kind, with how much memory; or why that cannot be told."""
     if isinstance(snapshot.reading, NpuUnavailable):
         return [f"{'NPUs':22} {snapshot.reading.reason}"]
-    kinds = Counter((device.name or "NPU", device.hbm_total_mb) for device in snapshot.devices)
+    kinds = Counter((device.name or "NPU", device.main_memory_mb[1]) for device in snapshot.devices)
     sizes = {hbm: f" with {hbm / 1024:.0f} GB" if hbm else "" for _, hbm in kinds}
     text = ", ".join(f"{count} x {name}{sizes[hbm]}" for (name, hbm), count in kinds.items())
     busy = sum(bool(device.processes) for device in snapshot.devices)

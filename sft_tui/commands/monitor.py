@@ -83,7 +83,7 @@ def npu_lines(snapshot: NpuSnapshot) -> list[str]:
     reading = snapshot.reading
     if isinstance(reading, NpuUnavailable):
         return [str(reading), *([reading.text] if reading.text else [])]
-    lines = [f"{'NPU':>4} {'name':10} {'health':8} {'power':>7} {'temp':>5} {'use':>5} {'HBM':>17}  processes"]
+    lines = [f"{'NPU':>4} {'name':10} {'health':8} {'power':>7} {'temp':>5} {'use':>5} {'memory':>17}  processes"]
     lines += [_device_line(device) for device in reading.devices]
     slow = [f"npu-smi took {snapshot.took_seconds:.0f} s"] if snapshot.took_seconds > SLOW_SECONDS else []
     return [*lines, *_remarks(reading), *slow]
@@ -91,11 +91,13 @@ def npu_lines(snapshot: NpuSnapshot) -> list[str]:
 
 def _device_line(device: NpuDevice) -> str:
     number = device.index if device.index is not None else device.npu_id
-    hbm = f"{_known(device.hbm_used_mb)}/{_known(device.hbm_total_mb)} MB"
+    used, total = device.main_memory_mb
+    memory = f"{_known(used)}/{_known(total)} MB"
     processes = "-" if device.processes is None else ", ".join(map(_process, device.processes)) or "none"
     return (
         f"{number:>4} {device.name or '-':10} {device.health or '-':8} {_known(device.power_w, ' W'):>7} "
-        f"{_known(device.temperature_c, ' C'):>5} {_known(device.utilisation_percent, ' %'):>5} {hbm:>17}  {processes}"
+        f"{_known(device.temperature_c, ' C'):>5} {_known(device.utilisation_percent, ' %'):>5} {memory:>17}"
+        f"  {processes}"
     )
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Iterator, TextIO, TypeVar
 
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
+from sft_tui.files.disk_room import refuse_kernel_folder
 from sft_tui.files.regular_file import describe_kind
 
 _DIGITS = 12
@@ -107,6 +108,7 @@ def check_output_path(path: Path) -> None:
     Raises InvalidInputError when `path` is no file, EnvironmentNotFitError when nothing can be written beside it.
     """
     check_replaceable(path)
+    refuse_kernel_folder(path)
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         PartialFile(path).discard()

@@ -19,7 +19,7 @@ from typing import IO, Callable, Iterator, Optional
 
 from sft_tui.core.job import JobSpec, initial_state
 from sft_tui.errors import SftError
-from sft_tui.files.private_dir import make_private_dir
+from sft_tui.files.private_dir import check_own_dir, make_private_dir
 from sft_tui.jobs.leftovers import left_running, look_again, marked
 from sft_tui.jobs.read_state import is_supervised, read_state
 from sft_tui.store.job_store import JobFolder, job_number, list_jobs
@@ -40,8 +40,9 @@ class Wait:
 
 @contextlib.contextmanager
 def gate(jobs_dir: Path) -> Iterator[None]:
-    """One at a time: who submits a job, starts one or removes one."""
+    """One at a time: who submits a job, starts one or removes one. Raises EnvironmentNotFitError, OSError."""
     make_private_dir(jobs_dir)
+    check_own_dir(jobs_dir)
     with open_private(jobs_dir / ".submit") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -97,13 +97,8 @@ def share_of(device: NpuDevice, measure: Measure) -> Optional[float]:
 
 def memory_share(device: NpuDevice) -> Optional[float]:
     """Of the HBM, or of the DDR where the board has no other."""
-    for used, total in (
-        (device.hbm_used_mb, device.hbm_total_mb),
-        (device.memory_used_mb, device.memory_total_mb),
-    ):
-        if used is not None and total:
-            return min(1.0, used / total)
-    return None
+    used, total = device.main_memory_mb
+    return min(1.0, used / total) if used is not None and total else None
 
 
 def device_cell(device: NpuDevice, measure: Measure, *, is_stale: bool) -> DeviceCell:

@@ -65,6 +65,10 @@ def look_at_npus(
         # npu-smi inherits the lock: as long as one lives, whoever called it, no other is called
         look = _ask(max(1.0, deadline_seconds), (descriptor,), is_given_up)
         shared.save(look)
+        reading = look.snapshot.reading
+        if not (isinstance(reading, NpuUnavailable) and reading.left_running):
+            # npu-smi has ended: what it may have started has the lock as well, and does not count
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
         return look
     finally:
         os.close(descriptor)

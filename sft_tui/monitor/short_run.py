@@ -15,6 +15,7 @@ from sft_tui.paths import child_environment
 
 MOST_BYTES = 1_000_000  # 64 chips with all their processes are below 200 kB
 KILL_SECONDS = 1.0  # one that SIGKILL does not end in this time waits for the driver
+_POLL_SECONDS = 0.005
 _LOOK_SECONDS = 0.25  # whether somebody still waits for it
 
 Child = subprocess.Popen[bytes]
@@ -60,9 +61,7 @@ def run_short(
     try:
         stopped = _read_all(child, output, end, is_given_up)
         if not stopped:
-            child.wait(max(0.0, end - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        stopped = "slow"
+            stopped = _wait_for(child, end)
     finally:
         is_gone = _end(child)
     out, err = (output[name][:MOST_BYTES].decode("utf-8", "replace") for name in ("out", "err"))
@@ -87,7 +86,11 @@ def _read_all(
             left = end - time.monotonic()
             if left <= 0 or is_given_up():
                 return "slow"
-            for key, _ in selector.select(min(left, _LOOK_SECONDS)):
+            has_ended = _has_ended(child)
+            ready = selector.select(min(left, _LOOK_SECONDS))
+            if has_ended and not ready:  # what it started holds its pipes, and is silent
+                return ""
+            for key, _ in ready:
                 chunk = os.read(key.fd, 65536)
                 output[key.data] += chunk
                 if not chunk:
@@ -97,9 +100,25 @@ def _read_all(
     return ""
 
 
+def _wait_for(child: Child, end: float) -> Literal["", "slow"]:
+    while not _has_ended(child):
+        if time.monotonic() > end:
+            return "slow"
+        time.sleep(_POLL_SECONDS)
+    return ""
+
+
+def _has_ended(child: Child) -> bool:
+    """Without waiting for it: as a zombie it keeps its process group."""
+    with contextlib.suppress(OSError):
+        return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    return True
+
+
 def _end(child: Child) -> bool:
-    """Kill the whole group if its leader has not ended, and close the pipes; whether the leader is gone."""
+    """Kill the whole group and close the pipes; whether the leader is gone."""
     if child.returncode is None:
+        # not waited for until now: its group cannot be another's
         with contextlib.suppress(OSError):
             os.killpg(child.pid, signal.SIGKILL)
         # no wait without an end: a process that hangs in the driver cannot be killed

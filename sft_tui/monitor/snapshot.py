@@ -52,6 +52,13 @@ class NpuDevice:
     processes: Optional[tuple[NpuProcess, ...]] = None
     unread: tuple[str, ...] = ()
 
+    @property
+    def main_memory_mb(self) -> tuple[Optional[int], Optional[int]]:
+        """Used and total of what a training works in: the HBM, or the DDR of a board without one (310P)."""
+        if self.hbm_total_mb is None and self.memory_total_mb is not None:
+            return self.memory_used_mb, self.memory_total_mb
+        return self.hbm_used_mb, self.hbm_total_mb
+
 
 @dataclass(frozen=True)
 class NpuTable:

@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, Any, MutableMapping
 from sft_tui.core.profile_defaults import NAME_PATTERN
 from sft_tui.errors import InvalidInputError
 from sft_tui.files.private_dir import make_private_dir
+from sft_tui.files.small_file import NotRegularError, read_small_text
 from sft_tui.files.whole_file import write_private
 from sft_tui.paths import find_executable, program_path, whole_path
+
+MAX_PROFILE_BYTES = 1 << 20  # a long one has 10 kB
+MAX_PROFILE_KEYS = 3000  # of a list of nodes as well
 
 if TYPE_CHECKING:
     import tomlkit
@@ -46,19 +50,30 @@ def load_profile_data(profiles_dir: Path, name: str) -> dict[str, Any]:
 
     path = profile_path(profiles_dir, name)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = _read_text(path)
     except FileNotFoundError:
         known = ", ".join(list_profiles(profiles_dir)) or "none yet"
         raise InvalidInputError(
             f"There is no profile {name!r} (there are: {known}).", f"sft-tui profile new {name}"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"{path} cannot be read: {error}.") from error
+    except OSError as error:
+        raise InvalidInputError(f"{path} cannot be read: {error.strerror}.", "Check your rights on it.") from error
     try:
         data = tomlkit.parse(text).unwrap()
     except TOMLKitError as error:
         raise InvalidInputError(f"{path} is not TOML: {error}.", "Mend the line, or remove the file.") from error
+    except RecursionError:
+        raise InvalidInputError(f"{path} is nested too deeply.", "Mend it, or remove the file.") from None
     return {**data, "name": name}
+
+
+def _read_text(path: Path) -> str:
+    """The text of a profile, if it can be one: to parse 100,000 keys takes half a minute. Raises as `small_file`."""
+    text = read_small_text(path, MAX_PROFILE_BYTES)
+    keys = text.count("=")
+    if keys > MAX_PROFILE_KEYS:
+        raise InvalidInputError(f"{path} has about {keys:,} keys: no profile has so many.", "Is it another file?")
+    return text
 
 
 def save_profile_data(profiles_dir: Path, name: str, data: dict[str, Any]) -> Path:
@@ -72,7 +87,7 @@ def save_profile_data(profiles_dir: Path, name: str, data: dict[str, Any]) -> Pa
     document = _existing(path)
     _bring_up_to_date(document, {"schema_version": SCHEMA_VERSION, **data, "name": name})
     text = tomlkit.dumps(document)
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+    if not path.is_file() or read_small_text(path, MAX_PROFILE_BYTES) != text:
         write_private(path, text)
     return path
 
@@ -96,11 +111,13 @@ def _existing(path: Path) -> tomlkit.TOMLDocument:
     from tomlkit.exceptions import TOMLKitError
 
     try:
-        return tomlkit.parse(path.read_text(encoding="utf-8"))
+        return tomlkit.parse(_read_text(path))
     except FileNotFoundError:
         return tomlkit.document()
-    except (UnicodeDecodeError, TOMLKitError):
-        set_aside(path)
+    except NotRegularError:
+        raise  # nothing that we made: it stays
+    except (InvalidInputError, TOMLKitError, RecursionError):
+        set_aside(path)  # somebody's slip in an editor: not ours to destroy
         return tomlkit.document()
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Optional, Sequence
 
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
+from sft_tui.files import disk_room
 from sft_tui.files.whole_file import PartialFile, check_replaceable, naming
 
 SUFFIX = ".ckpt"
@@ -42,6 +42,7 @@ def _check_name(output: Path, inputs: Sequence[Path], force: bool) -> None:
 
 def check_room(output: Path, needed: int) -> None:
     """See that `needed` bytes fit on the disk of `output`, and that something can be made there. Raises OSError too."""
+    disk_room.refuse_kernel_folder(output)
     folder = output.parent
     while not folder.exists():
         folder = folder.parent
@@ -49,12 +50,7 @@ def check_room(output: Path, needed: int) -> None:
         raise InvalidInputError(f"{folder} is a file, not a folder.", "Choose another place for the output.")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise EnvironmentNotFitError(f"{folder} cannot be written by you.", "Choose another folder, or get the rights.")
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise EnvironmentNotFitError(
-            f"The disk of {folder} has {free / 1e9:.2f} GB free; {output.name} needs {needed / 1e9:.2f} GB.",
-            "Free some room, or choose a folder on another disk.",
-        )
+    disk_room.check_room(folder, needed, output.name)
 
 
 class OutputFile(PartialFile):

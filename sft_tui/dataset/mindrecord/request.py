@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Tuple
@@ -15,7 +14,8 @@ from sft_tui.dataset.read.remarks import OnUnread
 from sft_tui.dataset.template.chat import CHAT
 from sft_tui.dataset.template.layouts import DEFAULT_TEMPLATE, check_template
 from sft_tui.dataset.tokenizer.load import Tokenizer
-from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
+from sft_tui.errors import InvalidInputError
+from sft_tui.files.disk_room import check_room
 
 AS_TOKENS, SHIFTED = "as tokens", "shifted"
 LABELS = (AS_TOKENS, SHIFTED)
@@ -125,9 +125,4 @@ def count_row_bytes(row_length: int, vocab_size: int) -> int:
 def check_space(output_file: Path, rows: float, row_length: int, vocab_size: int, file_partition: int) -> None:
     """Raise EnvironmentNotFitError when a new MindRecord of so many rows will not fit on the disk beside the old."""
     needed = int(rows * count_row_bytes(row_length, vocab_size) * 1.1) + _FILE_BYTES * file_partition
-    free = shutil.disk_usage(output_file.parent).free
-    if free < needed:
-        raise EnvironmentNotFitError(
-            f"{output_file.parent} has {free / 1e6:,.0f} MB free; about {needed / 1e6:,.0f} MB are needed.",
-            "Free some space or write to another disk.",
-        )
+    check_room(output_file.parent, needed, output_file.name)

@@ -62,7 +62,7 @@ def _used(snapshot: NpuSnapshot, wanted: frozenset[int]) -> dict[int, int]:
     """Device index -> MB in use; what cannot be read is left out."""
     used = {}
     for device in snapshot.devices:
-        megabytes = device.hbm_used_mb if device.hbm_used_mb is not None else device.memory_used_mb
+        megabytes = device.main_memory_mb[0]
         if device.index in wanted and megabytes is not None:
             used[device.index] = megabytes
     return used

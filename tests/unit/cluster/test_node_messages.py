@@ -67,7 +67,7 @@ def test_what_only_the_head_says_is_not_taken_from_a_node():
 def test_a_flood_on_stderr_stays_out_of_memory():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     script = (
-        "import sys\nfor _ in range(300): sys.stderr.write('x' * 10**6)\nsys.stderr.write('\\nthe reason'); sys.exit(3)"
+        "import sys\nfor _ in 'x' * 300: sys.stderr.write('x' * 10**6)\nsys.stderr.write('\\nthe reason'); sys.exit(3)"
     )
     with pytest.raises(SshError, match="the reason") as caught:
         Ssh().run(HERE, [sys.executable, "-c", script])
