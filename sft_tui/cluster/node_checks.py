@@ -9,7 +9,6 @@ from typing import Any, Final, Literal
 from sft_tui.core.nodes import Launch, NodePart
 from sft_tui.core.terminal_text import short_duration, short_size
 from sft_tui.errors import SftError
-from sft_tui.files.disk_room import tell_room
 
 Verdict = Literal["ok", "warning", "failed"]
 CHECKS: Final = ("reach", "rank", "clock", "sft-tui", "versions", "code", "files", "disk", "devices", "port")
@@ -146,7 +145,7 @@ class _Judge:
         free = self._facts["disk_free"]
         if free >= needed:
             return self._find("disk")
-        text = f"{self._part.work_dir} has {tell_room(free, needed, 'one checkpoint')}"
+        text = f"{short_size(free)} are free at {self._part.work_dir}; one checkpoint needs {short_size(needed)}"
         return self._find("disk", "failed", text, "Make room, or give the node another work_dir.")
 
     def devices(self) -> NodeFinding:

@@ -11,14 +11,14 @@ from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
 
 # the kernel makes what is there, and keeps nothing
 _OF_THE_KERNEL: Final = ("/proc", "/sys", "/dev")
-_BUT: Final = ("/dev/shm",)  # noqa: S108 - a disk in memory
+_BUT: Final = ("/dev/shm/",)  # noqa: S108 - a disk in memory
 
 
 def refuse_kernel_folder(path: Path) -> None:
     """Raises InvalidInputError where `path` is in /proc, /sys or /dev: no file can be kept there."""
-    real = str(path.resolve())
+    places = (f"{path.absolute()}/", f"{path.resolve()}/")  # a link there may lead anywhere
     for top in _OF_THE_KERNEL:
-        if f"{real}/".startswith(f"{top}/") and not f"{real}/".startswith(tuple(f"{but}/" for but in _BUT)):
+        if any(place.startswith(f"{top}/") and not place.startswith(_BUT) for place in places):
             raise InvalidInputError(
                 f"{path} is in {top}, where the kernel shows its own and keeps no files.",
                 "Choose a folder on a disk for the output.",

@@ -10,6 +10,7 @@ import fcntl
 import os
 import shutil
 import stat
+import time
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
@@ -20,6 +21,7 @@ from sft_tui.files.disk_room import refuse_kernel_folder
 from sft_tui.files.regular_file import describe_kind
 
 _DIGITS = 12
+STALE_SECONDS = 60.0  # to write a small file takes less, on the slowest of disks
 _Self = TypeVar("_Self", bound="PartialFile")
 
 
@@ -79,6 +81,24 @@ def remove_leftovers(target: Path) -> None:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 _remove(left)
+            finally:
+                os.close(handle)
+
+
+def remove_stale(folder: Path, seconds: float = STALE_SECONDS) -> None:
+    """Remove small files on their way that a killed process left in a folder, whatever their targets.
+
+    One that is locked, or younger than `seconds`, may still be written.
+    """
+    for left in folder.glob(f".*.{'?' * _DIGITS}.partial"):
+        with suppress(OSError):
+            status = left.lstat()
+            if not stat.S_ISREG(status.st_mode) or time.time() - status.st_mtime < seconds:
+                continue
+            handle = os.open(left, os.O_RDONLY | os.O_NONBLOCK)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                left.unlink()
             finally:
                 os.close(handle)
 

@@ -14,6 +14,7 @@ from typing import Iterator, Optional, Union
 from sft_tui.core.job import Event, JobState, PartOf, ProcessIdentity
 from sft_tui.core.plan import STOP_GRACE_SECONDS, Plan
 from sft_tui.errors import InvalidInputError, SftError
+from sft_tui.files.whole_file import remove_stale
 from sft_tui.jobs import process
 from sft_tui.jobs.leftovers import end_left_running, left_running, look_again, marked
 from sft_tui.jobs.queue import gate, open_private
@@ -116,6 +117,7 @@ def _refuse_if_busy(jobs_dir: Path, plan: Plan, after: tuple[str, ...], part_of:
     folders = {step.cwd for step in plan.steps}
     before_us = _all_before(jobs_dir, after)
     look_again()
+    remove_stale(jobs_dir)
     for folder in reversed(list_jobs(jobs_dir, settled=True)):
         try:
             state = folder.load_state()
@@ -128,6 +130,8 @@ def _refuse_if_busy(jobs_dir: Path, plan: Plan, after: tuple[str, ...], part_of:
         except SftError as error:
             _refuse_if_damaged_lives(folder, folders, error)
             continue
+        if not lives:
+            _remove_partial_files(folder)
         if (lives and folder.id in before_us) or spec.whole == part_of:
             continue
         if lives and state.profile == plan.profile:
@@ -148,6 +152,12 @@ def _refuse_if_busy(jobs_dir: Path, plan: Plan, after: tuple[str, ...], part_of:
                 f"Wait for its end (--after {folder.id}), or give this profile another working folder"
                 " (environment.work_dir).",
             )
+
+
+def _remove_partial_files(folder: JobFolder) -> None:
+    """What the supervisor of a lost job was about to write when it was killed; nobody else writes there."""
+    for place in (folder.path, folder.path / "exits"):
+        remove_stale(place, seconds=0.0)
 
 
 def _refuse_if_damaged_lives(folder: JobFolder, folders: set[str], error: SftError) -> None:
@@ -265,6 +275,7 @@ def stop(folder: JobFolder, *, at_once: bool = False) -> bool:
                 return True
         elif not _is_dying(folder):
             raise _unreachable(folder)
+    _remove_partial_files(folder)
     state = folder.load_state()
     return not state.finished and end_left_running(folder, state, 0.0 if at_once else _grace(folder))
 

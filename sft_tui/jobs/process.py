@@ -97,12 +97,20 @@ def start_step(step: Step, log: Path, job_dir: Path) -> Child:
 
 def _open_step_log(log: Path) -> int:
     """For appending. A FIFO without a reader would hold us up, and one with a reader would hold up the step."""
+    with contextlib.suppress(FileNotFoundError):
+        _check_log(log, log.stat().st_mode)
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
-    mode = os.fstat(descriptor).st_mode
-    if stat.S_ISREG(mode):
-        return descriptor
-    os.close(descriptor)
-    raise OSError(errno.EINVAL, f"its log is {describe_kind(mode)}, not a file", str(log))
+    try:
+        _check_log(log, os.fstat(descriptor).st_mode)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check_log(log: Path, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, f"its log is {describe_kind(mode)}, not a file", str(log))
 
 
 def become_subreaper() -> None:

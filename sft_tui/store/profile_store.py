@@ -12,7 +12,7 @@ from sft_tui.core.profile_defaults import NAME_PATTERN
 from sft_tui.errors import InvalidInputError
 from sft_tui.files.private_dir import make_private_dir
 from sft_tui.files.small_file import NotRegularError, read_small_text
-from sft_tui.files.whole_file import write_private
+from sft_tui.files.whole_file import remove_stale, write_private
 from sft_tui.paths import find_executable, program_path, whole_path
 
 MAX_PROFILE_BYTES = 1 << 20  # a long one has 10 kB
@@ -84,6 +84,7 @@ def save_profile_data(profiles_dir: Path, name: str, data: dict[str, Any]) -> Pa
 
     path = profile_path(profiles_dir, name)
     make_private_dir(profiles_dir)
+    remove_stale(profiles_dir)
     document = _existing(path)
     _bring_up_to_date(document, {"schema_version": SCHEMA_VERSION, **data, "name": name})
     text = tomlkit.dumps(document)

@@ -135,3 +135,14 @@ def test_the_rest_grows_while_it_is_slow_or_missing_and_is_short_again_after_a_g
             assert rest == min(LONGEST_REST, max(REST_SECONDS, 2 * before))
         else:
             assert rest == REST_SECONDS
+
+
+def test_what_npu_smi_has_started_holds_neither_the_lock_nor_the_next_asker(npu_smi, tmp_path):
+    # setsid: out of its group, as a daemon that a driver's tool starts
+    npu_smi(f"setsid sleep 61 >/dev/null 2>&1 & echo $! > {tmp_path}/pid; cat {TABLE}")
+    first = look_at_npus()
+    begun = time.monotonic()
+    second = look_at_npus()
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+    assert first.snapshot.devices and second.snapshot.devices
+    assert second.asked_at > first.asked_at and time.monotonic() - begun < 5

@@ -37,7 +37,7 @@ def _deep(path):
 
 ODD = [
     (_fifo, "a FIFO"), (_device, "a device"), (os.mkdir, "a folder"), (_huge, "too large"), (_keys, "60,000 keys"),
-    (_deep, ""),
+    (_deep, "p.toml"),
 ]  # fmt: skip
 
 
