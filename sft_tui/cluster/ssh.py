@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import getpass
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -186,4 +188,8 @@ def control_dir() -> str:
     """A short private folder for the sockets of shared connections. Raises OSError."""
     folder = make_runtime_folder(longest=CONTROL_PATH_LONGEST)
     # where somebody else made it, connections would go through their hands
-    return str(folder) if folder is not None else tempfile.mkdtemp(prefix="sft-")
+    if folder is not None:
+        return str(folder)
+    own = tempfile.mkdtemp(prefix="sft-")
+    atexit.register(shutil.rmtree, own, ignore_errors=True)
+    return own

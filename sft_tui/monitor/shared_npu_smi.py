@@ -44,8 +44,9 @@ def look_at_npus(
     Waits for an npu-smi that another process of this user has called; where that hangs, none is called beside it.
     """
     begun = time.monotonic()
-    program, folder = find_executable("npu-smi"), _private_folder()
-    if not program or folder is None:
+    program = find_executable("npu-smi")
+    folder = _private_folder() if program else None
+    if folder is None:
         return _ask(deadline_seconds, (), is_given_up)
     shared = _SharedLook(folder, program)
     try:
