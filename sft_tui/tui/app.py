@@ -184,7 +184,7 @@ class SftApp(LaunchingApp, inherit_bindings=False):
 
         def look() -> bridge.JobUpdated | None:
             if not followers:
-                followers.append(bridge.JobFollower(folder))
+                followers.append(bridge.JobFollower(folder, lambda: self.size.width * self.size.height))
             return followers[0].look()
 
         def over() -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Callable
 
 from textual.message import Message
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:  # what looks at the machine is imported by the thread that do
 LOOK_SECONDS = 0.5  # a log that grows faster floods an SSH line
 HOST_SECONDS = 2.0
 SUBMIT = "submit"  # the task of submitting a job
+FLOOD_LINES = 3  # of a log in one look
+CELLS_A_SECOND = 4500  # that may change for ever; with their colours, some 5 bytes each
 TAIL_BYTES = 64 * 1024
 
 
@@ -163,10 +166,13 @@ def look_at(profile: Profile) -> ProfileExamined:
 
 
 class JobFollower:
-    """Looks at one job again and again, and tells what changed."""
+    """Looks at one job again and again, and tells what changed; of a flood less often, the larger the screen is."""
 
-    def __init__(self, folder: JobFolder) -> None:
+    def __init__(self, folder: JobFolder, cells: Callable[[], int] = lambda: 0) -> None:
+        """`cells`: how many characters the screen has."""
         from sft_tui.jobs.client import JobWatch
+
+        self._cells, self._rests_until = cells, 0.0
 
         self.folder = folder
         self._watch = JobWatch(folder)
@@ -177,6 +183,8 @@ class JobFollower:
 
     def look(self) -> JobUpdated | None:
         """What changed since the last look, or None."""
+        if time.monotonic() < self._rests_until:
+            return None
         update = self._watch.look()
         shown = update.state.current_step or _last_run(update.state)
         if shown is not None and shown.id != self._step:
@@ -188,6 +196,8 @@ class JobFollower:
         if update.state == self._last and not news and not counting:
             return None
         self._last = update.state
+        if len(lines) >= FLOOD_LINES and not update.behind and not update.state.finished:
+            self._rests_until = time.monotonic() + self._cells() / CELLS_A_SECOND
         return JobUpdated(self.folder, update.state, update.events, self._step, self._path, tuple(lines), update.rows)
 
     def _turn_to(self, step_id: str) -> None:

@@ -14,7 +14,9 @@ class FollowingLog(Log):
     def add_lines(self, lines: list[str]) -> None:
         """Append lines; the newest is in view if nobody scrolled up."""
         self.write_lines(lines, scroll_end=False)
-        self._keep_up()
+        if self.following:
+            # at once: scrolled after the next refresh, every line would go to the terminal twice
+            self.scroll_end(animate=False, immediate=True, x_axis=False)
 
     def on_resize(self) -> None:
         self._keep_up()
