@@ -6,7 +6,7 @@ import os
 import re
 import time
 from pathlib import Path
-from typing import Iterable, Iterator
+from typing import Callable, Iterable, Iterator
 
 from sft_tui.logs.scan import open_log
 
@@ -23,15 +23,18 @@ _RULE = re.compile(r"^[-=\s]*$")
 _SPEAKS_OF_AN_ERROR = re.compile(r"error|exception|killed", re.IGNORECASE)
 
 
-def first_error(logs: Iterable[Path]) -> str:
-    """Why a step failed, from the first of its logs that says it; empty where none can be read."""
+def first_error(logs: Iterable[Path], is_given_up: Callable[[], bool] = lambda: False) -> str:
+    """Why a step failed, from the first of its logs that says it; empty where none can be read.
+
+    Once it `is_given_up` only the last lines are read.
+    """
     last = ""
     end = time.monotonic() + SECONDS_AT_MOST
     for path in logs:
         try:
             with open_log(path) as file:
                 if file is not None:
-                    last = first_error_line(_read_lines(file, end)) or last
+                    last = first_error_line(_read_lines(file, lambda: time.monotonic() > end or is_given_up())) or last
         except OSError:
             continue
         if tells_an_error(last):
@@ -39,7 +42,7 @@ def first_error(logs: Iterable[Path]) -> str:
     return last[:LONGEST_REASON]
 
 
-def _read_lines(descriptor: int, end: float) -> Iterator[str]:
+def _read_lines(descriptor: int, is_over: Callable[[], bool]) -> Iterator[str]:
     """The lines from the beginning; of what is not read when time is up, only the last ones."""
     with os.fdopen(os.dup(descriptor), "rb") as file:
         count, is_start = 0, True
@@ -48,7 +51,7 @@ def _read_lines(descriptor: int, end: float) -> Iterator[str]:
                 yield line.decode("utf-8", errors="replace")
             is_start = line.endswith(b"\n")
             count += 1
-            if count == LINES_A_LOOK and time.monotonic() > end:
+            if count == LINES_A_LOOK and is_over():
                 file.seek(max(file.tell(), os.fstat(descriptor).st_size - LAST_BYTES))
                 is_start = False
             count %= LINES_A_LOOK

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import stat
@@ -9,7 +10,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Iterator, Optional, Sequence
+from typing import Callable, Iterator, Optional, Sequence
 
 from sft_tui.diagnosis.findings import MAX_TEXT, LogScan
 from sft_tui.diagnosis.rules.tables import Sieve
@@ -88,14 +89,19 @@ def read_logs(path: Path) -> Evidence:
 
 
 def read_files(
-    paths: Sequence[Path] | Iterator[Path], top: Path, *, any_name: bool = False, seconds: Optional[float] = None
-) -> Evidence:
+    paths: Sequence[Path] | Iterator[Path], top: Path, *, any_name: bool = False, seconds: Optional[float] = None,
+    is_given_up: Callable[[], bool] = lambda: False,
+) -> Evidence:  # fmt: skip
     """The given files, named from `top` on. `any_name`: also what is no log by its name; `seconds`: stop then."""
     evidence, seen = Evidence(), set[tuple[int, int]]()
-    end = None if seconds is None else time.monotonic() + seconds
+    end = math.inf if seconds is None else time.monotonic() + seconds
+
+    def is_over() -> bool:
+        return time.monotonic() > end or is_given_up()
+
     for path in paths:
         name = str(path.relative_to(top)) if path.is_relative_to(top) else str(path)
-        if evidence.out_of_time or (end is not None and time.monotonic() > end):
+        if evidence.out_of_time or is_over():
             evidence.out_of_time = True
             break
         if evidence.files >= MAX_FILES:
@@ -106,7 +112,7 @@ def read_files(
         elif path.suffix.lower() in _NO_LOGS and not any_name:
             evidence.leave_out("no log by its name", name)
         else:
-            _read_file(path, name, evidence, seen, end)
+            _read_file(path, name, evidence, seen, is_over)
     return evidence
 
 
@@ -130,7 +136,9 @@ def _walk(top: Path) -> Iterator[Path]:
         pending += reversed(folders)
 
 
-def _read_file(path: Path, name: str, evidence: Evidence, seen: set[tuple[int, int]], end: Optional[float]) -> None:
+def _read_file(
+    path: Path, name: str, evidence: Evidence, seen: set[tuple[int, int]], is_over: Callable[[], bool]
+) -> None:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -160,7 +168,7 @@ def _read_file(path: Path, name: str, evidence: Evidence, seen: set[tuple[int, i
         scan = LogScan(name)
         evidence.files += 1
         evidence.logs.append(scan)
-        evidence.size += _scan(descriptor, scan, end, evidence)
+        evidence.size += _scan(descriptor, scan, is_over, evidence)
         scan.finish()
     except OSError as error:
         evidence.leave_out((error.strerror or "it cannot be read").lower(), name)
@@ -168,7 +176,7 @@ def _read_file(path: Path, name: str, evidence: Evidence, seen: set[tuple[int, i
         os.close(descriptor)
 
 
-def _scan(descriptor: int, scan: LogScan, end: Optional[float], evidence: Evidence) -> int:
+def _scan(descriptor: int, scan: LogScan, is_over: Callable[[], bool], evidence: Evidence) -> int:
     number, size, rest = 0, 0, b""
     before: list[bytes] = []
     harmless: set[bytes] = set()
@@ -179,7 +187,7 @@ def _scan(descriptor: int, scan: LogScan, end: Optional[float], evidence: Eviden
         if newline:
             number += _scan_lines(whole, number, before, scan, harmless, sieve)
         rest = rest_of_block[:MAX_REST]
-        if end is not None and time.monotonic() > end:
+        if is_over():
             evidence.out_of_time = True
             return size
     if rest:

@@ -139,7 +139,8 @@ class Attempt:
     def _judge(self, code: int) -> None:
         if code != 0:
             how = process.describe_exit(code)
-            why = why_failed(self.step, self._folder.step_log(self.step.id), self._logs_before)
+            log = self._folder.step_log(self.step.id)
+            why = why_failed(self.step, log, self._logs_before, self._is_asked_to_stop)
             if code < 0 and not tells_an_error(why):
                 why = ""  # the last word of who was killed: a progress bar, as a rule
             self._fail(code, f"{how}: {why}" if why else how)
@@ -150,6 +151,9 @@ class Attempt:
                 # its checkpoints came of weights that were never loaded: nothing to go on from
                 completion.forget_begin(completion.records_dir(self.step), self.step)
             self._fail(code, f"exit code 0, but {missing}")
+
+    def _is_asked_to_stop(self) -> bool:
+        return self._requests.stop
 
     def _fail(self, code: int | None, reason: str) -> NoReturn:
         hint = ""
@@ -169,7 +173,8 @@ class Attempt:
     def _diagnose(self) -> str:
         """Write down what the logs say of the first cause; what to do, where they say it for sure."""
         try:
-            verdict = diagnose_step(self.step, self._folder.step_log(self.step.id), self._logs_before)
+            log = self._folder.step_log(self.step.id)
+            verdict = diagnose_step(self.step, log, self._logs_before, self._is_asked_to_stop)
         except OSError as error:
             say(f"no diagnosis of {self.step.id}: {error}")
             return ""

@@ -37,6 +37,12 @@ class JobRecord:
         """Something could not be written yet."""
         return self._unsaved or bool(self._unwritten) or bool(self._exits) or bool(self._rows)
 
+    @property
+    def is_blocked(self) -> bool:
+        """What could not be written will never be: something else stands where a file of the job was."""
+        paths = (self.folder.events, self.folder.metrics, self.folder.path / "state.json", self.folder.path / "exits")
+        return any(path.exists() and path.is_file() is (path.name == "exits") for path in paths)
+
     def update(self, **changes: Any) -> None:  # noqa: ANN401 - fields of JobState
         """Change the state."""
         self.state = self.state.model_copy(update=changes)

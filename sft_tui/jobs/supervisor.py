@@ -52,9 +52,13 @@ class Supervisor:
     def _write_what_is_left(self) -> None:
         """On a full disk wait for room, for the end of the job must not get lost; a request to stop ends that too."""
         self.requests.stop = False
-        while self.record.is_behind and self.folder.path.is_dir() and not self.requests.stop:
+        while self._is_worth_waiting():
             time.sleep(RETRY_SECONDS)
             self.record.catch_up()
+
+    def _is_worth_waiting(self) -> bool:
+        record = self.record
+        return record.is_behind and not record.is_blocked and self.folder.path.is_dir() and not self.requests.stop
 
     def _run_in_turn(self) -> tuple[Outcome, str, str]:
         again = f"sft-tui run {self.record.state.profile}"

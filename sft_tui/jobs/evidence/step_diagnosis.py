@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Optional
+from typing import Callable, Optional
 
 from sft_tui.core.plan import Step
 from sft_tui.diagnosis.first_error import first_error
@@ -17,10 +17,10 @@ from sft_tui.store.job_store import JobFolder
 SECONDS_AT_MOST = 10.0  # a job that has failed must not seem to run on
 
 
-def diagnose_step(step: Step, log: Path, before: Signature) -> Verdict:
+def diagnose_step(step: Step, log: Path, before: Signature, is_given_up: Callable[[], bool] = lambda: False) -> Verdict:
     """The verdict on a step that has just failed; `before`: the logs of its workers when it began. Raises OSError."""
     paths = [*_worker_logs(step, before), log]
-    return diagnose(read_files(paths, log.parent, any_name=True, seconds=SECONDS_AT_MOST).logs)
+    return diagnose(read_files(paths, log.parent, any_name=True, seconds=SECONDS_AT_MOST, is_given_up=is_given_up).logs)
 
 
 def read_logs_of_job(folder: JobFolder) -> Evidence:
@@ -43,7 +43,7 @@ def sign_worker_logs(step: Step) -> Signature:
     return signature(Path(step.training_log).parent) if step.training_log else {}
 
 
-def why_failed(step: Step, log: Path, before: Signature) -> str:
+def why_failed(step: Step, log: Path, before: Signature, is_given_up: Callable[[], bool] = lambda: False) -> str:
     """Why the step failed, from the logs of its workers and its own; `before`: their logs when it began."""
     fresh: list[Path] = []
     if step.training_log:
@@ -51,7 +51,7 @@ def why_failed(step: Step, log: Path, before: Signature) -> str:
         now = signature(last_worker.parent)
         # an earlier run leaves its logs
         fresh = [path for path in worker_logs(last_worker) if now.get(path.name) != before.get(path.name)]
-    return first_error([*fresh, log])
+    return first_error([*fresh, log], is_given_up)
 
 
 def _worker_logs(step: Step, before: Signature, since: Optional[float] = None) -> list[Path]:

@@ -154,3 +154,16 @@ def test_what_a_killed_supervisor_was_about_to_write_is_removed(lab, eventually)
     (folder.path / ".state.json.0123456789ab.partial").write_text("{")
     client.stop(folder, at_once=True)
     assert list(folder.path.glob(".*")) == []
+
+
+@pytest.mark.parametrize("name", ["events.jsonl", "metrics.jsonl", "state.json"])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_the_end_of_a_job_does_not_wait_for_a_file_that_cannot_be_one(lab, eventually, name, make):
+    line = "Epoch:[  1/  1], step:[    1/   99], loss: 1.0, per_step_time: 5ms"
+    folder = lab.submit(lab.step("one", f"touch up; while :; do echo '{line}'; sleep 0.1; done"))
+    lab.step_runs(folder, "one")
+    eventually(lambda: (lab.work / "up").exists() and folder.metrics.exists(), "it trains")
+    (folder.path / name).unlink()
+    make(folder.path / name)
+    assert client.stop(folder, at_once=True)
+    eventually(lambda: not is_supervised(folder), "the supervisor has ended", within=10)
