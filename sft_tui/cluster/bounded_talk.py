@@ -6,19 +6,29 @@ import os
 import selectors
 import threading
 import time
-from subprocess import Popen
-from typing import IO, Final, Optional
+from typing import IO, Final, Optional, Protocol
 
 OUT_AT_MOST: Final = 16 << 20  # bytes of an answer
 LAST_WORDS: Final = 1 << 16  # bytes of what it said on stderr that are kept, the last ones
 _PIECE: Final = 1 << 16
 
 
+class Child(Protocol):
+    """A process with pipes, as `subprocess.Popen` makes it."""
+
+    stdin: Optional[IO[bytes]]
+    stdout: Optional[IO[bytes]]
+    stderr: Optional[IO[bytes]]
+
+    def wait(self, timeout: Optional[float] = None) -> int:
+        """Its exit code, once it has ended."""
+
+
 class SaidTooMuchError(Exception):
     """The answer is longer than any answer is."""
 
 
-def communicate(child: Popen[bytes], data: bytes, timeout: float, limit: int = OUT_AT_MOST) -> tuple[bytes, bytes]:
+def communicate(child: Child, data: bytes, timeout: float, limit: int = OUT_AT_MOST) -> tuple[bytes, bytes]:
     """Send `data`, read to the end: stdout, and the end of stderr. Raises SaidTooMuchError, TimeoutError, OSError."""
     assert child.stdin is not None and child.stdout is not None and child.stderr is not None
     out, err, rest = bytearray(), bytearray(), memoryview(data)
