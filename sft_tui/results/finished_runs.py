@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Dict, Optional
 
 from sft_tui.errors import SftError
+from sft_tui.files.small_file import read_small_text
 from sft_tui.results.summary import SUMMARY_SCHEMA_VERSION, RunSummary, newest_checkpoint
 from sft_tui.store.job_store import list_jobs
 
@@ -58,12 +59,12 @@ def _owners(jobs_dir: Path) -> Dict[Path, str]:
 def load_summary(path: Path) -> Optional[RunSummary]:
     """The summary that the last step of a job wrote, or None: there is none, or it is of another checkpoint."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(read_small_text(path))
         data.pop("gained", None)
         if data.get("schema_version") != SUMMARY_SCHEMA_VERSION:
             return None
         summary = RunSummary(**data)
         # a later training has left another checkpoint: what is written here is not about that
         return summary if str(newest_checkpoint(path.parent / "checkpoint_network")) == summary.checkpoint else None
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError, SftError):
         return None
