@@ -11,7 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Callable, NoReturn
 
 from sft_tui import __version__
-from sft_tui.core.profile_defaults import MAX_MASKED, MAX_REJECTED, WARN_CUT
+from sft_tui.commands._common.flags import add_columns, add_encoding, add_on_unread, add_rejects, flag
 from sft_tui.errors import EnvironmentNotFitError, SftError, StoppedError
 
 if TYPE_CHECKING:
@@ -73,12 +73,6 @@ class _Group:
         return parser
 
 
-def _flag(parser: argparse.ArgumentParser, name: str, **options: object) -> None:
-    """A flag in MindFormers' spelling (underscores); dashes work too."""
-    names = [f"--{name}"] + ([f"--{name.replace('_', '-')}"] if "_" in name else [])
-    parser.add_argument(*names, dest=name, **options)  # type: ignore[arg-type]
-
-
 def _add_demo_and_doctor(commands: _Commands) -> None:
     group = _Group(commands)
     demo = group.add("demo", "demo:run_demo", "rehearse the whole way on CPU with a toy model")
@@ -106,33 +100,33 @@ def _add_converters(commands: _Commands) -> None:
         "convert a Hugging Face checkpoint to .ckpt, or back",
         json=True,
     )
-    _flag(weight, "model", default="llama", help="llama, qwen2 (qwen2_5), gpt2 (gpt); --reversed: qwen3, qwen3_moe too")
-    _flag(
+    flag(weight, "model", default="llama", help="llama, qwen2 (qwen2_5), gpt2 (gpt); --reversed: qwen3, qwen3_moe too")
+    flag(
         weight,
         "input_path",
         required=True,
         help="Hugging Face folder; with --reversed a .ckpt, or safetensors of a training",
     )
-    _flag(weight, "output_path", required=True, help=".ckpt file to write; with --reversed a new folder")
-    _flag(weight, "dtype", choices=("fp32", "fp16", "bf16", "keep"), help="default: fp32; with --reversed keep")
-    _flag(weight, "reversed", action="store_true", help="from what was trained to a Hugging Face folder")
-    _flag(
+    flag(weight, "output_path", required=True, help=".ckpt file to write; with --reversed a new folder")
+    flag(weight, "dtype", choices=("fp32", "fp16", "bf16", "keep"), help="default: fp32; with --reversed keep")
+    flag(weight, "reversed", action="store_true", help="from what was trained to a Hugging Face folder")
+    flag(
         weight, "config_path", default="", metavar="HF_DIR",
         help="with --reversed: folder with config.json and tokenizer (default: what the .ckpt was made from)",
     )  # fmt: skip
-    _flag(
+    flag(
         weight, "lora_scaling", type=float, default=None, metavar="S",
         help="with --reversed: merge LoRA adapters, S (lora_alpha / lora_rank) times",
     )  # fmt: skip
-    _flag(
+    flag(
         weight, "end_token", default="", metavar="TOKEN",
         help="with --reversed: the token that ends an answer; generation stops at it as well",
     )  # fmt: skip
-    _flag(
+    flag(
         weight, "tokenizer_eos", action="store_true",
         help="with --end_token: make it the tokenizer's eos token too",
     )  # fmt: skip
-    _flag(weight, "verify", action="store_true", help="read both sides again and compare every tensor")
+    flag(weight, "verify", action="store_true", help="read both sides again and compare every tensor")
     either = weight.add_mutually_exclusive_group()
     either.add_argument(
         "--force",
@@ -149,18 +143,18 @@ def _add_converters(commands: _Commands) -> None:
 def _add_convert_alpaca(group: _Group) -> None:
     text = "convert alpaca, ShareGPT or OpenAI records (JSON, JSON Lines, Parquet, CSV) to conversations"
     parser = group.add("convert-alpaca", "dataset.convert_alpaca:convert_alpaca", text, json=True)
-    _flag(parser, "data_path", required=True, help="file with the records")
-    _flag(parser, "output_path", required=True, help="conversation file to write")
-    _add_columns(parser)
-    _add_on_unread(parser)
-    _add_rejects(parser)
-    _flag(parser, "eval_output_path", default="", help="conversation file for held-out records")
-    _flag(parser, "force", action="store_true", help="replace files that sft-tui did not make")
+    flag(parser, "data_path", required=True, help="file with the records")
+    flag(parser, "output_path", required=True, help="conversation file to write")
+    add_columns(parser)
+    add_on_unread(parser)
+    add_rejects(parser)
+    flag(parser, "eval_output_path", default="", help="conversation file for held-out records")
+    flag(parser, "force", action="store_true", help="replace files that sft-tui did not make")
     parser.add_argument(
         "--eval_fraction", "--eval-fraction", "--eval_split", "--eval-split", type=float, default=None, metavar="SHARE",
         help="share to hold out, evenly spread over the file and the same at every run (default: 0.05)",
     )  # fmt: skip
-    _flag(
+    flag(
         parser, "seed", type=int, default=0,
         help="0: hold out the middle one of each stretch of records; another number: one chosen by it",
     )  # fmt: skip
@@ -169,83 +163,28 @@ def _add_convert_alpaca(group: _Group) -> None:
 def _add_preprocess(commands: _Commands) -> None:
     group = _Group(commands)
     parser = group.add("preprocess", "dataset.preprocess:preprocess", "write conversations as MindRecord", json=True)
-    _flag(parser, "dataset_type", choices=("qa", "wiki"), default="qa", help="default: %(default)s")
-    _flag(parser, "input_glob", required=True, help="files with records, or text files for wiki")
-    _flag(parser, "output_file", required=True, help="MindRecord file to write")
-    _flag(parser, "file_partition", type=int, default=1, help="number of files (default: %(default)s)")
-    _flag(
+    flag(parser, "dataset_type", choices=("qa", "wiki"), default="qa", help="default: %(default)s")
+    flag(parser, "input_glob", required=True, help="files with records, or text files for wiki")
+    flag(parser, "output_file", required=True, help="MindRecord file to write")
+    flag(parser, "file_partition", type=int, default=1, help="number of files (default: %(default)s)")
+    flag(
         parser, "purpose", choices=("train", "eval"), default="train",
         help="rows of seq_length + 1 tokens for training, of seq_length for evaluation (default: %(default)s)",
     )  # fmt: skip
-    _add_encoding(parser)
-    _flag(
+    add_encoding(parser)
+    flag(
         parser, "labels", choices=("as-tokens", "shifted"), default="",
         help="shifted: for models that MindFormers loads from a folder (default: what config.json beside it says)",
     )  # fmt: skip
     parser.add_argument("--pack", action="store_true", help="several whole records to a row; shifted labels only")
-    _add_rejects(parser)
-    _flag(parser, "seed", type=int, default=0, help=argparse.SUPPRESS)  # of a split that is gone; still accepted
-    _flag(parser, "force", action="store_true", help="write again; replace files that sft-tui did not make")
+    add_rejects(parser)
+    flag(parser, "seed", type=int, default=0, help=argparse.SUPPRESS)  # of a split that is gone; still accepted
+    flag(parser, "force", action="store_true", help="write again; replace files that sft-tui did not make")
     audit = group.add("audit", "dataset.audit:run_audit", "tell what training will see of a data set", json=True)
     audit.add_argument("path", help="MindRecord, or file with records")
-    _add_encoding(audit)
-    _flag(audit, "record", type=int, default=0, metavar="N", help="show record N as the model sees it")
-    _flag(audit, "strict", action="store_true", help="exit 2 where preprocess would refuse")
-
-
-def _add_encoding(parser: argparse.ArgumentParser) -> None:
-    """How records become tokens, and how much of them may be lost."""
-    parser.add_argument(
-        "--model_file", "--model-file", "--tokenizer", dest="model_file", required=True,
-        help="tokenizer.model (SentencePiece), tokenizer.json, or the folder of one",
-    )  # fmt: skip
-    _flag(parser, "seq_length", type=int, default=4096, help="tokens per sample (default: %(default)s)")
-    _flag(
-        parser,
-        "template",
-        default="vicuna_v1.1",
-        help="FastChat template, or chat: the folder's own (default: %(default)s)",
-    )
-    _add_columns(parser)
-    _add_on_unread(parser)
-    _flag(
-        parser, "max_masked", type=float, default=MAX_MASKED, metavar="SHARE",
-        help="refuse when more of the rows teach nothing (default: %(default)s)",
-    )  # fmt: skip
-    _flag(
-        parser, "warn_cut", type=float, default=WARN_CUT, metavar="SHARE",
-        help="warn when more of the rows are cut (default: %(default)s)",
-    )  # fmt: skip
-    _flag(parser, "vocab_size", type=int, default=0, metavar="N", help="refuse token ids that the model has not")
-
-
-def _add_columns(parser: argparse.ArgumentParser) -> None:
-    _flag(
-        parser, "columns", default="", metavar="OURS=NAME,...",
-        help="names in the file, such as instruction=prompt,output=answer (also input, system, history, "
-        "conversations); default: our own names, else well-known ones",
-    )  # fmt: skip
-
-
-def _add_on_unread(parser: argparse.ArgumentParser) -> None:
-    """What happens to fields of records that nobody reads."""
-    _flag(
-        parser, "on_unread", choices=("warn", "fail", "ignore"), default="warn",
-        help="a field of the records that is not read: name it once with its count, stop, or say nothing "
-        "(default: %(default)s)",
-    )  # fmt: skip
-
-
-def _add_rejects(parser: argparse.ArgumentParser) -> None:
-    """What happens to records that cannot be used."""
-    _flag(
-        parser, "on_error", choices=("fail", "skip"), default="fail",
-        help="stop at the first bad record, or list it in OUTPUT.rejected.jsonl and go on (default: %(default)s)",
-    )  # fmt: skip
-    _flag(
-        parser, "max_rejected", type=float, default=MAX_REJECTED, metavar="SHARE",
-        help="fail when more are skipped (default: %(default)s)",
-    )  # fmt: skip
+    add_encoding(audit)
+    flag(audit, "record", type=int, default=0, metavar="N", help="show record N as the model sees it")
+    flag(audit, "strict", action="store_true", help="exit 2 where preprocess would refuse")
 
 
 def _add_plan_and_run(commands: _Commands) -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Callable
 
 from textual.message import Message
 
-from sft_tui.errors import InvalidInputError
 from sft_tui.paths import jobs_dir
 
 if TYPE_CHECKING:  # what looks at the machine is imported by the thread that does: the first paint does not wait

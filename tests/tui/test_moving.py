@@ -131,7 +131,9 @@ async def test_page_down_scrolls_a_form_and_the_review(open_wizard, sound):
 async def test_help_shows_every_key_and_closes(open_wizard):
     async with open_wizard() as wizard:
         await wizard.press("f12")
-        await wizard.until(lambda: "ctrl+k" in wizard.text and "at the next start" in wizard.text, "the keys")
+        await wizard.until(lambda: "ctrl+k" in wizard.text, "the keys")
+        await wizard.press("end")
+        await wizard.until(lambda: "at the next start" in wizard.text, "the last of them")
         assert "f10" not in wizard.footer  # nothing is chosen behind a dialog
         await wizard.press("escape")
         await wizard.until(lambda: wizard.app.screen is wizard.app.wizard_screen, "help is closed")

@@ -67,6 +67,12 @@ class Frame:
         else:
             row.held += 1
 
+    def count(self, name: str, tried: int, held: int) -> None:
+        """Add what was tried and counted elsewhere."""
+        row = self.rows.setdefault(name, Row())
+        row.tried += tried
+        row.held += held
+
     @property
     def all_held(self) -> bool:
         return all(row.held == row.tried for row in self.rows.values())

@@ -11,6 +11,7 @@ import string
 import sys
 import time
 
+from tests.benchmarks.attack.frame import Frame
 from tests.benchmarks.attack.wizard_in_pty import KEYS, WizardInPty
 
 KEYS_A_ROUND = 500
@@ -49,6 +50,12 @@ def _poke(wizard: WizardInPty, dice: random.Random) -> bool:
         return wizard.read(0.01)
     keys = dice.choice(_NAMED) if kind < 0.6 else dice.choice(_TEXT)
     return wizard.press(keys) and wizard.read(dice.choice(PAUSES))
+
+
+def attack(frame: Frame) -> None:
+    """About three seconds for each round of the others, and one round of its own at least."""
+    for what, tried, held in run(3.0 * frame.rounds, frame.seed):
+        frame.count(what, tried, held)
 
 
 if __name__ == "__main__":

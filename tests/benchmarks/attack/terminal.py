@@ -18,6 +18,7 @@ from sft_tui.core.profile import section_model
 from sft_tui.core.profile_defaults import SECTIONS
 from sft_tui.store.profile_store import new_profile_data, save_profile_data
 from tests import terminal_payloads
+from tests.benchmarks.attack.frame import Frame
 from tests.benchmarks.attack.wizard_in_pty import KEYS, ROOT, WizardInPty
 
 _PAYLOADS = list(terminal_payloads.PAYLOADS.values())
@@ -93,6 +94,12 @@ def _is_json(output: bytes) -> bool:
     except ValueError:
         return False
     return True
+
+
+def attack(frame: Frame) -> None:
+    """About three seconds for each round of the others, and one round of its own at least."""
+    for what, tried, held in run(3.0 * frame.rounds, frame.seed):
+        frame.count(what, tried, held)
 
 
 if __name__ == "__main__":
