@@ -43,8 +43,13 @@ def translate_config(data: Mapping[str, object]) -> ConfigWords:
     """The same model in the words of transformers 4, which MindFormers reads."""
     words: Dict[str, object] = dict(data)
     changes = []
-    rope = words.pop("rope_parameters", None)
-    if isinstance(rope, dict):
+    rope = words.get("rope_parameters")
+    if "rope_parameters" in words and rope is None:
+        del words["rope_parameters"]
+        changes.append("without rope_parameters, which is null")
+    # of each kind of layer its own: there is no old word for that
+    if isinstance(rope, dict) and not any(isinstance(value, dict) for value in rope.values()):
+        del words["rope_parameters"]
         theta = rope.get("rope_theta")
         if theta is not None:
             words["rope_theta"] = theta

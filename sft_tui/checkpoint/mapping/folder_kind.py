@@ -26,6 +26,8 @@ _WRAPPERS = {
     "language_model.": "the language part of a multimodal model",
     "model.language_model.": "the language part of a multimodal model",
 }
+_FIRST_TENSORS = ("model.embed_tokens.weight", "wte.weight")
+_OWN_PREFIXES = ("transformer.",)  # GPT-2's
 _QUANTISED = re.compile(
     r".*\.(qweight|qzeros|scales|g_idx|weight_scale|weight_scale_inv|input_scale|weight_packed|absmax|SCB"
     r"|quant_state\.\w+|weight_format)"
@@ -127,7 +129,25 @@ def _is_quantised(entry: TensorEntry) -> bool:
 
 
 def _tell_wrapper(look: FolderLook, entries: Sequence[TensorEntry]) -> Optional[Tuple[str, str]]:
-    """One sentence where the names of all tensors begin alike."""
+    """One sentence where the names of all tensors begin with more than they should, or with less."""
+    names = [entry.name for entry in entries]
+    if "embed_tokens.weight" in names and not any(name.startswith("model.") for name in names):
+        return (
+            f"{look.path}: the names of all {len(names)} tensors lack 'model.': saved from a model without its head.",
+            "Load it with AutoModelForCausalLM and save it again with save_pretrained.",
+        )
+    first = next((name for name in names if name.endswith(_FIRST_TENSORS)), "")
+    other = next((first[: -len(end)] for end in _FIRST_TENSORS if first.endswith(end)), "")
+    if (
+        other
+        and other not in _OWN_PREFIXES
+        and other not in _WRAPPERS
+        and all(name.startswith(other) for name in names)
+    ):
+        return (
+            f"{look.path}: the names of all {len(names)} tensors begin with {other[:80]!r}: a wrapper was saved.",
+            "Save the model inside, with save_pretrained: then names begin as the model's own do.",
+        )
     for prefix, who in _WRAPPERS.items():
         if entries and all(entry.name.startswith(prefix) for entry in entries):
             rest = "Save the model inside" if prefix != "base_model.model." else "Merge the adapters (merge_and_unload)"
@@ -223,6 +243,18 @@ _KINDS: Tuple[_Kind, ...] = (
     _Kind(_unless_weights(r"tf_model\.h5|.*\.tflite"), "holds weights of TensorFlow ({})", _LOADED),
     _Kind(_unless_weights(r"flax_model.*\.msgpack"), "holds weights of Flax ({})", _LOADED),
     _Kind(_unless_weights(r".*\.onnx"), "holds an ONNX graph ({}), which is not trained on", _LOADED),
+    _Kind(
+        _unless_weights(r"latest_checkpointed_iteration\.txt|mp_rank_.*\.pt|.*\.nemo", r"iter_\d+|mp_rank_\d+.*"),
+        "holds a checkpoint of Megatron or NeMo ({})",
+        "Bring it to Hugging Face's format with the converter of that program.",
+    ),
+    _Kind(_unless_weights(r"ggml.*\.bin"), "holds GGML ({}), an old format of llama.cpp", _LOADED),
+    _Kind(_unless_weights(r"weights.*\.npz"), "holds weights of MLX ({})", _LOADED),
+    _Kind(
+        _unless_weights(r".*\.(pt|pth)"),
+        "holds weights in a file of torch alone ({})",
+        "Load them into the model and save it with save_pretrained: config.json and model*.safetensors.",
+    ),
     _Kind(
         _unless_weights(r".*\.ckpt"),
         "holds a MindSpore checkpoint ({}), not a Hugging Face model",

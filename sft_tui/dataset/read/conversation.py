@@ -47,6 +47,7 @@ ROLES = {
     "tool": "tool",
     "function": "tool",
     "observation": "tool",
+    "function_call": "gpt",  # LLaMA-Factory: the call as the text of a turn
 }
 # these are read wherever they stand; another spelling is taken, and said
 _USUAL_ROLES = frozenset(ROLES) - {"developer"}
@@ -203,6 +204,7 @@ def _parse_turn(where: str, field: str, turn: object, remarks: List[Remark]) -> 
     by, of = ("role", "content") if "from" not in turn and "role" in turn else ("from", "value")
     if by not in turn:
         raise FieldError(f"{where}.{by}", f"{where} has no field `{by}`; its fields: {show_names(turn)}.")
+    turn = _with_tool_calls(where, by, of, turn)
     speaker = _speaker(where, by, turn, remarks)
     given = _given(where, speaker, turn, remarks)
     calls = any(name == TOOL_CALLS for name, _ in given)
@@ -218,6 +220,24 @@ def _parse_turn(where: str, field: str, turn: object, remarks: List[Remark]) -> 
             if name not in read and not holds_nothing(said):
                 remarks.append(("unread", f"{field}[].{shorten(name)}"))
     return Turn(speaker, text, trained or speaker != "gpt", given)
+
+
+def _with_tool_calls(where: str, by: str, of: str, turn: Dict[str, object]) -> Dict[str, object]:
+    """A turn whose call is written in an older way, with `tool_calls`: by its role, or in `function_call` (OpenAI)."""
+    if turn[by] == "function_call":
+        try:
+            call = json.loads(as_text(turn.get(of), f"{where}.{of}"))
+        except (ValueError, RecursionError) as error:
+            raise FieldError(f"{where}.{of}", f"{where} is a function_call, and its text no JSON.") from error
+        rest = {name: value for name, value in turn.items() if name != of}
+    elif holds_nothing(turn.get("function_call")) or TOOL_CALLS in turn:
+        return turn
+    else:
+        call, rest = turn["function_call"], {name: value for name, value in turn.items() if name != "function_call"}
+    calls = call if isinstance(call, list) else [call]
+    if not all(isinstance(item, dict) and isinstance(item.get("name"), str) for item in calls):
+        raise FieldError(where, f"{where} has a function call without a name.")
+    return {**rest, TOOL_CALLS: [{"type": "function", "function": item} for item in calls]}
 
 
 def _speaker(where: str, by: str, turn: Mapping[str, object], remarks: List[Remark]) -> str:
@@ -272,7 +292,7 @@ def _is_trained(where: str, turn: Mapping[str, object]) -> bool:
 
 def _given(where: str, speaker: str, turn: Mapping[str, object], remarks: List[Remark]) -> Tuple[Tuple[str, str], ...]:
     """What a chat template is to write beside the text, as (name, JSON)."""
-    if len(turn) == 2:
+    if len(turn) == 2 and TOOL_CALLS not in turn:
         return ()
     given: List[Tuple[str, str]] = []
     thought = _thought(where, turn)

@@ -13,6 +13,8 @@ from sft_tui.errors import InvalidInputError
 # role, content, and what else a template may write
 Message = Dict[str, object]
 _OPENED = re.compile(r"<[A-Za-z_]+>\s*$")
+# what a prompt may end with that an earlier turn does not have: an opened thought, or an empty one
+_AHEAD = re.compile(r"<([A-Za-z_]+)>\s*(?:</\1>\s*)?$")
 _TAGS = re.compile(r"(?:</?[A-Za-z_]+>)*")
 # what a template writes before an answer without a thought is its own, as is what asks for the answer
 _EMPTY = re.compile(r"\s*<([A-Za-z_]+)>\s*</\1>\s*")
@@ -59,11 +61,11 @@ def opened_thought(asked: str) -> str:
 
 
 def where_parted(whole: str, asked: str) -> Optional[int]:
-    """Where an answer begins in the whole: behind what asks for it, or before a thought that only that opens."""
+    """Where an answer begins in the whole: behind what asks for it, or before a thought that only that has."""
     if whole.startswith(asked):
         return len(asked)
-    before = len(asked) - len(opened_thought(asked))
-    return before if before < len(asked) and whole.startswith(asked[:before]) else None
+    ahead = _AHEAD.search(asked)
+    return ahead.start() if ahead and whole.startswith(asked[: ahead.start()]) else None
 
 
 def write_messages(

@@ -45,6 +45,12 @@ def test_a_scaling_is_carried_over_and_one_that_is_none_is_not(old):
     assert translate_config({**old, "rope_scaling": {"rope_type": "default"}}).data["rope_scaling"] is None
 
 
+def test_nothing_is_dropped_without_a_word(old):
+    assert "rope_parameters" not in json.loads(translate_config({**old, "rope_parameters": None}).text)
+    of_each_kind = {"full_attention": {"rope_theta": 1}, "sliding_attention": {"rope_theta": 2}}
+    assert translate_config({**old, "rope_parameters": of_each_kind}).unknown == ("rope_parameters",)
+
+
 def test_what_has_no_old_word_is_left_for_mindformers_to_judge(old):
     assert translate_config({**old, "no_rope_layers": [1]}).unknown == ("no_rope_layers",)
 

@@ -29,6 +29,10 @@ FILES = {
     "flax": ({"config.json": "{}", "flax_model.msgpack": ""}, ("Flax",)),
     "onnx": ({"config.json": "{}", "model.onnx": ""}, ("ONNX",)),
     "mindspore": ({"llama.ckpt": ""}, ("MindSpore", "--reversed")),
+    "megatron": ({"latest_checkpointed_iteration.txt": "1", "iter_0000001/mp_rank_00/x.pt": ""}, ("Megatron",)),
+    "ggml": ({"ggml-model-q4_0.bin": ""}, ("GGML",)),
+    "mlx": ({"weights.npz": "", "config.json": "{}"}, ("MLX",)),
+    "torch": ({"consolidated.pth": ""}, ("torch", "save_pretrained")),
     "encoder": ({"config.json": '{"architectures": ["BertForMaskedLM"]}', "model.safetensors": ""}, ("encoder",)),
     "t5": ({"config.json": '{"architectures": ["T5ForConditionalGeneration"]}'}, ("encoder-decoder",)),
     "trainer": ({"checkpoint-9/config.json": "{}", "checkpoint-10/config.json": "{}"}, ("checkpoint-10",)),
@@ -74,7 +78,7 @@ def test_a_model_is_none_of_these(hf_dir):
     assert tell_kind(look_at_folder(hf_dir), load_tensor_entries(hf_dir)) is None, "whole weights are beside it"
 
 
-@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "base_model.model.", "language_model."])
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "base_model.model.", "language_model.", "actor.llm."])
 def test_a_prefix_of_all_names_is_one_sentence(tmp_path, make_hf, read_tensors, write_safetensors, prefix):
     folder = make_hf()
     tensors = {prefix + name: value for name, value in read_tensors(folder).items()}
@@ -82,6 +86,15 @@ def test_a_prefix_of_all_names_is_one_sentence(tmp_path, make_hf, read_tensors, 
     (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
     [problem] = [p for p in inspect_checkpoint(tmp_path).problems if p.severity == "error"]
     assert f"all {len(tensors)} tensors begin with {prefix!r}" in problem.message
+
+
+def test_names_without_their_beginning_are_one_sentence(tmp_path, make_hf, read_tensors, write_safetensors):
+    folder = make_hf("--tied")
+    tensors = {name.replace("model.", "", 1): value for name, value in read_tensors(folder).items()}
+    write_safetensors(tmp_path / "model.safetensors", tensors)
+    (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
+    [problem] = [p for p in inspect_checkpoint(tmp_path).problems if p.severity == "error"]
+    assert "lack 'model.'" in problem.message
 
 
 @pytest.mark.parametrize("name", ["q_proj.qweight", "q_proj.weight_scale_inv", "q_proj.SCB", "q_proj.weight.absmax"])

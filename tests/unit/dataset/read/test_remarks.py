@@ -62,6 +62,21 @@ def test_thoughts_calls_and_tools_are_kept_for_the_chat_template(read):
     assert {name for kind, name in record.remarks if kind == "used"} == {"reasoning_content", "tool_calls", "tools"}
 
 
+@pytest.mark.parametrize(
+    "turn",
+    [
+        {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}},
+        {"from": "function_call", "value": '{"name": "f", "arguments": "{}"}'},
+        {"from": "function_call", "value": '[{"name": "f", "arguments": "{}"}]'},
+    ],
+)
+def test_older_spellings_of_calls_are_taken(read, turn):
+    [record] = read([{"conversations": [{"from": "human", "value": "q"}, turn]}])
+    assert (record.turns[1].speaker, record.turns[1].text) == ("gpt", "")
+    [(name, calls)] = record.turns[1].given
+    assert name == "tool_calls" and json.loads(calls)[0]["function"] == {"name": "f", "arguments": "{}"}
+
+
 def test_every_other_field_is_named_once_with_its_count(tmp_path):
     path = tmp_path / "data.json"
     turns = [{"role": "user", "content": "q", "name": "Ann"}, {"role": "assistant", "content": "a", "score": 1}]

@@ -105,6 +105,12 @@ def test_labels_begin_where_prompt_and_text_part(encode):
         assert learned(encode, encode(THINKING, *turns)) == wanted, turns
 
 
+def test_a_prompt_with_an_empty_thought_parts_before_it_in_earlier_turns(encode):
+    template = THINKING.replace("('<think>\n' if true else '')", "'<think>\n\n</think>\n\n'")
+    assert template != THINKING
+    assert learned(encode, encode(template, Q, A, R, A)) == ["a<|im_end|>", "a<|im_end|>"]
+
+
 def test_a_thought_in_its_own_field_is_given_to_the_template(encode):
     row = encode(BOTH, Q, thinking("a"))
     assert learned(encode, row) == ["<think>\nhm\n</think>\n\na<|im_end|>"]
