@@ -82,8 +82,9 @@ def check_samples(sample: AuditReport, profile: Profile) -> list[Problem]:
         problems.append(_too_many_masked(sample, dataset.max_masked))
     if sample.cut and sample.cut > dataset.warn_cut * sample.rows:
         message = f"{sample.cut} of the first {sample.rows} records are longer and will be cut."
-        hint = f"Use {_length_for_all(sample)} to keep them whole, or accept it."
-        problems.append(Problem("dataset.seq_length", message, hint, "warning"))
+        length = _length_for_all(sample)
+        hint = f"Use {length} to keep them whole, or accept it."
+        problems.append(Problem("dataset.seq_length", message, hint, "warning", proposal=length))
     return problems
 
 
@@ -92,7 +93,8 @@ def _nothing_learned(sample: AuditReport) -> Problem:
         message = f"Nothing is to be learned of the {sample.rows} records looked at: {_worst_reason(sample)}."
         return Problem("dataset.train_path", message, "Look at one of them: Dataset (F4), ctrl+g.")
     message = f"Nothing is left to learn: all {sample.rows} records looked at are cut before their answer begins."
-    return Problem("dataset.seq_length", message, f"Use a sequence length of {_length_for_all(sample)}.")
+    length = _length_for_all(sample)
+    return Problem("dataset.seq_length", message, f"Use a sequence length of {length}.", proposal=length)
 
 
 def _too_many_masked(sample: AuditReport, allowed: float) -> Problem:
@@ -103,8 +105,9 @@ def _too_many_masked(sample: AuditReport, allowed: float) -> Problem:
         f"{_worst_reason(sample)}; more than {allowed:.0%} are refused."
     )
     if 2 * sample.masked_reasons.get("cut_off", 0) >= sample.masked:
-        hint = f"Use a sequence length of {_length_for_all(sample)}, or allow {share:.2f} (Masked at most)."
-        return Problem("dataset.seq_length", message, hint)
+        length = _length_for_all(sample)
+        hint = f"Use a sequence length of {length}, or allow {share:.2f} (Masked at most)."
+        return Problem("dataset.seq_length", message, hint, proposal=length)
     hint = f"Look at the records (Dataset, ctrl+g), or allow {share:.2f} (Masked at most)."
     return Problem("dataset.max_masked", message, hint)
 

@@ -39,8 +39,9 @@ def check_run_folder(profile: Profile, plan: Plan, *, into: bool = False) -> lis
     message = f"{paths.run_dir} holds a run with other settings" + (f" ({shown})." if shown else ".")
     if into:
         return [Problem(FIELD, message, "Its summary and YAML are replaced, its checkpoints stay.", "warning")]
-    hint = f"Name this one {next_run_name(paths)}, or let it be written over: sft-tui run {profile.name} --into."
-    return [Problem(FIELD, message, hint)]
+    name = next_run_name(paths)
+    hint = f"Name this one {name}, or let it be written over: sft-tui run {profile.name} --into."
+    return [Problem(FIELD, message, hint, proposal=name)]
 
 
 def next_run_name(paths: WorkPaths) -> str:

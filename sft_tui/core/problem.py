@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Literal, Union
 
 Severity = Literal["error", "warning"]
 
@@ -12,8 +12,8 @@ Severity = Literal["error", "warning"]
 class Problem:
     """One thing that is wrong: the profile field, what and where, what to do.
 
-    `field` is a dotted profile field such as `model.hf_dir`. `exit_code` is 2 for invalid input
-    and 4 for an environment that does not fit.
+    `field` is a dotted profile field such as `model.hf_dir`; `proposal` a value for it that would do. `exit_code` is 2
+    for invalid input and 4 for an environment that does not fit.
     """
 
     field: str
@@ -21,6 +21,7 @@ class Problem:
     hint: str = ""
     severity: Severity = "error"
     exit_code: int = 2
+    proposal: Union[str, int, float, None] = None
 
     def to_json(self) -> dict[str, object]:
         """The problem as a JSON object."""

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.content import Content
 
 from sft_tui.core.plan import Plan, Step
+from sft_tui.core.problem import Problem
 from sft_tui.core.terminal_text import neutralise
 from sft_tui.launch.plan.documented import documented_command
 from sft_tui.tui.screens.wizard.base import WizardScreen
 from sft_tui.tui.session import WIZARD_STEPS, Session
+from sft_tui.tui.widgets.field_messages import ValueEdited
 from sft_tui.tui.widgets.text_block import TextBlock
 
 
@@ -18,6 +23,7 @@ class ReviewScreen(WizardScreen):
 
     STEP = "review"
     ABOUT = "What you see here is exactly what runs. ctrl+r runs all that remains."
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("a", "take_proposal", "Take proposal")]
 
     def compose_content(self) -> ComposeResult:
         yield TextBlock(id="review")
@@ -27,18 +33,41 @@ class ReviewScreen(WizardScreen):
         parts = [*_problems(session), *_plan(session)]
         self.query_one("#review", TextBlock).show(Content("\n").join(parts))
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A proposal can be taken where there is one."""
+        if action == "take_proposal":
+            return self.is_active and _proposed(self.session) is not None
+        return super().check_action(action, parameters)
+
+    def action_take_proposal(self) -> None:
+        """Give the first field that has a proposal that value; ctrl+z takes it back."""
+        problem = _proposed(self.session)
+        if problem is not None:
+            section, _, field = problem.field.partition(".")
+            self.post_message(ValueEdited(section, field, problem.proposal))
+
+
+def _proposed(session: Session) -> Problem | None:
+    """The first problem with a value that would do: of errors, else of warnings."""
+    found = [problem for problem in session.all_problems if problem.proposal is not None]
+    return next((problem for problem in found if problem.severity == "error"), found[0] if found else None)
+
 
 def _problems(session: Session) -> list[Content]:
     problems = session.all_problems
     if not problems:
         return []
     lines = [Content.styled(f"{len(problems)} to look at", "bold")]
+    proposed = _proposed(session)
     for problem in problems:
         colour = "$error" if problem.severity == "error" else "$warning"
         place = _place(problem.field)
         lines.append(Content.assemble((f"! {place}: ", colour), neutralise(problem.message)))
         if problem.hint:
             lines.append(Content.styled(f"    {neutralise(problem.hint)}", "dim"))
+        if problem is proposed:
+            field = problem.field.partition(".")[2]
+            lines.append(Content.styled(f"    a: {field} = {neutralise(str(problem.proposal))}", "bold"))
     return [*lines, Content("")]
 
 
