@@ -89,3 +89,25 @@ def test_no_screen_sends_it_to_the_terminal(hostile, monkeypatch):
     assert b"stolen" in terminal.seen, "what is harmless in it is shown as it is"
     assert b"first cause" in terminal.seen.lower() or b"failed" in terminal.seen.lower(), "the job was looked at"
     assert terminal_payloads.found_in(terminal.seen) == []
+
+
+def test_a_record_and_its_fields_do_not_either(home, sound, tmp_path, monkeypatch):
+    """The dialog that shows a record as the model sees it, and what is said of fields that are not read."""
+    monkeypatch.setattr(test_terminal, "DEADLINE", 60.0)
+    data = tmp_path / "data.json"
+    text = f"shown {terminal_payloads.ALL}"
+    record = {"instruction": text, "output": text, f"unread{terminal_payloads.ALL}": text}
+    data.write_text(json.dumps([record] * 30))
+    sound(dataset__train_path=data, dataset__seq_length=512, environment__python="")
+    terminal = Terminal([sys.executable, "-m", "sft_tui"], TERM="xterm-256color")
+    terminal.until(b"Working folder")
+    terminal.press(KEYS["f7"])
+    terminal.until(b"`unread")
+    terminal.press(KEYS["f4"])
+    terminal.press(KEYS["ctrl+g"])
+    terminal.until(b"learned")
+    for key in ("down", "escape", "f7", "ctrl+q"):
+        terminal.press(KEYS[key])
+    assert terminal.wait() == 0
+    assert b"stolen" in terminal.seen
+    assert terminal_payloads.found_in(terminal.seen) == []
