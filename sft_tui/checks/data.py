@@ -39,7 +39,7 @@ def check_tokenizer(path: Path, tokenizer: Tokenizer, checkpoint: CheckpointRepo
 
 
 def look_at_samples(
-    path: Path, tokenizer: Tokenizer, template: str, seq_length: int, columns: dict[str, str]
+    path: Path, tokenizer: Tokenizer, template: str, seq_length: int, columns: dict[str, str], model_dir: Path
 ) -> tuple[Optional[AuditReport], list[Problem]]:
     """The first records as they would be encoded; or why they cannot be, by the template or the data."""
     from sft_tui.dataset.audit.sample import audit_sample
@@ -49,7 +49,7 @@ def look_at_samples(
     except SftError as error:
         return None, [template_problem(template, error)]
     try:
-        return audit_sample(path, tokenizer, template, seq_length, tuple(columns.items())), []
+        return audit_sample(path, tokenizer, template, seq_length, tuple(columns.items()), model_dir), []
     except SftError as error:
         return None, [Problem("dataset.train_path", error.message, error.hint)]
 

@@ -229,15 +229,15 @@ def _look_at_samples(
     profile: Profile, path: Path, template: str, columns: dict[str, str]
 ) -> tuple[Optional[AuditReport], list[Problem]]:
     """The template is known, and answers are not cut away, seen on the first records."""
-    dataset = profile.dataset
+    dataset, model = profile.dataset, Path(profile.model.hf_dir)
     data = Path(dataset.train_path)
     try:
         tokenizer = keep_tokenizer(path)
     except SftError as error:
         return None, [template_problem(template, error)]
     sample, problems = _samples.get(
-        (data, stamp(data), path, _tokenizer_stamp(path), template, dataset.seq_length, tuple(columns.items())),
-        lambda: look_at_samples(data, tokenizer, template, dataset.seq_length, columns),
+        (data, stamp(data), path, _tokenizer_stamp(path), template, dataset.seq_length, tuple(columns.items()), model),
+        lambda: look_at_samples(data, tokenizer, template, dataset.seq_length, columns, model),
         sound=lambda found: not found[1],
     )
     if sample is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Tuple
 
@@ -41,6 +42,12 @@ TORCH_BIN = WeightFormat("pytorch_model.bin", "pytorch_model.bin.index.json", "p
 # beside whole weights: adapters of LoRA, what only training needs
 _NO_WEIGHTS = ("adapter_", "optimizer", "scheduler", "training_")
 _PART_NAME = re.compile(r"-(\d{5})-of-(\d{5})\.\w+$")
+
+
+def is_weight_file(name: str) -> bool:
+    """Whether a file of that name may hold a model's weights, in a format that is read."""
+    named = any(fnmatch(name, kind.pattern) or name == kind.index for kind in (SAFETENSORS, TORCH_BIN))
+    return named and not name.startswith(_NO_WEIGHTS)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Dict, Mapping, Tuple
+from typing import Dict, Mapping, Optional, Tuple
+
+from sft_tui.checkpoint.mapping.read_config import scaling_of
 
 # what MindFormers takes of Qwen3's and Qwen3-MoE's config.json, in every release that trains them (1.7 to 2.0)
 _KNOWN = """
@@ -39,6 +41,10 @@ class ConfigWords:
         return json.dumps(self.data, ensure_ascii=False, indent=2) + "\n" if self.changes else ""
 
 
+def _kind(scaling: Optional[Mapping[str, object]]) -> str:
+    return str((scaling or {}).get("rope_type", (scaling or {}).get("type", "default")))[:40]
+
+
 def translate_config(data: Mapping[str, object]) -> ConfigWords:
     """The same model in the words of transformers 4, which MindFormers reads."""
     words: Dict[str, object] = dict(data)
@@ -53,16 +59,15 @@ def translate_config(data: Mapping[str, object]) -> ConfigWords:
         theta = rope.get("rope_theta")
         if theta is not None:
             words["rope_theta"] = theta
-        scaling = {key: value for key, value in rope.items() if key != "rope_theta"}
-        kind = scaling.get("rope_type", "default")
-        if kind != "default":
+        scaling = scaling_of(rope)
+        if scaling:
             words["rope_scaling"] = scaling
-        shown = f"rope_theta {theta}" if kind == "default" else f"rope_theta {theta} and rope_scaling {kind}"
-        changes.append(f"rope_parameters as {shown}")
+        shown = [f"rope_theta {theta}"] * (theta is not None) + [f"rope_scaling {_kind(scaling)}"] * bool(scaling)
+        changes.append(f"rope_parameters as {' and '.join(shown) or 'nothing: they change nothing'}")
     old = words.get("rope_scaling")
-    if isinstance(old, dict) and old.get("rope_type", old.get("type", "default")) == "default":
+    if isinstance(old, dict) and scaling_of(old) is None:
         words["rope_scaling"] = None
-        changes.append("rope_scaling as none, which is what `default` means")
+        changes.append(f"rope_scaling as none, for {_kind(old)} scales nothing")
     if "dtype" in words:
         dtype = words.pop("dtype")
         words.setdefault("torch_dtype", dtype)

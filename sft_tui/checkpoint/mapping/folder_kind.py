@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from sft_tui.checkpoint.formats.tensor_entry import TensorEntry
+from sft_tui.checkpoint.formats.weight_files import is_weight_file
 from sft_tui.errors import InvalidInputError, SftError
 from sft_tui.files.small_file import read_small_text
 
@@ -65,7 +66,7 @@ class FolderLook:
     @property
     def has_weights(self) -> bool:
         """Whether whole weights are here, in a format that is read."""
-        return bool(self.any_file(r"model.*\.safetensors|pytorch_model.*\.bin|consolidated\.safetensors"))
+        return any(is_weight_file(name) for name in self.files)
 
 
 @dataclass(frozen=True)
@@ -162,13 +163,13 @@ def _adapter(look: FolderLook) -> str:
     if look.has_weights or not look.any_file(r"adapter_config\.json|adapter_model\..*"):
         return ""
     base = _read_json(look.path / "adapter_config.json").get("base_model_name_or_path")
-    return str(base)[:200] if isinstance(base, str) and base else "a base model that it does not name"
+    return str(base)[:200] if isinstance(base, str) and base else "some base model"
 
 
 def _snapshot(look: FolderLook) -> str:
     """The folder with the files of a hub's cache that stands above it."""
     inner = look.any_folder(r"models--.*")
-    if inner and not look.files:
+    if inner and _CONFIG not in look.files and not look.has_weights:
         return _snapshot(look_at_folder(look.path / inner)) or str(look.path / inner)
     if "snapshots" not in look.folders or _CONFIG in look.files:
         return ""

@@ -53,7 +53,7 @@ def parse_model_config(data: Mapping[str, object], where: str) -> ModelConfig:
     heads = fields.positive("num_attention_heads")
     hidden = fields.positive("hidden_size")
     rope = fields.optional_object("rope_parameters")  # transformers 5 keeps rope_theta and the scaling in there
-    scaling = _scaling_of(fields.optional_object("rope_scaling")) or _scaling_of(rope)
+    scaling = scaling_of(fields.optional_object("rope_scaling")) or scaling_of(rope)
     old_theta = fields.positive_number("rope_theta", 10000.0)
     config = ModelConfig(
         family=family or "",
@@ -118,7 +118,7 @@ def dimensions_of(config: ModelConfig) -> Dict[str, int]:
     }
 
 
-def _scaling_of(rope: Optional[Dict[str, object]]) -> Optional[Dict[str, object]]:
+def scaling_of(rope: Optional[Dict[str, object]]) -> Optional[Dict[str, object]]:
     """What scales the positions; None where it is no scaling: by name, or by a factor of one."""
     kind = rope.get("rope_type", rope.get("type", "default")) if rope else "default"
     if not rope or kind == "default" or (kind in ("linear", "dynamic", "ntk") and rope.get("factor") == 1):

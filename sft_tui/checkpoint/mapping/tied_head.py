@@ -38,9 +38,9 @@ def check_tied_head(folder: Path, config: ModelConfig, entries: Sequence[TensorE
     if embeddings is None:
         told = f"{folder} ties its embeddings, and has {head.name} alone; it is taken as {source}."
         return told, "Nothing is to be done.", family.direct
-    if (embeddings.shape, embeddings.dtype) != (head.shape, head.dtype):
-        return f"{message}, of another shape or type than {source}.", UNTIE_HINT, True
-    if head.dtype not in SOURCE_TYPES:
+    if embeddings.shape != head.shape:
+        return f"{message}, of another shape than {source}.", UNTIE_HINT, True
+    if not {head.dtype, embeddings.dtype} <= set(SOURCE_TYPES):
         return f"{message}, stored as {head.dtype}.", "Take the model that is not quantized.", True
     try:
         equal = _are_equal(embeddings, head, (embeddings.file.stat().st_mtime_ns, head.file.stat().st_mtime_ns))
@@ -66,6 +66,8 @@ def _find(family: Family, entries: Sequence[TensorEntry], name: str) -> Optional
 @functools.lru_cache(maxsize=8)
 def _are_equal(one: TensorEntry, other: TensorEntry, _mtimes: Tuple[int, int]) -> bool:
     """Reading both anew at every look would take a disk's whole attention. Raises InvalidInputError."""
-    kind = SOURCE_TYPES[one.dtype]
-    [(wrong, _)] = compare_values([Cast(whole_values(one), kind, kind)], [whole_values(other)])
+    # a copy may have been saved with more bits
+    narrow, wide = sorted((one, other), key=lambda entry: entry.nbytes)
+    cast = Cast(whole_values(narrow), SOURCE_TYPES[narrow.dtype], SOURCE_TYPES[wide.dtype])
+    [(wrong, _)] = compare_values([cast], [whole_values(wide)])
     return wrong == 0

@@ -54,9 +54,17 @@ class RecordView:
 
 
 def audit_sample(
-    path: Path, tokenizer: Tokenizer, template: str, seq_length: int, columns: Tuple[Tuple[str, str], ...] = ()
+    path: Path,
+    tokenizer: Tokenizer,
+    template: str,
+    seq_length: int,
+    columns: Tuple[Tuple[str, str], ...] = (),
+    model_dir: Optional[Path] = None,
 ) -> AuditReport:
-    """Audit the first SAMPLE_RECORDS of a file, in this process. Raises InvalidInputError."""
+    """Audit the first SAMPLE_RECORDS of a file, in this process; `model_dir`: see `find_taught_end`.
+
+    Raises InvalidInputError.
+    """
     tally = Tally(seq_length + 1)
     records = list(islice(read_records(path, dict(columns)), SAMPLE_RECORDS))
     task = Encoding((str(path),), str(tokenizer.path), template, tally.row_length)
@@ -70,7 +78,7 @@ def audit_sample(
     return replace(
         tally.report(str(path), "conversations", seq_length),
         packed_rows=_count_packed(tally, seq_length),
-        end=find_taught_end(tokenizer, template),
+        end=find_taught_end(tokenizer, template, model_dir),
     )
 
 

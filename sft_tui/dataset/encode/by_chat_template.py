@@ -102,7 +102,9 @@ class ChatEncoder:
 
         prompt = written.prompt
         labels = np.full(len(ids), IGNORE_TOKEN_ID, dtype=np.int32)
-        reason = self._why_not(prompt, ids, spans) if prompt.answers else "no_answer"
+        reason = "special_in_text" if prompt.injected else "no_answer"
+        if prompt.answers:
+            reason = self._why_not(prompt, ids, spans)
         if not reason:
             for place, (first, last) in enumerate(spans):
                 if place not in written.untrained:

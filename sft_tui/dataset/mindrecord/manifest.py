@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, List, Optional, Tuple
 
+from sft_tui.dataset.mindrecord.match_files import match_files
 from sft_tui.dataset.template.chat import CHAT, template_text
 from sft_tui.dataset.tokenizer.hf import MAX_BYTES
 from sft_tui.errors import InvalidInputError
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from sft_tui.dataset.mindrecord.request import Request
 
 SCHEMA_VERSION = 2
-_MAX_MATCHES, _GLOB_SECONDS = 10_000, 20.0
 
 
 @dataclass(frozen=True)
@@ -98,17 +96,7 @@ def find_inputs(input_glob: str) -> List[Path]:
     literal = Path(input_glob)
     if literal.is_file():
         return [literal]
-    found: List[Path] = []
-    until = time.monotonic() + _GLOB_SECONDS
-    # Path.glob takes no absolute pattern.
-    for looked, name in enumerate(glob.iglob(input_glob, recursive=True)):  # noqa: PTH207
-        if looked >= _MAX_MATCHES or time.monotonic() > until:
-            raise InvalidInputError(
-                f"{input_glob} matches {looked:,} files and more.", "Name the folder with the data more closely."
-            )
-        if Path(name).is_file():
-            found.append(Path(name))
-    found.sort()
+    found = sorted(match_files(input_glob))
     if not found:
         raise InvalidInputError(
             f"No file matches {input_glob}.", "Check the path; quote a pattern so that the shell leaves it alone."

@@ -134,7 +134,8 @@ def parse_conversation(
 
 def _parse(number: int, item: Dict[str, object], field: str, unread: Tuple[Remark, ...]) -> Conversation:
     check_doubled(item)
-    kind = find_preference(item)
+    # a field of another name was given by somebody who knows
+    kind = find_preference(item) if field in CONVERSATION_FIELDS else ""
     if kind:
         raise FieldError("", *preference_reason(kind))
     if field not in item:
@@ -144,6 +145,8 @@ def _parse(number: int, item: Dict[str, object], field: str, unread: Tuple[Remar
     if isinstance(name, bool) or not isinstance(name, (str, int, type(None))):
         raise FieldError("id", f"field `id` is {json_kind(name)}, not a string.")
     name = text_of(item, "id") if isinstance(name, str) else name
+    if isinstance(item[field], dict):
+        check_doubled(item[field], field)  # type: ignore[arg-type]
     value = _as_list(item[field])
     if not isinstance(value, list):
         raise FieldError(field, f"field `{field}` is {json_kind(value)}, not a list.")
@@ -193,8 +196,24 @@ def _tools(item: Dict[str, object], remarks: List[Remark]) -> str:
 
 
 def _as_json(shown: str, value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    _check_all_doubled(value, shown)
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise FieldError(shown, f"field `{shorten(shown)}` has a number that JSON does not know.") from error
     return as_text(text, shown)
+
+
+def _check_all_doubled(value: object, shown: str) -> None:
+    """Raise FieldError where an object, however deep, has a key twice."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            check_doubled(value, shown)
+            waiting += value.values()
+        elif isinstance(value, list):
+            waiting += value
 
 
 def _parse_turn(where: str, field: str, turn: object, remarks: List[Remark]) -> Turn:
@@ -210,10 +229,18 @@ def _parse_turn(where: str, field: str, turn: object, remarks: List[Remark]) -> 
     calls = any(name == TOOL_CALLS for name, _ in given)
     if of not in turn and not calls:
         raise FieldError(f"{where}.{of}", f"{where} has no field `{of}`; its fields: {show_names(turn)}.")
-    text = "" if calls and turn.get(of) is None else _text_of_content(f"{where}.{of}", turn[of])
+    text = (
+        ""
+        if calls and turn.get(of) is None
+        else _text_of_content(f"{where}.{of}", turn[of], f"{field}[].{of}", remarks)
+    )
     trained = _is_trained(where, turn)
     if not trained and speaker == "gpt":
         remarks.append(("used", NOT_TRAINED))
+    elif speaker != "gpt":
+        asked = (name for name in TRAIN_MARKS if turn.get(name))
+        remarks += [("unread", f"{field}[].{name} of a turn that is no answer") for name in asked]
+    remarks += [("unread", f"{field}[].{name}") for name in THOUGHTS if isinstance(turn.get(name), bool)]
     read = {by, of, *TRAIN_MARKS, *THOUGHTS, *_GIVEN.get(speaker, ())}
     if len(turn) > 2:
         for name, said in turn.items():
@@ -255,8 +282,8 @@ def _speaker(where: str, by: str, turn: Mapping[str, object], remarks: List[Rema
     return ROLES[known]
 
 
-def _text_of_content(where: str, value: object) -> str:
-    """A text, or the texts of OpenAI's content parts one after the other."""
+def _text_of_content(where: str, value: object, named: str, remarks: List[Remark]) -> str:
+    """A text, or the texts of OpenAI's content parts one after the other; `named`: how remarks call the field."""
     if not isinstance(value, list):
         return as_text(value, where)
     texts: List[str] = []
@@ -265,6 +292,9 @@ def _text_of_content(where: str, value: object) -> str:
         if isinstance(part, str):
             texts.append(as_text(part, f"{where}[{index}]"))
         elif isinstance(part, dict) and kind == "text" and "text" in part:
+            check_doubled(part, f"{where}[{index}]")
+            others = (name for name, said in part.items() if name not in ("type", "text") and not holds_nothing(said))
+            remarks += [("unread", f"{named}[].{shorten(name)}") for name in others]
             texts.append(as_text(part["text"], f"{where}[{index}].text"))
         else:
             reason = f"`{where}[{index}]` is a part of the type `{shorten(str(kind))}`; only text is trained on."
@@ -317,7 +347,7 @@ def _thought(where: str, turn: Mapping[str, object]) -> str:
     found: Optional[str] = None
     for name in THOUGHTS:
         value = turn.get(name)
-        if holds_nothing(value):
+        if holds_nothing(value) or isinstance(value, bool):  # some have a switch under that name
             continue
         text = as_text(value, f"{where}.{name}")
         if found is not None and text != found:

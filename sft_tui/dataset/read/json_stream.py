@@ -25,11 +25,12 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 _HALF_NUMBER = re.compile(r"\.|[eE][+-]?")
 # Python's parser gives up within so many characters of the place where a text was cut, but for strings.
 _NEAR_THE_CUT = 16
+_MOST_DIGITS = 1000
 
 
 def _number(digits: str) -> Union[int, float]:
-    # Python refuses, or takes long over, integers of thousands of digits. No field of ours is a number.
-    return int(digits) if len(digits) <= 20 else float(digits)
+    # Python refuses, or takes long over, integers of thousands of digits
+    return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
 
 
 _DECODER = json.JSONDecoder(parse_int=_number, object_pairs_hook=build_object)

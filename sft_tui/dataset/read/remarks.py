@@ -40,13 +40,21 @@ _PREFERENCES: Tuple[Tuple[FrozenSet[str], str], ...] = (
 def find_preference(item: Mapping[str, object], names: Iterable[str] = ()) -> str:
     """What preference data a record is, by its fields (`names`: those that the file has); "" for none.
 
-    A `label` counts where it is true or false: others have classes and sources under that name.
+    A `label` counts where it is true or false, or 1 or 0 beside a completion: others have classes and sources under
+    that name.
     """
     has = set(item) or set(names)
     for fields, kind in _PREFERENCES:
-        if fields <= has and ("label" not in fields or isinstance(item.get("label"), bool)):
+        if fields <= has and ("label" not in fields or _is_verdict(item.get("label"), beside=fields)):
             return kind
     return ""
+
+
+def _is_verdict(label: object, beside: FrozenSet[str]) -> bool:
+    if isinstance(label, bool):
+        return True
+    told = label.strip().lower() if isinstance(label, str) else label
+    return bool(beside & {"completion", "response"}) and told in (0, 1, "0", "1", "true", "false")
 
 
 def preference_reason(kind: str) -> Tuple[str, str]:

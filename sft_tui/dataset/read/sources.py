@@ -19,7 +19,7 @@ from sft_tui.dataset.read.conversation import (
 from sft_tui.dataset.read.data_file import Container, DataFile, find_data_file
 from sft_tui.dataset.read.items import field_names, read_items
 from sft_tui.dataset.read.remarks import Remark, find_preference, preference_reason
-from sft_tui.dataset.read.tables import full_columns
+from sft_tui.dataset.read.tables import column_kinds, full_columns
 from sft_tui.errors import InvalidInputError
 
 OUR_FIELDS = (*ALPACA_FIELDS, CONVERSATION_FIELDS[0])
@@ -137,12 +137,15 @@ def _unread_columns(plan: _Plan, wanted: List[str]) -> Tuple[Remark, ...]:
     """Columns of a Parquet file that nobody asks for, and that hold something."""
     if plan.file.container != "parquet":
         return ()
-    names = full_columns(plan.file.path)
-    kind = find_preference(dict.fromkeys(names)) if not {"chosen", "rejected"} & set(wanted) else ""
+    kinds = column_kinds(plan.file.path)
+    labels = {"bool": True, "int64": 1, "int32": 1, "int8": 1, "uint8": 1, "string": "true"}
+    item = {name: labels.get(kind) for name, kind in kinds.items()}
+    kind = find_preference(item) if not {"chosen", "rejected"} & set(wanted) else ""
     if kind:
         reason, hint = preference_reason(kind)
         raise InvalidInputError(f"{plan.file.path} {reason}", hint)
-    return tuple(("unread", name) for name in names if name not in wanted and name != "id")
+    others = [name for name in kinds if name not in wanted and name != "id"]
+    return tuple(("unread", name) for name in full_columns(plan.file.path, others))
 
 
 def _plan(path: Path, given: Mapping[str, str]) -> _Plan:

@@ -162,13 +162,24 @@ def parquet_columns(path: Path) -> List[str]:
         return _check_names(path, list(file.schema_arrow.names))
 
 
-def full_columns(path: Path) -> List[str]:
-    """The names of the columns that are not null by their type. Raises as `parquet_columns`.
-
-    How many rows of a column are null is not asked: pyarrow 19.0.0 dies of the statistics of newer files.
-    """
+def column_kinds(path: Path) -> Dict[str, str]:
+    """The columns and their types, in pyarrow's words. Raises as `parquet_columns`."""
     with _open_parquet(path) as file:
-        return [column.name for column in file.schema_arrow if str(column.type) != "null"]
+        return {column.name: str(column.type) for column in file.schema_arrow}
+
+
+def full_columns(path: Path, names: Sequence[str]) -> List[str]:
+    """Those of the columns that hold something; reads no further than to the first value of each.
+
+    The file's statistics are not asked: pyarrow 19.0.0 dies of those of newer files. Raises as `parquet_columns`.
+    """
+    empty = list(names)
+    with _open_parquet(path) as file:
+        for batch in file.iter_batches(batch_size=_PARQUET_ROWS, columns=empty, use_threads=False) if empty else ():
+            empty = [name for name in empty if batch.column(name).null_count == batch.num_rows]
+            if not empty:
+                break
+    return [name for name in names if name not in empty]
 
 
 def _rows(path: Path, batch: Any, before: int) -> Iterator[object]:  # noqa: ANN401 - pyarrow has no types

@@ -77,6 +77,8 @@ def write_messages(
     special tokens, `ends` are those that may end an answer.
     """
     whole = render(messages, tools)
+    if any(special.search(text) for text in _strings([messages, tools])):
+        return ChatPrompt(whole, (), injected=True), ()
     answers: List[ChatAnswer] = []
     left_out: List[int] = []
     at = 0
@@ -111,24 +113,41 @@ def write_messages(
         answers.append(ChatAnswer(text, end.group(), end.start() - len(text), end.end(), bool(text)))
         at = end.end()
     _check_asked(messages, len(messages), whole[at:])
-    injected = any(special.search(text) for message in messages for text in _texts(message))
-    return ChatPrompt(whole, tuple(answers), injected), tuple(left_out)
+    _check_tools(tools, whole[: answers[0].begin] if answers else whole)
+    return ChatPrompt(whole, tuple(answers), injected=False), tuple(left_out)
 
 
-def _texts(message: Message) -> Iterator[str]:
-    for name in ("content", REASONING):
-        text = message.get(name)
-        if isinstance(text, str):
-            yield text
+def _strings(value: object) -> Iterator[str]:
+    """All texts of a value, names too, however deep they stand."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            waiting += [*value, *value.values()]
+        elif isinstance(value, (list, tuple)):
+            waiting += value
+
+
+def _check_tools(tools: object, written: str) -> None:
+    """Every tool that may be called is written before the first answer, by its name."""
+    for tool in tools if isinstance(tools, list) else []:
+        function = tool.get("function", tool) if isinstance(tool, dict) else {}
+        name = function.get("name") if isinstance(function, dict) else None
+        if isinstance(name, str) and name not in written:
+            raise InvalidInputError(
+                f"the chat template does not write the tool `{name[:40]}` of `tools`.",
+                "Take a model whose template writes tools, or remove them from the records.",
+            )
 
 
 def _check_asked(messages: Sequence[Message], place: int, written: str) -> None:
     """All that stands between the answer before and this one is written."""
-    squashed = _squash(written)
     for index in range(place - 1, -1, -1):
         if messages[index]["role"] == "assistant":
             return
-        if _squash(str(messages[index]["content"])) not in squashed:
+        if str(messages[index]["content"]).strip() not in written:
             role = messages[index]["role"]
             raise InvalidInputError(
                 f"the chat template drops or changes the text of turn {index + 1} ({role}).",
@@ -147,21 +166,20 @@ def _writes_thought(message: Message, said: str, place: int, render: Render) -> 
         head, _, content = content.rpartition(_CLOSED)
         thought = head.rpartition("<think>")[2]
     calls = message.get(TOOL_CALLS)
-    squashed, wanted = _squash(said), _squash(content)
-    for part in _parts_of_calls(calls):
-        if _squash(part) not in squashed:
+    for spellings in _parts_of_calls(calls):
+        if not any(spelling in said for spelling in spellings):
             raise InvalidInputError(
-                f"the chat template does not write `{part[:40]}` of the tool call in turn {place + 1}.",
+                f"the chat template does not write `{spellings[0][:40]}` of the tool call in turn {place + 1}.",
                 "Take a model whose template writes tool calls, or remove the record.",
             )
-    if wanted not in squashed or (not calls and not squashed.endswith(wanted)):
+    wanted = content.strip()
+    if wanted not in said or (not calls and not said.rstrip().endswith(wanted)):
         raise ChangedTextError(
             f"the chat template drops or changes the text of turn {place + 1}.",
             "Look at what it writes, and change or remove the record.",
         )
-    before = squashed[: squashed.rindex(wanted)] if wanted else squashed
-    before = before.replace("<think>", "").replace(_CLOSED, "")
-    if not thought or _squash(thought) in before:
+    before = said[: said.rindex(wanted)] if wanted else said
+    if not thought or thought.strip() in before:
         return True
     if inline:
         raise _thought_dropped(place, render)
@@ -206,38 +224,38 @@ def _thought_dropped(place: int, render: Render) -> InvalidInputError:
     )
 
 
-def _parts_of_calls(calls: object) -> Iterator[str]:
-    """The words that have to be written of tool calls: names, and the values of arguments."""
+def _parts_of_calls(calls: object) -> Iterator[Tuple[str, ...]]:
+    """What has to be written of tool calls: names and arguments, each in the spellings that it may have."""
     for call in calls if isinstance(calls, list) else []:
         function = call.get("function", call) if isinstance(call, dict) else {}
         if not isinstance(function, dict):
             continue
         if isinstance(function.get("name"), str):
-            yield function["name"]
+            yield _spellings(function["name"])
         arguments = function.get("arguments")
         if isinstance(arguments, str):
             try:
                 arguments = json.loads(arguments)
             except (ValueError, RecursionError):
-                yield arguments
+                yield (arguments,)
                 continue
         yield from _leaves(arguments)
 
 
-def _leaves(value: object) -> Iterator[str]:
+def _leaves(value: object) -> Iterator[Tuple[str, ...]]:
     waiting = [value]
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):
-            waiting += value.values()
+            waiting += [*value, *value.values()]
         elif isinstance(value, list):
             waiting += value
-        elif isinstance(value, str) and value.isascii() and value.isprintable() and not set(value) & set('"\\'):
-            yield value  # others are escaped, each template in its way
-        elif isinstance(value, int) and not isinstance(value, bool):
-            yield str(value)
+        elif value is not None:
+            yield _spellings(value)
 
 
-def _squash(text: str) -> str:
-    """Without white space, which templates add and drop around what they write."""
-    return "".join(text.split())
+def _spellings(value: object) -> Tuple[str, ...]:
+    """A text, number or truth value as it is, and as JSON writes it."""
+    if isinstance(value, str):
+        return (value, *(json.dumps(value, ensure_ascii=ascii_only)[1:-1] for ascii_only in (False, True)))
+    return (json.dumps(value), str(value))

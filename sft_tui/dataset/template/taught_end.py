@@ -47,8 +47,8 @@ def parse_taught_end(data: Optional[Dict[str, Any]]) -> Optional[TaughtEnd]:
     return TaughtEnd(data["token"], data["id"], tuple(data["stops"]), tuple(data["stop_words"]), data["said_in"])
 
 
-def find_taught_end(tokenizer: Tokenizer, template: str) -> TaughtEnd:
-    """What a template teaches to end with, and where the folder of the tokenizer stops.
+def find_taught_end(tokenizer: Tokenizer, template: str, folder: Optional[Path] = None) -> TaughtEnd:
+    """What a template teaches to end with, and where the model's folder stops (None: the tokenizer's).
 
     Raises InvalidInputError for a template that cannot be used.
     """
@@ -61,7 +61,7 @@ def find_taught_end(tokenizer: Tokenizer, template: str) -> TaughtEnd:
         found = [text for text in tokenizer.special_tokens if text and token.endswith(text)]
         token = max(found, key=len, default=token)
         number = tokenizer.special_tokens.get(token)
-    stops, said_in = _find_stops(tokenizer.path.parent)
+    stops, said_in = _find_stops(folder or tokenizer.path.parent)
     words = {number: text for text, number in tokenizer.special_tokens.items()}
     return TaughtEnd(token, number, stops, tuple(words.get(stop, str(stop)) for stop in stops), said_in)
 

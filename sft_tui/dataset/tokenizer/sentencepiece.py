@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 BOS, EOS, UNK = "<s>", "</s>", "<unk>"
 MODEL_HINT = "Give the tokenizer.model (sentencepiece) that belongs to the checkpoint."
 _LLAMA_SPECIAL = re.compile(f"({re.escape(BOS)}|{re.escape(EOS)}|{re.escape(UNK)})")
+_ADDED_LIKE = re.compile(r"<[^<>\s]+>|\[[A-Z_]+\]")
 _MAX_ADDED = 100_000
 _CONTROL_LIKE = re.compile(r"<\|.+\|>")
 
@@ -182,7 +183,8 @@ def _added_tokens(model_file: Path, processor: Any) -> Dict[str, int]:  # noqa: 
     for text, number in data.items() if isinstance(data, dict) else ():
         if type(number) is not int or not 0 <= number < pieces + _MAX_ADDED:
             raise InvalidInputError(f"{path} gives {text[:40]!r} the id {str(number)[:40]}.", "Download it again.")
-        if number >= pieces and "pad" not in text.lower():
+        # words that were added are spelled by pieces, as MindFormers does
+        if number >= pieces and _ADDED_LIKE.fullmatch(text) and "pad" not in text.lower():
             added[text] = number
     return added
 

@@ -42,7 +42,10 @@ def test_a_scaling_is_carried_over_and_one_that_is_none_is_not(old):
     rope = {"rope_type": "yarn", "factor": 4.0, "rope_theta": 10000}
     data = translate_config({**in_new_words(old), "rope_parameters": rope}).data
     assert (data["rope_theta"], data["rope_scaling"]) == (10000, {"rope_type": "yarn", "factor": 4.0})
-    assert translate_config({**old, "rope_scaling": {"rope_type": "default"}}).data["rope_scaling"] is None
+    for none in ({"rope_type": "default"}, {"type": "linear", "factor": 1.0}):
+        words = translate_config({**old, "rope_scaling": none})
+        assert words.data["rope_scaling"] is None and words.changes
+        assert "rope_scaling" not in translate_config(in_new_words(old, rope_parameters=none)).data
 
 
 def test_nothing_is_dropped_without_a_word(old):

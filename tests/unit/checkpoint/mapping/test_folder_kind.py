@@ -71,6 +71,21 @@ def test_what_it_is_and_what_to_do(tmp_path, name):
     assert (caught.value.message, caught.value.hint) == kind
 
 
+@pytest.mark.parametrize("beside", ["old.ckpt", ".metadata", "adapter_config.json", "x.gguf", "a.pt"])
+@pytest.mark.parametrize("weights", ["weights.safetensors", "llama-00001-of-00002.safetensors", "pytorch_model.bin"])
+def test_weights_of_any_name_that_is_read_come_first(tmp_path, beside, weights):
+    for name in (beside, weights, "config.json"):
+        (tmp_path / name).write_text("{}")
+    assert tell_kind(look_at_folder(tmp_path)) is None
+
+
+def test_the_root_of_a_hubs_cache_has_files_of_its_own(tmp_path):
+    (tmp_path / "models--o--n" / "snapshots" / "a").mkdir(parents=True)
+    (tmp_path / "models--o--n" / "snapshots" / "a" / "config.json").write_text("{}")
+    (tmp_path / "version.txt").write_text("1")
+    assert "snapshots/a" in tell_kind(look_at_folder(tmp_path))[0]
+
+
 def test_a_model_is_none_of_these(hf_dir):
     assert tell_kind(look_at_folder(hf_dir), load_tensor_entries(hf_dir)) is None
     (hf_dir / "adapter_config.json").write_text("{}")
@@ -111,4 +126,4 @@ def test_what_cannot_be_read_is_no_kind(tmp_path):
     (tmp_path / "config.json").mkdir()
     (tmp_path / "adapter_config.json").write_text(json.dumps([1]))
     assert tell_kind(look_at_folder(tmp_path / "none")) is None
-    assert "does not name" in tell_kind(look_at_folder(tmp_path))[0]
+    assert "some base model" in tell_kind(look_at_folder(tmp_path))[0]

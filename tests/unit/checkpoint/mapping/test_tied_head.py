@@ -59,6 +59,22 @@ def test_a_copy_is_taken_with_or_without_the_embeddings(tied, tmp_path, head):
     assert "lm_head.weight" in {entry.name for entry in load_ckpt_entries(tmp_path / "a.ckpt")}
 
 
+def test_a_copy_with_more_bits_is_a_copy(tmp_path, make_hf, read_tensors, write_safetensors):
+    folder = make_hf("--tied", "--dtype", "bf16")
+    tensors = read_tensors(folder)
+    kind, shape, values = tensors["model.embed_tokens.weight"]
+    assert kind == "BF16"
+    wide = b"".join(b"\0\0" + values[at : at + 2] for at in range(0, len(values), 2))
+    tensors["lm_head.weight"] = ("F32", shape, wide)
+    (tmp_path / "config.json").write_bytes((folder / "config.json").read_bytes())
+    write_safetensors(tmp_path / "model.safetensors", tensors)
+    convert_weight(tmp_path, tmp_path / "a.ckpt", family="llama")
+    tensors["lm_head.weight"] = ("F32", shape, b"\1" + wide[1:])
+    write_safetensors(tmp_path / "model.safetensors", tensors)
+    with pytest.raises(InvalidInputError, match="with other values"):
+        convert_weight(tmp_path, tmp_path / "b.ckpt", family="llama")
+
+
 def test_gpt2_has_no_output_layer_of_its_own(tmp_path, make_hf_family, read_tensors, write_safetensors):
     folder = make_hf_family("gpt2")
     tensors = read_tensors(folder)

@@ -94,6 +94,13 @@ def test_columns_that_are_not_asked_for_are_named(tmp_path):
     path = tmp_path / "data.parquet"
     parquet.write_table(arrow.table({"instruction": ["i"], "output": ["o"], "lang": ["en"], "none": [None]}), path)
     assert inspect_data(path).remarks == {"unread": {"lang": 1}}
+    note = arrow.array([None, None], arrow.string())
+    parquet.write_table(
+        arrow.table({"instruction": ["i"] * 2, "output": ["o"] * 2, "lang": [None, "en"], "n": note}), path
+    )
+    assert inspect_data(path).remarks == {"unread": {"lang": 2}}
+    parquet.write_table(arrow.table({"instruction": ["i"], "output": ["o"], "lang": ["en"]}), path)
+    assert inspect_data(path).remarks == {"unread": {"lang": 1}}
     csv = tmp_path / "data.csv"
     csv.write_text("instruction,output,lang\ni,o,en\ni,o,\n")
     assert inspect_data(csv).remarks == {"unread": {"lang": 1}}
@@ -117,6 +124,8 @@ def test_other_spellings_of_roles_are_taken_and_said(read, role, speaker, said):
         ({"messages": [], "chosen": {}, "rejected": {}}, "DPO"),
         ({"prompt": "p", "completion": "a", "label": False}, "KTO"),
         ({**talk(), "label": True}, "KTO"),
+        ({"prompt": "p", "completion": "a", "label": 0}, "KTO"),
+        ({"prompt": "p", "response": "a", "label": "false"}, "KTO"),
         ({"instruction": "p", "output": "a", "kto_tag": True}, "KTO"),
     ],
 )
@@ -127,6 +136,27 @@ def test_preference_data_is_refused_for_what_it_is(read, tmp_path, record, what)
     except InvalidInputError as error:
         reason = error.message
     assert "preference data" in reason and what in reason
+
+
+def test_preference_data_is_known_in_tables_as_well(tmp_path):
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    for label in (False, 0):
+        path = tmp_path / "data.parquet"
+        parquet.write_table(arrow.table({"prompt": ["p"], "completion": ["bad"], "label": [label]}), path)
+        with pytest.raises(InvalidInputError, match="KTO"):
+            list(read_records(path))
+    csv = tmp_path / "data.csv"
+    csv.write_text("prompt,completion,label\np,bad,False\n")
+    [bad] = read_records(csv)
+    assert "KTO" in bad.reason
+
+
+def test_a_field_that_is_named_by_the_user_is_read(tmp_path):
+    path = tmp_path / "data.json"
+    turns = talk()["messages"]
+    path.write_text(json.dumps([{"chosen": turns, "rejected": turns}]))
+    [record] = read_records(path, {"conversations": "chosen"})
+    assert isinstance(record, Conversation) and record.remarks == (("unread", "rejected"),)
 
 
 def test_a_class_under_the_name_of_label_is_only_not_read(read):
@@ -143,6 +173,27 @@ def test_a_key_that_is_there_twice_with_other_values_is_refused(read):
     assert isinstance(bad, BadRecord) and bad.field == "output" and "twice" in bad.reason
     [bad] = read(turn)
     assert bad.field == "content" and "messages[0]" in bad.reason
+    part = '{"messages": [{"role": "user", "content": [{"type": "text", "text": "A", "text": "B"}]}]}\n'
+    lists = '{"messages": {"role": ["user"], "content": ["A"], "content": ["B"]}}\n'
+    tools = '{"messages": [{"role": "user", "content": "a"}], "tools": [{"name": "f", "name": "g"}]}\n'
+    for record in (part, lists, tools):
+        [bad] = read(record)
+        assert isinstance(bad, BadRecord) and "twice" in bad.reason, record
+
+
+def test_numbers_of_tools_stay_what_they_are(read):
+    number = "123456789012345678901234"
+    text = '{"messages": [{"role": "user", "content": "a"}], "tools": [{"name": "f", "n": %s}]}\n'
+    [record, bad] = read(text % number + text % "NaN")
+    assert number in record.tools and isinstance(bad, BadRecord)
+
+
+def test_marks_and_switches_that_mean_nothing_here_are_named(read):
+    turns = [{"role": "user", "content": [{"type": "text", "text": "q", "cache": 1}], "train": True}]
+    [record] = read([{"messages": [*turns, {"role": "assistant", "content": "a", "thinking": False}]}])
+    assert sorted(name for _, name in record.remarks) == [
+        "messages[].content[].cache", "messages[].thinking", "messages[].train of a turn that is no answer",
+    ]  # fmt: skip
 
 
 def test_a_dict_of_lists_is_read_as_turns(read):

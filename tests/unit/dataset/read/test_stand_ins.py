@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import glob
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import shutil
 import pytest
 
 from sft_tui.dataset.encode.encoder import MAX_SEQ_LENGTH, check_seq_length
+from sft_tui.dataset.mindrecord import match_files
 from sft_tui.dataset.mindrecord.manifest import find_inputs
 from sft_tui.dataset.read.data_file import find_data_file
 from sft_tui.dataset.read.sources import read_records
@@ -70,7 +72,7 @@ def test_added_tokens_beside_a_sentencepiece_model_are_known(golden, tmp_path):
     model = tmp_path / "tokenizer.model"
     shutil.copy(golden / "tokenizer.model", model)
     pieces = load_tokenizer(model).vocab_size
-    added = {"<|im_end|>": pieces + 1, "<|im_start|>": pieces, "[PAD]": pieces + 2}
+    added = {"<|im_end|>": pieces + 1, "<|im_start|>": pieces, "[PAD]": pieces + 2, "word": pieces + 3, "": pieces + 4}
     (tmp_path / "added_tokens.json").write_text(json.dumps(added))
     tokenizer = load_tokenizer(model)
     assert tokenizer.vocab_size == pieces + 2
@@ -108,9 +110,35 @@ def test_counts_that_no_data_has_are_refused_at_once(tmp_path):
     with pytest.raises(InvalidInputError, match="must lie between"):
         check_seq_length(10**8)
     check_seq_length(MAX_SEQ_LENGTH)
-    many = tmp_path / "many"
-    many.mkdir()
-    for number in range(10_001):
-        (many / str(number)).touch()
-    with pytest.raises(InvalidInputError, match="matches 10,000 files and more"):
-        find_inputs(f"{many}/*")
+
+
+def test_a_pattern_is_walked_as_glob_does_and_not_for_ever(tmp_path, monkeypatch):
+    for name in ("a.txt", "b/c.txt", "b/d/e.txt", ".hidden/f.txt", "b/.g.txt", "b/[x].txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    (tmp_path / "b" / "up").symlink_to(tmp_path)  # a circle
+    for pattern in (
+        "*.txt",
+        "*/*.txt",
+        "**/*.txt",
+        "**",
+        "b/**/*.txt",
+        "?.txt",
+        "[ab].txt",
+        "[!a].txt",
+        "b/[[]x].txt",
+        "b/.g*",
+    ):
+        wanted = {path for path in glob.glob(f"{tmp_path}/{pattern}", recursive=True) if os.path.isfile(path)}
+        wanted = {path for path in wanted if "/up/" not in path}
+        assert {str(path) for path in match_files.match_files(f"{tmp_path}/{pattern}")} == wanted, pattern
+    for pattern in ("/proc/**", "/proc/**/x.nomatch", "/sys/**/x"):
+        with pytest.raises(InvalidInputError):
+            find_inputs(pattern)
+    monkeypatch.setattr(match_files, "SECONDS", -1.0)
+    with pytest.raises(InvalidInputError, match="Looking for"):
+        find_inputs(f"{tmp_path}/**/x.nomatch")
+    monkeypatch.undo()
+    monkeypatch.setattr(match_files, "MOST_FILES", 2)
+    with pytest.raises(InvalidInputError, match="more than 2 files"):
+        find_inputs(f"{tmp_path}/**/*.txt")

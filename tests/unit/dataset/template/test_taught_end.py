@@ -65,6 +65,13 @@ def test_a_sentencepiece_model_with_another_template(golden, tmp_path):
     assert (end.token, end.id, end.agrees) == ("</s>", 2, False)
 
 
+def test_the_models_folder_is_asked_where_the_tokenizer_lies_elsewhere(folder, tmp_path):
+    tokenizer, model = load_tokenizer(folder(None)), tmp_path / "model"
+    model.mkdir()
+    (model / "generation_config.json").write_text(json.dumps({"eos_token_id": folder.ids[OTHER]}))
+    assert find_taught_end(tokenizer, "chat").agrees and not find_taught_end(tokenizer, "chat", model).agrees
+
+
 def test_the_audit_of_a_sample_has_it(folder, tmp_path):
     data = tmp_path / "data.json"
     data.write_text(json.dumps([{"instruction": "i", "output": "o"}]))

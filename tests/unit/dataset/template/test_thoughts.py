@@ -158,6 +158,38 @@ def test_a_template_that_writes_no_tools_refuses_them(encode, turns):
         assert isinstance(bad, EncodedRow), "it writes the answer of the tool"
 
 
+def test_tools_that_a_template_does_not_write_are_refused(encode):
+    bad = encode(PLAIN, Q, A, tools=TOOLS)
+    assert isinstance(bad, BadRecord) and "`clock`" in bad.reason
+
+
+@pytest.mark.parametrize("arguments", [{"city": "北京"}, {"n": 1.5}, {"deep": [{"on": True}]}, {"text": 'a "b" \\ c'}])
+def test_arguments_of_calls_are_all_written_or_refused(encode, arguments):
+    calls = json.dumps([{"type": "function", "function": {"name": "clock", "arguments": arguments}}])
+    turn = Turn("gpt", "", given=(("tool_calls", calls),))
+    assert isinstance(encode(BOTH, Q, turn, tools=TOOLS), EncodedRow)
+    without = BOTH.replace(
+        "c.function.arguments if c.function.arguments is string else c.function.arguments | tojson", "'{}'"
+    )
+    assert without != BOTH
+    bad = encode(without, Q, turn, tools=TOOLS)
+    assert isinstance(bad, BadRecord) and "tool call" in bad.reason
+
+
+def test_special_tokens_in_tools_and_calls_are_no_real_ones(encode):
+    tools = json.dumps([{"name": "f", "description": "<|im_end|>\n<|im_start|>assistant\n"}])
+    call = json.dumps([{"function": {"name": "f", "arguments": {"x": "<|im_end|>"}}}])
+    for row in (encode(BOTH, Q, A, tools=tools), encode(BOTH, Q, Turn("gpt", "", given=(("tool_calls", call),)))):
+        assert (row.masked_reason, row.trained_tokens) == ("special_in_text", 0)
+
+
+def test_blanks_inside_of_a_text_are_not_changed(encode):
+    template = BOTH.replace("{{- text }}", "{{- text.replace('  ', ' ') }}")
+    assert template != BOTH
+    bad = encode(template, Q, thinking("a  b"))
+    assert isinstance(bad, BadRecord) and "changes the text of turn 2" in bad.reason
+
+
 def test_a_marked_answer_has_no_labels(encode):
     row = encode(BOTH, Q, Turn("gpt", "WRONG", trained=False), R, A)
     assert learned(encode, row) == ["a<|im_end|>"]
