@@ -22,4 +22,5 @@ def run_demo(arguments: argparse.Namespace) -> int:
 
     say(f"Workspace: {folder.absolute()}")
     order = {"from_step": "", "until_step": "", "after": [], "resume": False, "detach": False, "json": False}
+    order["into"] = True  # what an earlier version rehearsed is of no worth
     return run_profile(argparse.Namespace(profile_name=name, **order))
