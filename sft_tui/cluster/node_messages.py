@@ -8,13 +8,40 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Dict, Final, List, Literal, Optional, Tuple
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StringConstraints, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StringConstraints,
+    ValidationError,
+)
 
 from sft_tui.core.job import Time
 from sft_tui.core.terminal_text import neutralise
 
 LONGEST_MESSAGE: Final = 4 << 20  # bytes of a line
-_Text = Annotated[str, StringConstraints(strict=True, max_length=5000), AfterValidator(neutralise)]
+LONGEST_TEXT: Final = 5000  # characters
+MOST_LINES: Final = 1000
+_CUT = " ..."
+
+
+def _cut_text(value: object) -> object:
+    """What is only shown is worth its beginning, and no lone half of a character stands in its way."""
+    if not isinstance(value, str):
+        return value
+    text = value if len(value) <= LONGEST_TEXT else value[: LONGEST_TEXT - len(_CUT)] + _CUT
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _cut_lines(value: object) -> object:
+    return value[-MOST_LINES:] if isinstance(value, list) else value
+
+
+_Text = Annotated[str, StringConstraints(strict=True, max_length=LONGEST_TEXT), AfterValidator(neutralise)]
+_Shown = Annotated[_Text, BeforeValidator(_cut_text)]  # for people; a path or a version that is cut would be another
 _Count = Annotated[int, Field(strict=True, ge=0, le=10**18)]
 _Rank = Annotated[int, Field(strict=True, ge=-1, le=10**6)]
 _Log = Annotated[str, StringConstraints(strict=True, max_length=LONGEST_MESSAGE)]
@@ -47,8 +74,8 @@ class _Facts(_Said):
     disk_free: _Count
     cores: _Count
     npus: _Count
-    npu_users: Annotated[List[_Text], Field(max_length=10_000)]
-    port: _Text
+    npu_users: Annotated[List[_Shown], Field(max_length=10_000)]
+    port: _Shown
     time: Time
 
 
@@ -62,20 +89,20 @@ class _Ranks(_Said):
 
 
 class _Died(_Said):
-    died: _Text
+    died: _Shown
     rank: _Rank
     signal: _Text
     time: Time
 
 
 class _Tail(_Said):
-    tail: Annotated[List[_Text], Field(max_length=1000)]
+    tail: Annotated[List[_Shown], BeforeValidator(_cut_lines)]
 
 
 class _State(_Said):
     state: Literal["queued", "running", "stopping", "finished"]
     outcome: Literal["", "succeeded", "failed", "stopped", "lost"]
-    reason: _Text
+    reason: _Shown
     time: Time
 
 

@@ -60,6 +60,32 @@ def test_a_message_is_of_its_form_or_none(message):
             assert seen is None or type(seen[name]) is type(message[name])
 
 
+@pytest.mark.parametrize(
+    ("message", "field"),
+    [
+        ({"died": "x" * 9000, "rank": 1, "signal": "SIGKILL", "time": 1.0}, "died"),
+        ({"state": "finished", "outcome": "failed", "reason": "x" * 9000, "time": 1.0}, "reason"),
+        ({"tail": ["before", "x" * 9000, "after"]}, "tail"),
+        ({"tail": ["\ud800 before", "x" * 5000, "after"]}, "tail"),
+    ],
+)
+def test_a_long_line_is_cut_and_costs_nothing_else(message, field):
+    seen = read_message(json.dumps(message).encode())
+    assert {**seen, field: 0} == {**message, field: 0}
+    for text, sent in zip(*([item[field]] if field != "tail" else item[field] for item in (seen, message))):
+        assert len(text) == min(len(sent), 5000) and (text[:4000] == sent[:4000] or "before" in text)
+
+
+def test_of_a_tail_with_too_many_lines_the_last_are_kept():
+    seen = read_message(json.dumps({"tail": [str(number) for number in range(3000)]}).encode())
+    assert seen["tail"][-1] == "2999" and 0 < len(seen["tail"]) < 3000
+
+
+def test_a_path_is_refused_and_never_cut():
+    with pytest.raises(ValueError, match="folder"):
+        read_folder(json.dumps({"folder": "/" + "x" * 9000}))
+
+
 def test_what_only_the_head_says_is_not_taken_from_a_node():
     assert read_message(b'{"refused": "x"}') == read_message(b'{"lost": "x"}') == {"beat": True}
 
