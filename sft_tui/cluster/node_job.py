@@ -51,6 +51,7 @@ class NodesJob:
             request = {"part_of": part_of.model_dump(), "package_dir": launch.package_dir, "plan": plan}
             self.followers[part.rank] = PartFollower(ssh, part, command, request, self.messages)
         self._told = ""
+        self._unread_told: set[int] = set()
         self._stop = ""  # how it was asked for: "" not at all, "ask", "now"
         self._stop_sent = ""
         self._deadline = float("inf")
@@ -86,18 +87,20 @@ class NodesJob:
         """Take what the nodes said; the failures among it."""
         failures = []
         try:
-            rank, message = self.messages.get(timeout=POLL_SECONDS)
-            for _ in range(MESSAGES_AT_MOST):  # one that never falls silent must not hold up the others, nor a stop
+            for turn in range(MESSAGES_AT_MOST):  # one that never falls silent must not hold up the others, nor a stop
+                rank, message = self.messages.get_nowait() if turn else self.messages.get(timeout=POLL_SECONDS)
                 failure = self.standings[rank].take(message)
                 # who was told to stop may end as it likes
                 if failure is not None and not self._stop_sent:
                     failures.append(failure)
                 self._show(rank, message)
-                rank, message = self.messages.get_nowait()
         except queue.Empty:
             pass
-        for follower in self.followers.values():
+        for rank, follower in self.followers.items():
             follower.look_after()
+            if follower.unread and rank not in self._unread_told:
+                self._unread_told.add(rank)
+                print(neutralise(f"{self.standings[rank].part.name} said what could not be read; it is left out"))
         return failures
 
     def _show(self, rank: int, message: dict[str, Any]) -> None:
@@ -146,6 +149,9 @@ class NodesJob:
             since = f"not reachable since {standing.lost_since}" if standing.lost_since else "not ended"
             job = f": there sft-tui jobs stop {Path(where).name} ends its part" if where else ""
             print(neutralise(f"{standing.part.name} is {since}{job}"), flush=True)
+        for rank, follower in self.followers.items():
+            if follower.unread > 1:
+                print(neutralise(f"{self.standings[rank].part.name}: {follower.unread:,} messages could not be read"))
         lost = "; ".join(f"{s.part.name} is not reachable since {s.lost_since}" for s in left if s.lost_since)
         if failures:
             first = first_failure(failures)

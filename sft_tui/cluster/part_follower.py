@@ -32,6 +32,7 @@ class PartFollower(threading.Thread):
         self.part = part
         self.folder = ""
         self._ssh, self._command, self._request, self._messages = ssh, command, request, messages
+        self.unread = 0  # messages that could not be read
         self._offset = 0
         self._ended = False
         self._stopping = False
@@ -135,7 +136,10 @@ class PartFollower(threading.Thread):
 
     def _pass_on(self, line: bytes) -> None:
         message = read_message(line)
-        if message is not None:
+        if message is None:
+            # neither a login file that prints, nor what a lost connection has torn and will be said again
+            self.unread += line.startswith(b"{") and line.endswith(b"\n")
+        else:
             self._offset = message.get("offset", self._offset)
             self._ended = self._ended or message.get("state") == "finished"
             self._messages.put((self.part.rank, message))
