@@ -8,7 +8,7 @@ from textual import on
 
 from sft_tui.tui import bridge
 from sft_tui.tui.editing import EditingApp
-from sft_tui.tui.session import wizard_step
+from sft_tui.tui.session import Session, wizard_step
 
 if TYPE_CHECKING:
     from sft_tui.core.plan import Plan
@@ -60,6 +60,14 @@ class LaunchingApp(EditingApp, inherit_bindings=False):
     def waits_for_check(self) -> bool:
         """A job starts when the files have been checked."""
         return bool(self._wanted)
+
+    def _use(self, session: Session) -> None:
+        """What was wanted of the profile before is not wanted of this one."""
+        before, waited = self.session.name, self.waits_for_check
+        super()._use(session)
+        if waited:
+            self._forget_wish()
+            self.say(f"Cancelled: no job of {before} starts.")
 
     def _forget_wish(self) -> None:
         self._wanted, self._wanted_step = "", ""
@@ -115,6 +123,10 @@ class LaunchingApp(EditingApp, inherit_bindings=False):
         from sft_tui.tui.screens.dialogs.confirm import Choose
 
         plan, point = message.plan, message.point
+        if plan.profile != self.session.name:  # another one was chosen meanwhile, and is in view
+            self._submitting = False
+            self.say(f"No job of {plan.profile} starts: open it to choose how its training goes on.", bad=True)
+            return
 
         def answered(key: str | None) -> None:
             if key in ("r", "b"):
