@@ -19,11 +19,16 @@ ABSENT = _Absent()
 
 @dataclass(frozen=True)
 class FieldChange:
-    """One field: its dotted name, the value here, and the one that was found in the file."""
+    """One field: its place, the value here, and the one that was found in the file; either may be ABSENT."""
 
-    field: str
+    place: _Place
     mine: Any
     theirs: Any
+
+    @property
+    def field(self) -> str:
+        """Its dotted name."""
+        return ".".join(self.place)
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,9 @@ class Merge:
 
 def merge_profiles(base: dict[str, Any], mine: dict[str, Any], theirs: dict[str, Any]) -> Merge:
     """The changes from `base` to `mine` and from `base` to `theirs`, together; a list of nodes is one field."""
-    old, own, other = _fields(base), _fields(mine), _fields(theirs)
+    # a key that is a table in one and a value in another is one field
+    whole = {key for data in (base, mine, theirs) for key, value in data.items() if not isinstance(value, dict)}
+    old, own, other = (_fields(data, whole) for data in (base, mine, theirs))
     merged: Dict[_Place, Any] = {}
     taken, clashes = [], []
     for place in dict.fromkeys((*own, *other)):
@@ -45,14 +52,18 @@ def merge_profiles(base: dict[str, Any], mine: dict[str, Any], theirs: dict[str,
         if same_value(there, was) or same_value(there, here):
             merged[place] = here
             continue
-        change = FieldChange(".".join(place), here, there)
+        change = FieldChange(place, here, there)
         if same_value(here, was):
             merged[place] = there
             taken.append(change)
         else:
             merged[place] = here
             clashes.append(change)
-    return Merge(_as_data(merged, mine), tuple(taken), tuple(clashes))
+    # a table that one of both has removed does not come back empty
+    tables = [key for key in {**mine, **theirs} if key not in base or (key in mine and key in theirs)]
+    data: dict[str, Any] = {key: mine[key] for key in _NOT_MERGED if key in mine}
+    data.update({key: {} for key in tables if key not in whole})
+    return Merge(_fill(data, merged), tuple(taken), tuple(clashes))
 
 
 def same_value(one: object, other: object) -> bool:
@@ -64,21 +75,19 @@ def same_value(one: object, other: object) -> bool:
     return type(one) is type(other) and one == other
 
 
-def _fields(data: dict[str, Any]) -> dict[_Place, Any]:
+def _fields(data: dict[str, Any], whole: set[str]) -> dict[_Place, Any]:
     fields: Dict[_Place, Any] = {}
     for key, value in data.items():
         if key in _NOT_MERGED:
             continue
-        if isinstance(value, dict):
+        if isinstance(value, dict) and key not in whole:
             fields.update({(key, name): item for name, item in value.items()})
         else:
             fields[key,] = value
     return fields
 
 
-def _as_data(fields: dict[_Place, Any], own: dict[str, Any]) -> dict[str, Any]:
-    data: dict[str, Any] = {key: own[key] for key in _NOT_MERGED if key in own}
-    data.update({key: {} for key, value in own.items() if isinstance(value, dict)})
+def _fill(data: dict[str, Any], fields: dict[_Place, Any]) -> dict[str, Any]:
     for place, value in fields.items():
         if value is ABSENT:
             continue

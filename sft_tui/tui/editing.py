@@ -91,8 +91,7 @@ class EditingApp(WizardApp, inherit_bindings=False):
             values = ", ".join(f"{_label(c)} {_shown(c.theirs)} (was {_shown(c.mine)})" for c in taken)
             self.say(f"Changed elsewhere, and taken over: {values}.", bad=True)
         for change in clashes:
-            section, _, field = change.field.partition(".")
-            mine = self.session.data.get(section, {}).get(field, change.mine) if field else change.mine
+            mine = self._value_at(change.place)
             self.say(
                 f"{_label(change)} was changed here and elsewhere: {_shown(mine)} stays; "
                 f"elsewhere it is {_shown(change.theirs)}.",
@@ -103,15 +102,18 @@ class EditingApp(WizardApp, inherit_bindings=False):
 
     def _take_over(self, change: FieldChange) -> bool:
         """Put in what somebody else wrote, unless the field was edited here meanwhile."""
-        section, _, field = change.field.partition(".")
-        if not field or section not in SECTIONS:
-            self.session.data[section] = change.theirs
-            return True
-        if not same_value(self.session.data[section].get(field), change.mine):
+        if not same_value(self._value_at(change.place), change.mine):
             return False
-        self.session.put(section, field, change.theirs)
-        self._show_value(section, field, change.theirs)
+        self.session.put_at(change.place, change.theirs)
+        if len(change.place) == 2 and change.theirs is not ABSENT:
+            self._show_value(*change.place, change.theirs)
         return True
+
+    def _value_at(self, place: tuple[str, ...]) -> object:
+        value: object = self.session.data
+        for key in place:
+            value = value.get(key, ABSENT) if isinstance(value, dict) else ABSENT
+        return value
 
     @on(bridge.ProfileGone)
     def _gone(self, message: bridge.ProfileGone) -> None:
@@ -194,8 +196,7 @@ def _title(section: str, field: str) -> str:
 
 
 def _label(change: FieldChange) -> str:
-    section, _, field = change.field.partition(".")
-    return _title(section, field)
+    return _title(change.place[0], ".".join(change.place[1:]))
 
 
 def _shown(value: object) -> str:

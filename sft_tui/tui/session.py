@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Optional
 
 from sft_tui.core.problem import Problem
 from sft_tui.core.profile_defaults import SECTIONS
+from sft_tui.store.profile_merge import ABSENT
 from sft_tui.tui.text.plot_text import PlotChoice
 from sft_tui.tui.undo import UndoList
 
@@ -114,8 +115,21 @@ class Session:
         self.data.setdefault(section, {})[name] = value
         self._changed(section, name)
 
+    def put_at(self, place: tuple[str, ...], value: object) -> None:
+        """What somebody else wrote, or ABSENT, for a field of a section or a key outside of any."""
+        table = self.data
+        for key in place[:-1]:
+            table = table.setdefault(key, {})
+        if value is ABSENT:
+            table.pop(place[-1], None)
+            if not table and place[0] not in SECTIONS:
+                self.data.pop(place[0], None)
+        else:
+            table[place[-1]] = deepcopy(value)
+        self._changed(place[0], ".".join(place[1:]))
+
     def _changed(self, section: str, name: str) -> None:
-        self.edited.add(f"{section}.{name}")
+        self.edited.add(f"{section}.{name}".strip("."))
         self.validate()
 
     def take_findings(
