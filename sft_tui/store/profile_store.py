@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 _SET_ASIDE = re.compile(r"\.broken-[0-9]+$")  # copies of files that could not be read: no profiles
 
 
+class NotAProfileError(InvalidInputError):
+    """The file of a profile was read, and what it holds is none."""
+
+
 def profile_path(profiles_dir: Path, name: str) -> Path:
     """File of a profile. Raises InvalidInputError for a name that is not one (or would leave the folder)."""
     if not re.fullmatch(NAME_PATTERN, name):
@@ -58,12 +62,16 @@ def load_profile_data(profiles_dir: Path, name: str) -> dict[str, Any]:
         ) from None
     except OSError as error:
         raise InvalidInputError(f"{path} cannot be read: {error.strerror}.", "Check your rights on it.") from error
+    except NotRegularError:
+        raise
+    except InvalidInputError as error:
+        raise NotAProfileError(error.message, error.hint) from error
     try:
         data = tomlkit.parse(text).unwrap()
     except TOMLKitError as error:
-        raise InvalidInputError(f"{path} is not TOML: {error}.", "Mend the line, or remove the file.") from error
+        raise NotAProfileError(f"{path} is not TOML: {error}.", "Mend the line, or remove the file.") from error
     except RecursionError:
-        raise InvalidInputError(f"{path} is nested too deeply.", "Mend it, or remove the file.") from None
+        raise NotAProfileError(f"{path} is nested too deeply.", "Mend it, or remove the file.") from None
     return {**data, "name": name}
 
 

@@ -13,9 +13,9 @@ from textual.message import Message
 from sft_tui.errors import InvalidInputError
 from sft_tui.files.stamps import Stamp, stamp
 from sft_tui.paths import profiles_dir
-from sft_tui.store.profile_changes import ProfileGoneError, SavedProfile, load_filled, save_changes
+from sft_tui.store.profile_changes import ProfileGoneError, SavedProfile, load_filled, save_changes, save_new
 from sft_tui.store.profile_merge import merge_profiles
-from sft_tui.store.profile_store import profile_path, save_profile_data
+from sft_tui.store.profile_store import NotAProfileError, profile_path
 from sft_tui.tui.background import Post, run_guarded
 from sft_tui.tui.bridge import BackgroundFailed, ProfileGone, ProfileMerged
 from sft_tui.tui.opening import note_last_profile
@@ -31,6 +31,7 @@ class _Known:
     on_disk: bool
     stamp: Optional[Stamp] = None
     gone: bool = False
+    unread: bool = False  # it was said that the file cannot be read
 
 
 class ProfileSaver:
@@ -45,7 +46,8 @@ class ProfileSaver:
 
     def opened(self, name: str, data: dict[str, Any], *, on_disk: bool) -> None:
         """The profile as it was read, or as a new one begins."""
-        known = _Known(deepcopy(data), on_disk, _stamp(name) if on_disk else None)
+        # without a stamp: another may have written since it was read, so the first look reads it again
+        known = _Known(deepcopy(data), on_disk)
         self._do(lambda: self._known.update({name: known}))
 
     def save(self, name: str, *edits: tuple[str, str, Any]) -> None:
@@ -94,7 +96,7 @@ class ProfileSaver:
         except BaseException:
             self._keep(name, edits)
             raise
-        known.data, known.on_disk, known.stamp = saved.data, True, _stamp(name)
+        known.data, known.on_disk, known.stamp = saved.data, True, saved.stamp
         if saved.taken or saved.clashes or saved.broken is not None:
             return ProfileMerged(name, saved.taken, saved.clashes, saved.broken)
         return None
@@ -106,8 +108,7 @@ class ProfileSaver:
 
     def _save(self, name: str, known: _Known, mine: dict[str, Any]) -> SavedProfile:
         if not known.on_disk and _stamp(name) is None:
-            save_profile_data(profiles_dir(), name, mine)
-            return SavedProfile(mine)
+            return save_new(profiles_dir(), name, mine)
         return save_changes(profiles_dir(), name, known.data, mine)
 
     def _look(self, name: str) -> Optional[Message]:
@@ -121,11 +122,15 @@ class ProfileSaver:
         if known.gone:  # it is there again, and what was typed meanwhile is not in it
             known.gone = False
             return self._write(name) or ProfileMerged(name, (), (), None)
-        known.stamp = now
         try:
             theirs = load_filled(profiles_dir(), name)
-        except InvalidInputError as error:
+        except NotAProfileError as error:
+            known.stamp = now
             return BackgroundFailed(f"{error.message} The next edit here replaces it; a copy is kept then.")
+        except InvalidInputError as error:  # it may pass: it is tried again, and said once
+            was_unread, known.unread = known.unread, True
+            return None if was_unread else BackgroundFailed(error.message)
+        known.stamp, known.unread = now, False
         taken = merge_profiles(known.data, known.data, theirs).taken
         known.data = theirs
         return ProfileMerged(name, taken, (), None) if taken else None

@@ -7,12 +7,15 @@ import threading
 import pytest
 from textual.widgets import Checkbox, Select
 
+from sft_tui.errors import InvalidInputError
 from sft_tui.paths import jobs_dir, profiles_dir
 from sft_tui.results.summary import RunSummary
 from sft_tui.store.job_store import list_jobs
-from sft_tui.store.profile_changes import set_fields
+from sft_tui.store.profile_changes import load_filled, set_fields
 from sft_tui.store.profile_store import list_profiles, profile_path
-from sft_tui.tui import bridge, editing
+from sft_tui.tui import bridge, editing, profile_saver
+from sft_tui.tui.opening import load_session
+from sft_tui.tui.profile_saver import ProfileSaver
 from tests.tui.editing.test_keys import type_at_once
 
 
@@ -68,6 +71,74 @@ async def test_what_an_editor_changes_is_taken_over_and_said(open_wizard, profil
         assert "3 (was 1)" in wizard.notes
         await wizard.press("y", "ctrl+q")
     assert (saved()["training"]["run_name"], saved()["training"]["epochs"]) == ("run1xy", 3)
+
+
+async def test_keys_removed_and_added_elsewhere_leave_a_sound_profile(open_wizard, sound):
+    path = profile_path(profiles_dir(), sound(training__typo=1, notes={"a": 1, "b": 2}))
+    async with open_wizard() as wizard:
+        await wizard.looked()
+        data = wizard.app.session.data
+        assert wizard.app.session.errors, "keys that no profile has"
+        path.write_text(path.read_text().replace("a = 1\n", "c = 3\n"))
+        await wizard.until(lambda: data["notes"] == {"b": 2, "c": 3}, "the table, not one value in its place")
+        path.write_text(path.read_text().replace("typo = 1\n", "").partition("[notes]")[0])
+        await wizard.until(lambda: "notes" not in data and "typo" not in data["training"], "they are gone")
+        await wizard.until(lambda: wizard.app.session.plan is not None, "and nothing stands in the way")
+        await wizard.press("ctrl+q")
+
+
+def test_what_another_writes_right_after_us_is_seen(profile, monkeypatch):
+    path = profile_path(profiles_dir(), profile())
+    said = []
+    saver = ProfileSaver(said.append)
+    saver.opened("first", load_session("first").data, on_disk=True)
+    unlocked = profile_saver.save_changes
+
+    def overtaken(*arguments):
+        saved = unlocked(*arguments)
+        path.write_text(path.read_text().replace("epochs = 1", "epochs = 3"))
+        return saved
+
+    monkeypatch.setattr(profile_saver, "save_changes", overtaken)
+    saver.save("first", ("training", "run_name", "mine"))
+    saver.look("first")
+    saver.close()
+    [merged] = said
+    assert [(change.field, change.theirs) for change in merged.taken] == [("training.epochs", 3)]
+
+
+def test_what_another_writes_while_a_profile_is_opened_is_seen(profile):
+    path = profile_path(profiles_dir(), profile())
+    said = []
+    saver = ProfileSaver(said.append)
+    opened = load_session("first")
+    path.write_text(path.read_text().replace("epochs = 1", "epochs = 3"))
+    saver.opened("first", opened.data, on_disk=True)
+    saver.look("first")
+    saver.look("first")
+    saver.close()
+    [merged] = said
+    assert [(change.field, change.theirs) for change in merged.taken] == [("training.epochs", 3)]
+
+
+def test_a_disk_that_is_away_for_a_moment_is_told_once_and_looked_at_again(profile, monkeypatch):
+    path = profile_path(profiles_dir(), profile())
+    said = []
+    saver = ProfileSaver(said.append)
+    saver.opened("first", load_session("first").data, on_disk=True)
+    saver._thread.submit(monkeypatch.setattr, profile_saver, "load_filled", _away)
+    saver.look("first")
+    saver.look("first")
+    saver._thread.submit(monkeypatch.setattr, profile_saver, "load_filled", load_filled)
+    saver._thread.submit(lambda: path.write_text(path.read_text().replace("epochs = 1", "epochs = 3")))
+    saver.look("first")
+    saver.close()
+    assert [type(message) for message in said] == [bridge.BackgroundFailed, bridge.ProfileMerged]
+    assert "replaces" not in said[0].message
+
+
+def _away(*_arguments):
+    raise InvalidInputError("first.toml cannot be read: Stale file handle.")
 
 
 async def test_the_same_field_in_both_is_mine_and_said_with_both_values(open_wizard, profile, saved, monkeypatch):

@@ -1,5 +1,7 @@
 """Two change one profile: nothing is lost, and what both have changed is told."""
 
+import errno
+import os
 import threading
 from copy import deepcopy
 
@@ -7,19 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sft_tui.errors import InvalidInputError
+from sft_tui.store import profile_store
 from sft_tui.store.profile_changes import ProfileGoneError, save_changes, set_fields
 from sft_tui.store.profile_merge import ABSENT, merge_profiles
 from sft_tui.store.profile_store import list_profiles, load_profile_data, new_profile_data, save_profile_data
 
 values = st.one_of(st.booleans(), st.integers(0, 2), st.sampled_from(["", "a", "b"]), st.lists(st.integers(0, 1)))
 sections = st.dictionaries(st.sampled_from("xyz"), values)
-profiles = st.fixed_dictionaries({"one": sections, "two": sections}, optional={"top": values})
+profiles = st.fixed_dictionaries({"one": sections, "two": sections}, optional={"top": st.one_of(values, sections)})
 
 
-def places(data):
-    """Every field by its place."""
+def places(data, *others):
+    """Every field by its place; what is a table here and a value in another is one field."""
     for key, value in data.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and all(isinstance(other.get(key, {}), dict) for other in others):
             yield from (((key, name), item) for name, item in value.items())
         else:
             yield (key,), value
@@ -33,7 +37,7 @@ def same(one, other):
 def test_every_change_is_in_the_merge_or_told(base, mine, theirs):
     before = deepcopy((base, mine, theirs))
     merge = merge_profiles(base, mine, theirs)
-    was, here, there, now = (dict(places(data)) for data in (base, mine, theirs, merge.data))
+    was, here, there, now = (dict(places(data, base, mine, theirs)) for data in (base, mine, theirs, merge.data))
     clashes = {change.field for change in merge.clashes}
     for place in {*was, *here, *there}:
         old, own, other, new = (fields.get(place, ABSENT) for fields in (was, here, there, now))
@@ -111,6 +115,43 @@ def test_copies_of_broken_files_are_numbered_and_are_no_profiles(tmp_path):
     assert [(tmp_path / f"p.broken-{n}.toml").read_text()[-1] for n in (1, 2, 3)] == ["1", "2", "3"]
     assert load_profile_data(tmp_path, "p")["training"]["epochs"] == 13
     assert list_profiles(tmp_path) == ["p"]
+
+
+def test_a_table_removed_elsewhere_does_not_come_back_empty(tmp_path):
+    base = {**_saved(tmp_path), "notes": {"a": 1}}
+    mine = deepcopy(base)
+    mine["training"]["epochs"] = 5
+    saved = save_changes(tmp_path, "p", base, mine)
+    assert "notes" not in load_profile_data(tmp_path, "p") and "notes" not in saved.data
+    assert [(c.field, c.theirs) for c in saved.taken] == [("notes.a", ABSENT)]
+
+
+def test_a_file_that_cannot_be_read_for_a_moment_is_not_set_aside(tmp_path, monkeypatch):
+    base = _saved(tmp_path)
+    mine = deepcopy(base)
+    mine["training"]["epochs"] = 5
+    read = profile_store.read_small_text
+    for number in (errno.EACCES, errno.ESTALE, errno.EIO):
+
+        def refused(*_arguments, number=number):
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(profile_store, "read_small_text", refused)
+        with pytest.raises(InvalidInputError, match="cannot be read"):
+            save_changes(tmp_path, "p", base, mine)
+        monkeypatch.setattr(profile_store, "read_small_text", read)
+    assert os.listdir(tmp_path) == ["p.toml"] and load_profile_data(tmp_path, "p") == base
+    assert save_changes(tmp_path, "p", base, mine).broken is None
+
+
+@pytest.mark.parametrize("content", [b"broken = = 1", b"\xff\xfe", b"# no\n", b"a = 1\n" * 4000, b"x" * (2 << 20)])
+def test_what_was_read_and_is_no_profile_is_set_aside(tmp_path, content):
+    base = _saved(tmp_path)
+    mine = deepcopy(base)
+    mine["training"]["epochs"] = 5
+    (tmp_path / "p.toml").write_bytes(content)
+    saved = save_changes(tmp_path, "p", base, mine)
+    assert saved.broken.read_bytes() == content and load_profile_data(tmp_path, "p")["training"]["epochs"] == 5
 
 
 def test_a_file_that_an_editor_has_emptied_is_not_taken_for_changes(tmp_path):
