@@ -21,6 +21,7 @@ from sft_tui.files.disk_room import refuse_kernel_folder
 from sft_tui.files.regular_file import describe_kind
 
 _DIGITS = 12
+_RANDOM = "[0-9a-f]" * _DIGITS  # as a pattern
 STALE_SECONDS = 60.0  # to write a small file takes less, on the slowest of disks
 _Self = TypeVar("_Self", bound="PartialFile")
 
@@ -75,14 +76,23 @@ class PartialFile:
 
 def remove_leftovers(target: Path) -> None:
     """Remove what a killed run left of this very target: hidden, partial, and locked by nobody."""
-    for left in target.parent.glob(f".{escape(target.name)}.{'?' * _DIGITS}.partial"):
+    for left in target.parent.glob(f".{escape(target.name)}.{_RANDOM}.partial"):
         with suppress(OSError):
-            handle = os.open(left, os.O_RDONLY)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _remove(left)
-            finally:
-                os.close(handle)
+            mode = left.lstat().st_mode
+            if stat.S_ISREG(mode) or stat.S_ISDIR(mode):  # we leave nothing else
+                with _unlocked(left):
+                    _remove(left)
+
+
+@contextmanager
+def _unlocked(path: Path) -> Iterator[None]:
+    """Hold the lock of what stands there. Raises OSError where somebody has it, or a link took its place."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
 
 
 def remove_stale(folder: Path, seconds: float = STALE_SECONDS) -> None:
@@ -90,17 +100,13 @@ def remove_stale(folder: Path, seconds: float = STALE_SECONDS) -> None:
 
     One that is locked, or younger than `seconds`, may still be written.
     """
-    for left in folder.glob(f".*.{'?' * _DIGITS}.partial"):
+    for left in folder.glob(f".*.{_RANDOM}.partial"):
         with suppress(OSError):
             status = left.lstat()
             if not stat.S_ISREG(status.st_mode) or time.time() - status.st_mtime < seconds:
                 continue
-            handle = os.open(left, os.O_RDONLY | os.O_NONBLOCK)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with _unlocked(left):
                 left.unlink()
-            finally:
-                os.close(handle)
 
 
 def _remove(path: Path) -> None:

@@ -9,13 +9,14 @@ import signal
 import stat
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from sft_tui.files.append import append_line
 from sft_tui.files.private_dir import make_private_dir
-from sft_tui.files.whole_file import PartialFile, remove_leftovers, write_private
+from sft_tui.files.whole_file import PartialFile, remove_leftovers, remove_stale, write_private
 from sft_tui.files.whole_folder import PartialFolder
 
 
@@ -141,6 +142,38 @@ def test_only_what_nobody_works_at_and_of_this_very_name_is_left_over(tmp_path):
         remove_leftovers(tmp_path / "out")
         assert set(tmp_path.iterdir()) == {file.path, folder.path, other}
     assert list(tmp_path.iterdir()) == [other]
+
+
+@pytest.mark.parametrize(
+    "remove", [lambda folder: remove_leftovers(folder / "out"), lambda folder: remove_stale(folder, 0)]
+)
+def test_what_we_never_leave_is_left_alone_and_holds_nobody_up(tmp_path, remove):
+    os.mkfifo(tmp_path / ".out.0123456789ab.partial")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "a").touch()
+    (tmp_path / ".out.aaaaaaaaaaaa.partial").symlink_to(tmp_path / "mine")
+    (tmp_path / ".out.september_04.partial").mkdir()
+    (tmp_path / ".out.quarterly_01.partial").touch()
+    before = sorted(tmp_path.rglob("*"))
+    with deadline(5):
+        remove(tmp_path)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@contextmanager
+def deadline(seconds):
+    """Fail instead of hanging."""
+
+    def late(_number, _frame):
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_a_folder_takes_the_place_of_the_one_before_as_a_whole(tmp_path):
