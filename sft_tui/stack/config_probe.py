@@ -6,11 +6,13 @@ import json
 import subprocess
 from typing import List, Mapping, Tuple
 
+from sft_tui.stack.probe import run_script
+
 _SECONDS = 120
 # the configuration's own class takes the keys, and the mapping names all that it does not know
 _SCRIPT = r"""
 import importlib, inspect, json, re, sys
-home, family, keys = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+home, family, keys = sys.argv[1], sys.argv[2], json.load(sys.stdin)
 if home:
     sys.path.insert(0, home)
 from mindformers.models.configuration_utils import PretrainedConfig
@@ -35,15 +37,14 @@ def find_refused_keys(python: str, home: str, family: str, config: Mapping[str, 
 
     `home` is the source folder that trainings use, "" for the installed package.
     """
-    argv = [python, "-c", _SCRIPT, home, family, json.dumps(dict(config))]
     try:
-        done = subprocess.run(
-            argv, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-            timeout=_SECONDS, check=False,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired) as error:
+        # by stdin: a long one, a vocabulary of labels for example, is more than one argument may hold
+        out, err, code = run_script(python, _SCRIPT, (home, family), seconds=_SECONDS, stdin=json.dumps(dict(config)))
+    except subprocess.TimeoutExpired:
+        return [], f"{python} did not answer within {_SECONDS} s"
+    except OSError as error:
         return [], str(error)[:200]
-    line = next((line for line in reversed(done.stdout.splitlines()) if line.startswith("refused: ")), "")
+    line = next((line for line in reversed(out.splitlines()) if line.startswith("refused: ")), "")
     if not line:
-        return [], (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1][:200]
+        return [], (err.strip().splitlines() or [f"exit code {code}"])[-1][:200]
     return [str(key) for key in json.loads(line[len("refused: ") :])], ""

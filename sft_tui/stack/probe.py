@@ -124,7 +124,7 @@ def _times_of(paths: Iterable[object]) -> dict[str, int]:
 
 def _ask_anew(python: str) -> tuple[dict[str, object], str]:
     try:
-        out, error = _run([python, "-c", _SCRIPT, *PACKAGES])
+        out, error, _ = run_script(python, _SCRIPT, PACKAGES, seconds=PROBE_SECONDS)
     except FileNotFoundError:
         return {}, f"{python} does not exist"
     except PermissionError:
@@ -145,11 +145,13 @@ def _ask_anew(python: str) -> tuple[dict[str, object], str]:
     return answer, ""
 
 
-def _run(argv: list[str]) -> tuple[str, str]:
-    """Standard output and standard error. Raises OSError, TimeoutExpired; nothing is left running then."""
+def run_script(
+    python: str, script: str, arguments: Iterable[str], *, seconds: float, stdin: str = ""
+) -> tuple[str, str, int]:
+    """Standard output, standard error and exit code. Raises OSError, TimeoutExpired; nothing is left running then."""
     with subprocess.Popen(
-        argv,
-        stdin=subprocess.DEVNULL,
+        [python, "-c", script, *arguments],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -158,7 +160,8 @@ def _run(argv: list[str]) -> tuple[str, str]:
         start_new_session=True,
     ) as child:
         try:
-            return child.communicate(timeout=PROBE_SECONDS)
+            out, error = child.communicate(stdin, timeout=seconds)
+            return out, error, child.returncode
         except BaseException:
             # a wrapper script's child would hold the pipes open
             os.killpg(child.pid, signal.SIGKILL)
