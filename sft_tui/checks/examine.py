@@ -176,10 +176,10 @@ def _refused_keys(environment: EnvironmentFacts, family: str, words: ConfigWords
     """Keys of config.json that the installed MindFormers refuses: it is asked where there are unusual ones."""
     python, home, version = environment.python, environment.mindformers_home, environment.mindformers_version
     names = ", ".join(f"`{name}`" for name in words.unknown)
-    key = python, home, version, family, json.dumps(words.data, sort_keys=True)
-    refused, error = _refused.get(
-        key, lambda: find_refused_keys(python, home, family, words.data), sound=lambda found: not found[1]
-    )
+    # an error is kept as well: where the import fails, or hangs, every edit would wait for it again
+    packages = tuple(sorted(environment.packages.items()))  # installing what was missing changes them
+    key = python, home, version, packages, family, json.dumps(words.data, sort_keys=True)
+    refused, error = _refused.get(key, lambda: find_refused_keys(python, home, family, words.data))
     if error:
         message = f"config.json has {names}, and MindFormers could not be asked whether it takes that: {error}."
         return [Problem("model.hf_dir", message, "The training may refuse it.", "warning")]
