@@ -12,7 +12,7 @@ from typing import Iterator, Sequence
 from sft_tui.commands._common.follow import attach as attach_to
 from sft_tui.commands._common.follow import describe_watch_out
 from sft_tui.commands._common.report import StatusLine, ask, print_json, print_json_text, say, warn
-from sft_tui.core.job import EXIT_CODES, JobState
+from sft_tui.core.job import JobState
 from sft_tui.core.terminal_text import short_duration, short_size
 from sft_tui.errors import InvalidInputError, SftError, StoppedError
 from sft_tui.jobs import client
@@ -137,7 +137,7 @@ def _wait(folder: JobFolder, as_json: bool) -> int:
         print_json(state.model_dump(mode="json"))
     else:
         say(f"{state.id}: {state.headline()}")
-    return EXIT_CODES[state.outcome] if state.outcome else 1
+    return state.exit_code
 
 
 def stop(arguments: argparse.Namespace) -> int:

@@ -60,6 +60,7 @@ class JobSpec(_Data):
     until_step: str = ""
     after: tuple[str, ...] = ()  # ids of jobs that must succeed first
     stop_grace_seconds: Seconds = STOP_GRACE_SECONDS  # between asking a step to end and killing it
+    into: bool = False  # the folder of a run with other settings may be written over
     submitted_at: Time
     part_of: Optional[PartOf] = None
 
@@ -105,6 +106,7 @@ class JobState(_Data):
     ended_at: Optional[Time] = None
     supervisor: Optional[ProcessIdentity] = None
     waits_for: tuple[str, ...] = ()  # ids of jobs, while queued
+    refused: bool = False  # when its turn came it was not to be done as it was planned
     held: bool = False  # queued behind a job that did not succeed
     stop_by: Optional[Time] = None  # while stopping: when what still runs will be killed
     notes: tuple[str, ...] = ()  # what else a person should know: what was left after a stop, what a full disk cost
@@ -114,6 +116,11 @@ class JobState(_Data):
     def finished(self) -> bool:
         """Nothing of the job is running or waiting."""
         return self.lifecycle == "finished"
+
+    @property
+    def exit_code(self) -> int:
+        """Of the command that waited for its end."""
+        return 2 if self.refused else EXIT_CODES[self.outcome] if self.outcome else 1
 
     @property
     def current_step(self) -> Optional[StepState]:

@@ -14,6 +14,7 @@ OutputKind = Literal[
 ]  # fmt: skip
 PLAN_SCHEMA_VERSION: Final = 1
 STOP_GRACE_SECONDS: Final = 30
+TRAIN_YAML: Final = "/train.yaml"  # in the folder of a run
 
 
 class _Data(BaseModel):
@@ -91,6 +92,17 @@ class Plan(_Data):
             if step.id == step_id:
                 return step
         raise KeyError(step_id)
+
+    @property
+    def run_folder(self) -> str:
+        """The folder that belongs to this one run, with its YAML; empty where nothing is trained."""
+        return next((f.path[: -len(TRAIN_YAML)] for f in self.files if f.path.endswith(TRAIN_YAML)), "")
+
+    def enters_run_folder(self, step: Step) -> bool:
+        """The step is to run, and writes into the folder of the run."""
+        folder = self.run_folder
+        places = (step.cwd, *(output.path for output in step.outputs))
+        return bool(folder) and not step.not_needed and any(f"{p}/".startswith(f"{folder}/") for p in places)
 
     @property
     def devices(self) -> frozenset[str]:

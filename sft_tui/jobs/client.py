@@ -58,11 +58,13 @@ def submit(
     from_step: str = "",
     until_step: str = "",
     after: tuple[str, ...] = (),
+    into: bool = False,
     stop_grace_seconds: Optional[float] = None,
 ) -> JobFolder:
     """Write the job and start its supervisor; returns once it runs by itself.
 
     `after` names jobs that have to succeed first; where other jobs use the same devices it waits for them anyway.
+    `into`: the folder of a run with other settings may be written over; it is looked at again when it is entered.
     Raises InvalidInputError for an unknown step or job, or a profile of which something runs already; OSError.
     """
     _check_steps(plan, from_step, until_step)
@@ -71,7 +73,7 @@ def submit(
         after = tuple(find_job(jobs_dir, wanted).id for wanted in after)
         _refuse_if_busy(jobs_dir, plan, after)
         folder, state = create_job(
-            jobs_dir, plan, from_step=from_step, until_step=until_step, after=after,
+            jobs_dir, plan, from_step=from_step, until_step=until_step, after=after, into=into,
             stop_grace_seconds=plan.stop_grace_seconds if stop_grace_seconds is None else stop_grace_seconds,
         )  # fmt: skip
         _start(folder, state, plan)

@@ -23,6 +23,10 @@ from sft_tui.store.job_store import JobFolder
 RETRY_SECONDS = 5.0  # to write on a full disk
 
 
+class JobRefusedError(StepFailedError):
+    """The job is not to be done as it was planned; the text is the reason."""
+
+
 class Supervisor:
     """Waits for the job's turn, runs its steps in order, and records what happens."""
 
@@ -68,6 +72,8 @@ class Supervisor:
             self._run_steps()
         except JobStoppedError as stopped:
             return "stopped", "stopped on request", str(stopped) or f"{again} goes on with what is not done"
+        except JobRefusedError as error:
+            return "failed", str(error), error.hint
         except StepFailedError as error:
             hint = f"{error.hint} " if error.hint else ""
             return "failed", str(error), f"{hint}sft-tui jobs log {self.folder.id} shows its log; then {again}"
@@ -107,14 +113,36 @@ class Supervisor:
         return self.requests.stop
 
     def _run_steps(self) -> None:
-        for file in self.spec.plan.files:
-            _write_planned_file(file)
-        for step in self.spec.plan.steps:
+        plan, written = self.spec.plan, False
+        for step in plan.steps:
             if self.requests.stop:
                 raise JobStoppedError
+            if not written and (not plan.run_folder or plan.enters_run_folder(step)):
+                self._refuse_other_run(step)
+                for file in plan.files:
+                    _write_planned_file(file)
+                written = True
             self._run_or_skip(step)
             if step.id == self.spec.until_step:
                 return
+
+    def _refuse_other_run(self, step: Step) -> None:
+        """While this job waited, a job before it may have trained with other settings in the same folder."""
+        is_part = self.spec.part_of is not None  # then the head has decided
+        if self.spec.into or is_part or not self.spec.plan.run_folder:
+            return
+        from sft_tui.launch.plan.other_run import find_other_run  # most jobs are small, and start at once without it
+
+        other = find_other_run(self.spec.plan)
+        if other is None:
+            return
+        profile, now = self.spec.plan.profile, time.time()
+        hint = f"Give this one another name (training.run_name), or write over it: sft-tui run {profile} --into."
+        # a step that never began, for the next look; nothing of the other run is touched
+        self.record.update(refused=True)
+        self.record.update_step(step, status="failed", exit_code=2, started_at=now, ended_at=now, reason=other.message)
+        self.record.emit("step_finished", step, {"status": "failed", "exit_code": 2, "reason": other.message})
+        raise JobRefusedError(f"step {step.id}: {other.message}", hint)
 
     def _run_or_skip(self, step: Step) -> None:
         self._forced = self._forced or step.id == self.spec.from_step

@@ -187,6 +187,7 @@ def create_job(
     until_step: str = "",
     after: tuple[str, ...] = (),
     stop_grace_seconds: float,
+    into: bool = False,
     part_of: Optional[PartOf] = None,
 ) -> tuple[JobFolder, JobState]:
     """Make the folder of a new job with its spec; its first state is not written yet, so nobody lists it.
@@ -209,6 +210,7 @@ def create_job(
         until_step=until_step,
         after=after,
         stop_grace_seconds=stop_grace_seconds,
+        into=into,
         submitted_at=time.time(),
         part_of=part_of,
     )

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Sequence
 
 from sft_tui.commands._common.report import PLAIN_LINE_SECONDS, say, warn
-from sft_tui.core.job import EXIT_CODES, Event, JobState
+from sft_tui.core.job import Event, JobState
 from sft_tui.core.terminal_text import neutralise, short_duration, short_size
 from sft_tui.diagnosis.text import describe_first_cause
 from sft_tui.errors import StoppedError
@@ -40,7 +40,7 @@ def attach(folder: JobFolder) -> int:
         )
         return 0
     sys.stdout.flush()
-    return EXIT_CODES[state.outcome] if state.outcome else 1
+    return state.exit_code
 
 
 def follow_job(folder: JobFolder) -> JobState:
