@@ -197,6 +197,7 @@ def _add_plan_and_run(commands: _Commands) -> None:
         "--script", default="", metavar="DIR", help="write shell scripts that run without sft-tui's jobs"
     )
     plan.add_argument("--force", action="store_true", help="with --script: also into a folder with other files")
+    plan.add_argument("--into", action="store_true", help="also for the folder of a run with other settings")
     run = group.add("run", "run:run_profile", "run a profile; Ctrl-C detaches", json=True)
     run.add_argument("profile_name", metavar="PROFILE")
     run.add_argument("--from", dest="from_step", default="", metavar="STEP", help="run this step and later ones anew")

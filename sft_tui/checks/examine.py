@@ -72,6 +72,7 @@ class Findings:
     tokenizer_vocab: int = 0
     facts: Optional[Facts] = None
     plan: Optional[Plan] = None
+    early_plan: Optional[Plan] = None  # where only the run's folder forbids a start: of its steps those before the run
     sample: Optional[AuditReport] = None  # of the first records, as they would be encoded
     audit: Optional[AuditReport] = None  # of the last MindRecord for training that this profile made
     workload: Optional[tuple[Workload, Optional[int]]] = None  # what training takes, and its memory pool in bytes
@@ -137,7 +138,7 @@ def examine(profile: Profile, *, into: bool = False) -> Findings:
         problems += _refused_keys(environment, checkpoint.config.family, checkpoint.words)
     if not any(p.severity == "error" for p in problems):
         problems += check_made(profile, checkpoint.parameters, facts)
-    plan = None if any(p.severity == "error" for p in problems) else build_plan(profile, facts)
+    plan = early_plan = None if any(p.severity == "error" for p in problems) else build_plan(profile, facts)
     if plan is not None:
         problems += check_run_folder(profile, plan, into=into)
         plan = None if any(p.severity == "error" for p in problems) else plan
@@ -147,6 +148,7 @@ def examine(profile: Profile, *, into: bool = False) -> Findings:
         problems=tuple(problems),
         facts=facts,
         plan=plan,
+        early_plan=early_plan if plan is None else None,
         audit=load_audit(Path(work_paths(profile).mindrecord("train"))),
         workload=find_workload(profile, facts),
         base_configs=_base_configs(profile.environment.mindformers_home, profile.model.family),

@@ -141,7 +141,7 @@ def _look(profile: Profile) -> _Found:
 
 def _look_at_nodes(name: str) -> tuple[Optional[NodeMatrix], tuple[Problem, ...]]:
     """All nodes of the profile, if it is whole enough to tell what they would have to do; else what it lacks."""
-    plan, problems = plan_of(name)
+    plan, problems = plan_of(name, into=True)  # of a run that lies there already no node has to know
     return (look_at_nodes(plan), ()) if plan is not None else (None, problems)
 
 

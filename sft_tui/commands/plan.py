@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from sft_tui.commands._common.report import print_json, print_problems, say
@@ -21,10 +22,11 @@ from sft_tui.paths import PACKAGE_DIR
 _MARK = ".sft-tui-script"
 
 
-def plan_of(name: str, *, into: bool = False) -> tuple[Plan | None, tuple[Problem, ...]]:
+def plan_of(name: str, *, into: bool = False, until_step: str = "") -> tuple[Plan | None, tuple[Problem, ...]]:
     """The plan of a profile on this machine, or None; and all problems, warnings among them.
 
-    `into`: the folder of a run with other settings may be written over.
+    `into`: the folder of a run with other settings may be written over. What is to end before the run, with
+    `until_step`, is not forbidden by its folder.
     """
     from sft_tui.checks.examine import examine
 
@@ -32,12 +34,21 @@ def plan_of(name: str, *, into: bool = False) -> tuple[Plan | None, tuple[Proble
     if profile is None:
         return None, problems
     findings = examine(profile, into=into)
+    early = findings.early_plan
+    if early is not None and _ends_before_the_run(early, until_step):
+        return early, tuple(replace(p, severity="warning") if p in findings.errors else p for p in findings.problems)
     return findings.plan, findings.problems
+
+
+def _ends_before_the_run(plan: Plan, until_step: str) -> bool:
+    ids = [step.id for step in plan.steps]
+    steps = plan.steps[: ids.index(until_step) + 1] if until_step in ids else plan.steps
+    return not any(plan.enters_run_folder(step) for step in steps)
 
 
 def show_plan(arguments: argparse.Namespace) -> int:
     """`sft-tui plan`."""
-    plan, problems = plan_of(arguments.profile_name)
+    plan, problems = plan_of(arguments.profile_name, into=arguments.into)
     if arguments.json:
         steps = plan.without_secrets().model_dump(mode="json") if plan else None
         print_json({"plan": steps, "problems": [p.to_json() for p in problems]})

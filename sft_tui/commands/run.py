@@ -11,7 +11,6 @@ from sft_tui.commands._common.nodes import nodes_fit
 from sft_tui.commands._common.report import ask, print_json, print_problems, say, warn
 from sft_tui.commands.plan import plan_of
 from sft_tui.commands.profile import exit_code
-from sft_tui.core.job import EXIT_CODES
 from sft_tui.core.plan import Plan
 from sft_tui.errors import EnvironmentNotFitError
 from sft_tui.jobs import client
@@ -21,7 +20,7 @@ from sft_tui.paths import jobs_dir
 
 def run_profile(arguments: argparse.Namespace) -> int:
     """`sft-tui run`: submit, then attach."""
-    plan, problems = plan_of(arguments.profile_name, into=arguments.into)
+    plan, problems = plan_of(arguments.profile_name, into=arguments.into, until_step=arguments.until_step)
     print_problems(problems)
     if plan is None:
         if arguments.json:
@@ -35,11 +34,12 @@ def run_profile(arguments: argparse.Namespace) -> int:
         from_step=arguments.from_step,
         until_step=arguments.until_step,
         after=tuple(arguments.after),
+        into=arguments.into,
     )
     if arguments.json:
         state = read_state(folder) if arguments.detach else client.wait(folder)
         print_json(state.model_dump(mode="json"))
-        return 0 if arguments.detach else EXIT_CODES[state.outcome or "lost"]
+        return 0 if arguments.detach else state.exit_code
     if arguments.detach:
         say(folder.id)
         begins = f"starts when {', '.join(arguments.after)} has succeeded" if arguments.after else "runs on its own"

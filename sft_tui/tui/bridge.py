@@ -158,10 +158,11 @@ def look_at(profile: Profile) -> ProfileExamined:
 
     findings = examine(profile)
     runs = find_runs(profile.name, Path(work_paths(profile).work_dir), jobs_dir())
-    if findings.plan is None:
+    plan = findings.plan or findings.early_plan
+    if plan is None:
         return ProfileExamined(profile, findings, frozenset(), runs, None)
-    offer = find_offer(jobs_dir(), findings.plan)
-    return ProfileExamined(profile, findings, current_steps(findings.plan), runs, offer)
+    offer = find_offer(jobs_dir(), plan) if findings.plan is not None else None
+    return ProfileExamined(profile, findings, current_steps(plan), runs, offer)
 
 
 class JobFollower:

@@ -8,7 +8,7 @@ from textual import on
 
 from sft_tui.tui import bridge
 from sft_tui.tui.editing import EditingApp
-from sft_tui.tui.session import Session, wizard_step
+from sft_tui.tui.session import Session, WizardStep, wizard_step
 
 if TYPE_CHECKING:
     from sft_tui.core.plan import Plan
@@ -38,9 +38,9 @@ class LaunchingApp(EditingApp, inherit_bindings=False):
     def action_run_step(self) -> None:
         """Run this step, and what it needs that is not there yet."""
         plan = self._fit_plan("step")
-        if plan is None or self._step is None:
+        step = self._chosen_step
+        if plan is None or step is None:
             return
-        step = wizard_step(self._wanted_step) if self._wanted_step else self._step
         chosen = [s for s in plan.steps if s.id in step.plan_steps]
         mine = tuple(s.id for s in chosen if not s.not_needed)
         if not mine:
@@ -85,6 +85,8 @@ class LaunchingApp(EditingApp, inherit_bindings=False):
             self.say("Checking; the job starts when that is done. escape cancels it.", bad=again)
             self.refresh_bindings()
             return None
+        if plan is None and wanted == "step":
+            plan = self._plan_before_the_run()
         if plan is not None:
             return plan
         if errors:
@@ -93,6 +95,17 @@ class LaunchingApp(EditingApp, inherit_bindings=False):
         else:
             self.say("There is no plan yet: Review & launch (F7) says why.", bad=True)
         return None
+
+    def _plan_before_the_run(self) -> Plan | None:
+        """The plan for the step in view, where only the folder of another run is in the way, and not in its way."""
+        plan, step = self.session.early_plan, self._chosen_step
+        if plan is None or step is None:
+            return None
+        return None if any(map(plan.enters_run_folder, plan.only(step.plan_steps).steps)) else plan
+
+    @property
+    def _chosen_step(self) -> WizardStep | None:
+        return wizard_step(self._wanted_step) if self._wanted_step else self._step
 
     @on(bridge.ProfileExamined)
     @on(bridge.BackgroundFailed)

@@ -95,7 +95,7 @@ class Session:
         data = deepcopy(self.data)
         for problem in self.problems:
             section, _, name = problem.field.partition(".")
-            if isinstance(data.get(section), dict):
+            if name and isinstance(data.get(section), dict):
                 data[section].pop(name, None)
             elif section != "name":
                 data.pop(section, None)
@@ -162,6 +162,12 @@ class Session:
         """The plan of the profile as it is now, once nothing stands in its way."""
         ready = self.profile is not None and not self.edited
         return self.findings.plan if self.findings and ready else None
+
+    @property
+    def early_plan(self) -> Optional[Plan]:
+        """The plan where nothing but the folder of its run stands in its way: what comes before the run may start."""
+        ready = self.profile is not None and not self.edited
+        return self.findings.early_plan if self.findings and ready else None
 
     @property
     def nothing_remains(self) -> bool:

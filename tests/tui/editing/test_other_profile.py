@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sft_tui.core.plan import Plan
 from sft_tui.jobs.resume import ResumePoint
 from sft_tui.paths import jobs_dir
@@ -49,3 +51,26 @@ async def test_a_question_about_the_profile_before_is_not_asked_over_the_next_on
         await wizard.until(lambda: said, "what became of it")
         assert len(app.screen_stack) == screens and "before" in said[0] and not app._submitting
     assert list_jobs(jobs_dir()) == []
+
+
+async def test_a_step_before_the_run_starts_although_the_run_folder_is_anothers(open_wizard, sound):
+    sound(environment__device_target="CPU")
+    async with open_wizard() as wizard:
+        await wizard.looked()
+        app, submitted = wizard.app, []
+        for file in app.session.plan.files:
+            Path(file.path).parent.mkdir(parents=True, exist_ok=True)
+            Path(file.path).write_text(f"{file.text}epochs: 99\n")
+        (Path(app.session.plan.run_folder) / "summary.json").write_text("{}")
+        app._examine_soon()
+        await wizard.until(lambda: app.session.early_plan is not None, "the folder of another run")
+        said = _listened(app)
+        app._submit = lambda plan, _from_step: submitted.append([step.id for step in plan.steps])
+        assert app.session.plan is None and app.session.errors
+        for key in ("f5", "ctrl+t", "f9", "ctrl+t", "ctrl+r"):
+            await wizard.press(key)
+        assert submitted == [] and any("stands in the way" in text for text in said)
+        await wizard.press("f3", "ctrl+t", "f4", "ctrl+t")
+        await wizard.until(lambda: len(submitted) == 2, "weights and data")
+        assert "convert-weight" in submitted[0] and "preprocess-train" in submitted[1]
+        assert not any("train" in steps for steps in submitted)
