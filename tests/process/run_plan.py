@@ -9,5 +9,5 @@ from sft_tui.core.plan import Plan
 
 if __name__ == "__main__":
     plan = Plan.model_validate_json(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    run.plan_of = lambda name: (plan, ())
+    run.plan_of = lambda name, **_how: (plan, ())
     sys.exit(run_command(["run", plan.profile, *sys.argv[2:]]))
