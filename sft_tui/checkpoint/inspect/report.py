@@ -27,6 +27,7 @@ from sft_tui.core.problem import Problem
 from sft_tui.errors import InvalidInputError, SftError
 from sft_tui.families.table import KEY_MAPS
 from sft_tui.files.lfs_pointer import is_lfs_pointer
+from sft_tui.files.tiktoken_file import is_tiktoken
 
 FIELD = "model.hf_dir"
 TOKENIZER_FIELD = "model.tokenizer_model"
@@ -226,6 +227,16 @@ def _tokenizer_model(folder: Path, tokenizer: str, problems: List[Problem]) -> O
     path = folder / "tokenizer.model"
     try:
         if path.is_file():
+            if is_tiktoken(path):
+                other = (folder / "tokenizer.json").is_file()
+                hint = (
+                    "tokenizer.json beside it is taken."
+                    if other
+                    else "Download the tokenizer.json of the model as well."
+                )
+                message = f"{path} is a vocabulary of tiktoken, not of sentencepiece."
+                problems.append(Problem(TOKENIZER_FIELD, message, hint, "warning"))
+                return path if other else None
             if not is_lfs_pointer(path):
                 return path
             problems.append(Problem(TOKENIZER_FIELD, f"{path} is a Git LFS pointer, not the file itself.", LFS_HINT))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Dict, List, Optional, Protocol, Sequence, Tuple
 
@@ -11,10 +10,10 @@ from sft_tui.errors import InvalidInputError
 from sft_tui.files.html_page import HTML_HINT, is_html
 from sft_tui.files.lfs_pointer import LFS_START
 from sft_tui.files.regular_file import open_regular
+from sft_tui.files.tiktoken_file import begins_as_tiktoken, is_tiktoken
 
 # sentencepiece splits a batch over this many threads at most; a node with 192 cores gains nothing from more.
 _MAX_THREADS = 8
-_TIKTOKEN = re.compile(rb"[A-Za-z0-9+/]{2,}={0,2} \d+\r?\n")
 _FILES = ("tokenizer.model", "tokenizer.json")
 _HINT = "Give the tokenizer.model (sentencepiece) or tokenizer.json that belongs to the checkpoint."
 
@@ -87,18 +86,6 @@ def find_tokenizer(path: Path) -> Path:
     return found
 
 
-def is_tiktoken(file: Path) -> bool:
-    """Whether a file is a vocabulary of tiktoken, which Llama 3 has under the name tokenizer.model."""
-    try:
-        handle = open_regular(file)
-    except (OSError, InvalidInputError):
-        return False
-    try:
-        return _TIKTOKEN.match(os.read(handle, 200)) is not None
-    finally:
-        os.close(handle)
-
-
 def _head(file: Path) -> bytes:
     """The first bytes; raises InvalidInputError when there are none to speak of."""
     try:
@@ -119,7 +106,7 @@ def _head(file: Path) -> bytes:
         )
     if is_html(head):
         raise InvalidInputError(f"{file} is a web page (HTML), not the tokenizer itself.", HTML_HINT)
-    if _TIKTOKEN.match(head):
+    if begins_as_tiktoken(head):
         raise InvalidInputError(
             f"{file} is a vocabulary of tiktoken, not of sentencepiece.",
             "Download the tokenizer.json of the same model into this folder.",

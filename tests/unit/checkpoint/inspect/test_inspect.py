@@ -186,3 +186,12 @@ def test_numpy_and_mindspore_stay_out(hf_dir):
     )
     ran = subprocess.run([sys.executable, "-c", code, str(hf_dir)], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "set()"
+
+
+def test_a_vocabulary_of_tiktoken_is_named(hf_dir):
+    (hf_dir / "tokenizer.model").write_text("IQ== 0\nIg== 1\n")
+    [problem] = [p for p in inspect_checkpoint(hf_dir).problems if "tiktoken" in p.message]
+    assert problem.severity == "warning" and "Download" in problem.hint
+    (hf_dir / "tokenizer.json").write_text("{}")
+    [problem] = [p for p in inspect_checkpoint(hf_dir).problems if "tiktoken" in p.message]
+    assert "is taken" in problem.hint
