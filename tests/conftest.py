@@ -26,7 +26,7 @@ for _number, _usual in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.
 NIGHTLY = "nightly"
 # how quick a machine is is no property of the code
 _ANY_MACHINE = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
-hypothesis.settings.register_profile("ci", max_examples=60, **_ANY_MACHINE)
+hypothesis.settings.register_profile("ci", max_examples=40, **_ANY_MACHINE)
 hypothesis.settings.register_profile(NIGHTLY, max_examples=1500, **_ANY_MACHINE)
 
 

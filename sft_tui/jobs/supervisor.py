@@ -122,6 +122,8 @@ class Supervisor:
                 for file in plan.files:
                     _write_planned_file(file)
                 written = True
+                if self.requests.stop:  # a slow disk may have taken its time
+                    raise JobStoppedError
             self._run_or_skip(step)
             if step.id == self.spec.until_step:
                 return

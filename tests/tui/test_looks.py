@@ -90,7 +90,7 @@ def _findings(profile):
         32000,
         facts,
         plan,
-        sample,
+        sample=sample,
         workload=workload,
         needed_bytes=needed,
     )

@@ -139,7 +139,7 @@ async def test_help_shows_every_key_and_closes(open_wizard):
         await wizard.until(lambda: wizard.app.screen is wizard.app.wizard_screen, "help is closed")
 
 
-@pytest.mark.parametrize("size", [(40, 12), (20, 6)])
+@pytest.mark.parametrize("size", [pytest.param((40, 12), marks=pytest.mark.nightly), (20, 6)])
 async def test_a_small_terminal_breaks_nothing(open_wizard, sound, size):
     sound()
     async with open_wizard(size=size) as wizard:

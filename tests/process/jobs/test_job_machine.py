@@ -139,7 +139,7 @@ class JobMachine(RuleBasedStateMachine):
         shutil.rmtree(self.home, ignore_errors=True)
 
 
-@pytest.mark.parametrize("examples", [6, pytest.param(150, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("examples", [4, pytest.param(150, marks=pytest.mark.nightly)])
 def test_any_order_of_what_one_can_do_with_jobs(lab, examples):
     JobMachine.root, JobMachine.marked = lab.home / "machine", staticmethod(lab.marked)
     run_state_machine_as_test(

@@ -208,7 +208,7 @@ def cell(lab, eventually, monkeypatch):
 def is_always_run(target, name, moment):
     """One cell of each kind; the others differ from it in the number of the signal, or in where a step was."""
     if target in ("ui", "supervisor"):
-        return name in ("SIGHUP", "SIGTERM", "SIGKILL") or moment == "during-a-step"
+        return name in ("SIGHUP", "SIGKILL") or moment == "during-a-step"
     return name == "SIGKILL" or (moment == "during-a-step" and name in ("SIGTERM", "SIGSTOP"))
 
 

@@ -74,7 +74,7 @@ def test_both_train_and_the_head_follows(work):
     assert work.hosts.sft("jobs", "wait", work.job.partition("-")[0]).returncode == 0
 
 
-@pytest.mark.parametrize("rank", [0, 2])
+@pytest.mark.parametrize("rank", [0, pytest.param(2, marks=pytest.mark.nightly)])
 def test_a_worker_that_is_killed_ends_all_and_is_named(work, rank):
     work.workers = 2
     work.start()

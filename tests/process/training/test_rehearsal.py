@@ -117,7 +117,8 @@ def test_two_workers_learn_together_with_msrun(sft, rehearsed):
     assert json.loads((run / "summary.json").read_text())["gained"] is True
 
 
-@pytest.mark.parametrize("how", ["kill", pytest.param("stop", marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("how", ["kill", "stop"])
 def test_an_interrupted_training_goes_on_and_ends_as_if_nothing_had_been(sft, rehearsed, how):
     """Two workers; the loss of the last step and the perplexity are those of the run that was not interrupted."""
     home = rehearsed("two workers")

@@ -34,7 +34,14 @@ def marked(wizard):
     return [field.dotted for field in fields if field.query_one(".form-label").styles.text_style.reverse]
 
 
-@pytest.mark.parametrize("step", [step for step in WIZARD_STEPS if step.section], ids=lambda step: step.id)
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(step, marks=() if step.id in ("model", "training") else pytest.mark.nightly, id=step.id)
+        for step in WIZARD_STEPS
+        if step.section
+    ],
+)
 async def test_the_marker_is_at_the_field_that_has_the_focus_and_nowhere_else(open_wizard, profile, step):
     async with open_wizard(profile(), size=(100, 60)) as wizard:
         await wizard.press(step.key)
@@ -121,7 +128,7 @@ def load():
         process.join()
 
 
-@pytest.mark.parametrize("loaded", [False, True], ids=["idle", "loaded"])
+@pytest.mark.parametrize("loaded", [pytest.param(False, marks=pytest.mark.nightly), True], ids=["idle", "loaded"])
 def test_typed_in_a_terminal_at_5_ms_a_key(home, profile, saved, request, loaded):
     profile()
     if loaded:
