@@ -128,4 +128,4 @@ def check_unread_fields(profile: Profile, report: DataReport) -> list[Problem]:
     message = f"{report.path}: " + " ".join(remark_lines({"unread": unread}))
     if profile.dataset.on_unread == "fail":
         return [Problem("dataset.on_unread", message, "Remove these fields, or choose warn.")]
-    return [Problem("dataset.train_path", message, "What they say is not trained on.", "warning")]
+    return [Problem("dataset.train_path", message, "Fields that are not read are not trained on.", "warning")]

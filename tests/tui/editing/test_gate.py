@@ -111,3 +111,26 @@ def test_a_record_and_its_fields_do_not_either(home, sound, tmp_path, monkeypatc
     assert terminal.wait() == 0
     assert b"stolen" in terminal.seen
     assert terminal_payloads.found_in(terminal.seen) == []
+
+
+def test_what_nodes_answer_does_not_either(home, sound, tmp_path, monkeypatch):
+    """A node whose ssh says such bytes, on both of its outputs."""
+    monkeypatch.setattr(test_terminal, "DEADLINE", 60.0)
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    said = shlex.quote(f"stolen {terminal_payloads.ALL}")
+    (tools / "ssh").write_text(f"#!/bin/sh\nprintf '%s\\n' {said}; printf '%s\\n' {said} >&2; exit 255\n")
+    (tools / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    sound(nodes__hosts=[{"host": "10.0.0.1"}, {"host": "10.0.0.2"}])
+    terminal = Terminal([sys.executable, "-m", "sft_tui"], TERM="xterm-256color")
+    terminal.until(b"Working folder")
+    terminal.press(KEYS["f7"])
+    terminal.until(b"Inspect the model folder")  # the plan is there
+    terminal.press(KEYS["f6"])
+    terminal.press(KEYS["ctrl+g"])
+    terminal.until(b"stolen")
+    for key in ("down", "enter", "escape", "escape", "ctrl+q"):
+        terminal.press(KEYS[key])
+    assert terminal.wait() == 0
+    assert terminal_payloads.found_in(terminal.seen) == []
