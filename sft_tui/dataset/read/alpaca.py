@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Dict, List, Mapping, Tuple, Union
+from typing import Dict, FrozenSet, List, Mapping, Tuple, Union
 
 from sft_tui.dataset.read.bad_record import (
     BadRecord,
@@ -61,6 +62,12 @@ def parse_alpaca(
         return error.at(path, number, HINT)
 
 
+@lru_cache(maxsize=8)
+def _read_names(columns: Tuple[str, ...]) -> FrozenSet[str]:
+    """The fields of a record that are read, or need not be."""
+    return frozenset((*columns, "id"))
+
+
 def _parse(
     number: int, item: Dict[str, object], columns: Mapping[str, str], unread: Tuple[Remark, ...]
 ) -> AlpacaRecord:
@@ -82,8 +89,8 @@ def _parse(
     given = optional_text(item, columns["input"]) if "input" in columns else ""
     system = optional_text(item, columns["system"]) if "system" in columns else ""
     history = _history(item, columns["history"]) if "history" in columns else ()
-    if len(item) > 3 or unread or set(item) - set(columns.values()):
-        read = {*columns.values(), "id"}
+    read = _read_names(tuple(columns.values()))
+    if not read.issuperset(item):
         said = ((name, value) for name, value in item.items() if name not in read)
         unread += tuple(("unread", shorten(name)) for name, value in said if not holds_nothing(value))
     return AlpacaRecord(number, instruction, given, output, system, history, unread)

@@ -35,6 +35,8 @@ class ConversationWriter:
 
 def _write_turn(turn: Turn) -> str:
     """A turn; fields that MindFormers does not have are for `preprocess`, which reads them again."""
+    if not turn.given and turn.trained:
+        return f'      {{\n        "from": {_quote(turn.speaker)},\n        "value": {_quote(turn.text)}\n      }}'
     fields = [("from", _quote(turn.speaker)), ("value", _quote(turn.text)), *turn.given]
     if not turn.trained:
         fields.append(("train", "false"))

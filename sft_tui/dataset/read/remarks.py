@@ -37,12 +37,17 @@ _PREFERENCES: Tuple[Tuple[FrozenSet[str], str], ...] = (
 )
 
 
+_TELLING = frozenset({"rejected", "rejected_response", "kto_tag", "label"})  # without one of these it is none
+
+
 def find_preference(item: Mapping[str, object], names: Iterable[str] = ()) -> str:
     """What preference data a record is, by its fields (`names`: those that the file has); "" for none.
 
     A `label` counts where it is true or false, or 1 or 0 beside a completion: others have classes and sources under
     that name.
     """
+    if _TELLING.isdisjoint(item) and (item or _TELLING.isdisjoint(names)):
+        return ""
     has = set(item) or set(names)
     for fields, kind in _PREFERENCES:
         if fields <= has and ("label" not in fields or _is_verdict(item.get("label"), beside=fields)):
@@ -77,8 +82,9 @@ class RemarkCounts:
 
     def add(self, remarks: Iterable[Remark]) -> None:
         """Count the remarks of one record, each once."""
-        for remark in dict.fromkeys(remarks):
-            self._add(remark, 1)
+        if remarks:
+            for remark in dict.fromkeys(remarks):
+                self._add(remark, 1)
 
     def merge(self, counts: Mapping[Remark, int]) -> None:
         """Add what was counted elsewhere."""
