@@ -212,7 +212,7 @@ class Session:
         return step.section in SECTIONS and self.findings is not None
 
     def _left_its_outputs(self, ids: tuple[str, ...]) -> bool:
-        plan = self.plan
+        plan = self.plan or self.early_plan
         if plan is None:
             return False
         state = self.job.state if self.job else None

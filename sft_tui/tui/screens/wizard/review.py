@@ -32,6 +32,7 @@ class ReviewScreen(WizardScreen):
         super().draw(session)
         parts = [*_problems(session), *_plan(session)]
         self.query_one("#review", TextBlock).show(Content("\n").join(parts))
+        self.refresh_bindings()  # a proposal comes and goes with the problems
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """A proposal can be taken where there is one."""
