@@ -116,9 +116,8 @@ def examine(profile: Profile, *, into: bool = False) -> Findings:
         *check_work_dir(profile, checkpoint, train, base_yaml),
         *check_nodes(profile, environment),
     ]
-    fits_model = checkpoint.config and profile.dataset.seq_length <= checkpoint.config.max_position_embeddings
     sample = None
-    if tokenizer and vocab and fits_model and train and train.count:
+    if tokenizer and vocab and _fits(profile, checkpoint) and train and train.count:
         sample, sample_problems = _look_at_samples(profile, tokenizer, prompt_template(profile, route), columns)
         problems += sample_problems
     findings = Findings(tuple(problems), environment, checkpoint, train, evaluation, vocab, sample=sample)
@@ -136,13 +135,12 @@ def examine(profile: Profile, *, into: bool = False) -> Findings:
     problems += [*check_training(profile, facts), *check_parallel(profile, facts)]
     if route == "direct" and checkpoint.words and checkpoint.words.unknown:
         problems += _refused_keys(environment, checkpoint.config.family, checkpoint.words)
-    if not any(p.severity == "error" for p in problems):
+    if not _wrong(problems):
         problems += check_made(profile, checkpoint.parameters, facts)
-    plan = early_plan = None if any(p.severity == "error" for p in problems) else build_plan(profile, facts)
+    plan = early_plan = None if _wrong(problems) else build_plan(profile, facts)
     if plan is not None:
         problems += check_run_folder(profile, plan, into=into)
-        plan = None if any(p.severity == "error" for p in problems) else plan
-    wrong = {p.field for p in problems if p.severity == "error"}
+        plan = None if _wrong(problems) else plan
     return replace(
         findings,
         problems=tuple(problems),
@@ -152,9 +150,25 @@ def examine(profile: Profile, *, into: bool = False) -> Findings:
         audit=load_audit(Path(work_paths(profile).mindrecord("train"))),
         workload=find_workload(profile, facts),
         base_configs=_base_configs(profile.environment.mindformers_home, profile.model.family),
-        # a working folder that cannot be used was told; nothing is looked for in it
-        needed_bytes=0 if "environment.work_dir" in wrong else needed_bytes(profile, checkpoint, train, base_yaml),
+        needed_bytes=_needed(profile, checkpoint, train, base_yaml, problems),
     )
+
+
+def _wrong(problems: list[Problem]) -> set[str]:
+    """The fields with an error."""
+    return {p.field for p in problems if p.severity == "error"}
+
+
+def _needed(
+    profile: Profile, checkpoint: CheckpointReport, train: DataReport, base_yaml: str, problems: list[Problem]
+) -> int:
+    # a working folder that cannot be used was told; nothing is looked for in it
+    return 0 if "environment.work_dir" in _wrong(problems) else needed_bytes(profile, checkpoint, train, base_yaml)
+
+
+def _fits(profile: Profile, checkpoint: CheckpointReport) -> bool:
+    config = checkpoint.config
+    return config is not None and profile.dataset.seq_length <= config.max_position_embeddings
 
 
 _checkpoints: Kept[CheckpointReport] = Kept()

@@ -6,7 +6,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Mapping, Optional
+from typing import List, Mapping, Optional
 
 from sft_tui.core.profile_defaults import MAX_REJECTED
 from sft_tui.core.progress import ProgressCallback, no_progress
@@ -69,26 +69,23 @@ def convert_alpaca(
         held_out = HeldOut(0, 0)
         if eval_output_path is not None:
             held_out = _choose(data_path, columns, eval_fraction, seed, stop=on_error == "fail")
-        written, remarks = 0, RemarkCounts()
+        remarks = RemarkCounts()
         with ExitStack() as stack:
-            train: Optional[ConversationWriter] = None
-            evaluation: Optional[ConversationWriter] = None
+            written = 0
+            writers: List[ConversationWriter] = []  # of what is trained on, and of what is held out
             for record in read_records(data_path, columns, progress):
                 if isinstance(record, BadRecord):
                     rejects.take(record)
                     continue
                 remarks.add(record.remarks)
                 check_unread(remarks.counts, on_unread, str(data_path), record.number)
-                if train is None:
+                if not writers:
                     # Opened with the first good record, so that bad input leaves not even a new folder behind.
-                    train = stack.enter_context(open_conversations(output_path))
-                    if eval_output_path is not None:
-                        evaluation = stack.enter_context(open_conversations(eval_output_path))
-                to_eval = evaluation is not None and held_out.has(written)
-                (evaluation if to_eval and evaluation is not None else train).write(record)
+                    writers = [stack.enter_context(open_conversations(path)) for path in outputs]
+                writers[held_out.has(written)].write(record)
                 written += 1
             rejects.check(written + rejects.count)
-            if train is None:
+            if not writers:
                 raise InvalidInputError(f"{data_path} holds no record.", "Give a file with at least one record.")
     for path in outputs:
         with naming(path):

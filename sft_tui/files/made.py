@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from sft_tui.errors import InvalidInputError
-from sft_tui.files.small_file import read_small_text
+from sft_tui.files.small_file import read_small_object
 from sft_tui.files.whole_file import check_replaceable, write_text
 
 FORCE_HINT = "Give --force to replace it, or another name."
@@ -27,9 +27,9 @@ def note_made(path: Path) -> None:
 def is_made(path: Path) -> bool:
     """Whether we made a file, and nobody has changed it since."""
     try:
-        data, status = json.loads(read_small_text(note_path(path))), path.stat()
+        data, status = read_small_object(note_path(path)), path.stat()
         return bool(data["size"] == status.st_size and data["mtime_ns"] == status.st_mtime_ns)
-    except (OSError, InvalidInputError, ValueError, KeyError, TypeError):
+    except (OSError, InvalidInputError, KeyError):
         return False
 
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
-from typing import Final, List
+from typing import Any, Dict, Final, List
 
 from sft_tui.errors import InvalidInputError
 from sft_tui.files.regular_file import NotRegularError, open_regular
 
-__all__ = ["SMALL_BYTES", "NotRegularError", "TooLargeError", "read_small_bytes", "read_small_text"]
+__all__ = [
+    "SMALL_BYTES",
+    "NotRegularError",
+    "TooLargeError",
+    "read_small_bytes",
+    "read_small_object",
+    "read_small_text",
+]
 
 SMALL_BYTES: Final = 16 << 20  # of what people write by hand, and of what we write about a job
 _PIECE: Final = 1 << 20
@@ -41,6 +49,17 @@ def read_small_bytes(path: Path, limit: int = SMALL_BYTES) -> bytes:
             f"{path} is too large: {size:,} bytes, of {allowed} at most.", "Is it the file that was meant?"
         )
     return b"".join(pieces)
+
+
+def read_small_object(path: Path, limit: int = SMALL_BYTES) -> Dict[str, Any]:
+    """The JSON object in a small file. Raises as `read_small_text`; InvalidInputError for anything else."""
+    try:
+        data = json.loads(read_small_text(path, limit))
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError(f"{path} is not valid JSON: {error}.", "Write or download it again.") from error
+    if not isinstance(data, dict):
+        raise InvalidInputError(f"{path} is JSON, but no object.", "Write or download it again.")
+    return data
 
 
 def read_small_text(path: Path, limit: int = SMALL_BYTES) -> str:

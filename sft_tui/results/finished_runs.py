@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Optional
 
 from sft_tui.errors import SftError
-from sft_tui.files.small_file import read_small_text
+from sft_tui.files.small_file import read_small_object
 from sft_tui.results.summary import SUMMARY_SCHEMA_VERSION, RunSummary, newest_checkpoint
 from sft_tui.store.job_store import list_jobs
 
@@ -59,12 +58,12 @@ def _owners(jobs_dir: Path) -> Dict[Path, str]:
 def load_summary(path: Path) -> Optional[RunSummary]:
     """The summary that the last step of a job wrote, or None: there is none, or it is of another checkpoint."""
     try:
-        data = json.loads(read_small_text(path))
+        data = read_small_object(path)
         data.pop("gained", None)
         if data.get("schema_version") != SUMMARY_SCHEMA_VERSION:
             return None
         summary = RunSummary(**data)
         # a later training has left another checkpoint: what is written here is not about that
         return summary if str(newest_checkpoint(path.parent / "checkpoint_network")) == summary.checkpoint else None
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError, SftError):
+    except (OSError, TypeError, AttributeError, SftError):
         return None

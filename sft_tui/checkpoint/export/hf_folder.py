@@ -14,7 +14,7 @@ from sft_tui.checkpoint.formats.source_file import check_folder, load_json_objec
 from sft_tui.checkpoint.formats.weight_files import SAFETENSORS
 from sft_tui.checkpoint.mapping.read_config import CONFIG_NAME
 from sft_tui.errors import InvalidInputError
-from sft_tui.files.lfs_pointer import is_lfs_pointer
+from sft_tui.files.stand_in import is_lfs_pointer
 from sft_tui.files.whole_file import naming, open_whole_file
 
 MANIFEST_NAME = "sft-tui-manifest.json"

@@ -7,13 +7,10 @@ from pathlib import Path
 from typing import Dict, List, Tuple
 
 from sft_tui.errors import InvalidInputError
-from sft_tui.files.html_page import HTML_HINT, is_html
-from sft_tui.files.lfs_pointer import is_lfs_pointer
+from sft_tui.files.stand_in import HEAD_BYTES, check_stand_in
 
 MAX_JSON_BYTES = 16_000_000  # over 100,000 tensors; a model has some hundreds to some thousands
 MAX_JSON_PARTS = 1_000_000  # a tensor takes about ten; each takes up to a hundred bytes of memory once understood
-_HEAD_BYTES = 200
-LFS_HINT = "Run `git lfs pull` in the folder, or download the file again."
 DOWNLOAD_HINT = "Download the file again."
 
 
@@ -28,17 +25,14 @@ def check_folder(folder: Path) -> None:
 
 
 def check_regular_file(path: Path) -> int:
-    """The size of a file in bytes; raises InvalidInputError for one that is missing, unreadable or an LFS pointer."""
+    """The size of a file in bytes; raises InvalidInputError for one that is missing, unreadable or a stand-in."""
     try:
         if not path.exists():
             raise InvalidInputError(f"{path} is missing.", DOWNLOAD_HINT)
         if not path.is_file():
             raise InvalidInputError(f"{path} is not a file.", "Choose a folder as it comes from Hugging Face.")
-        if is_lfs_pointer(path):
-            raise InvalidInputError(f"{path} is a Git LFS pointer, not the file itself.", LFS_HINT)
         with path.open("rb") as stream:
-            if is_html(stream.read(_HEAD_BYTES)):
-                raise InvalidInputError(f"{path} is a web page (HTML), not the file itself.", HTML_HINT)
+            check_stand_in(path, stream.read(HEAD_BYTES), "the file itself")
         return path.stat().st_size
     except OSError as error:
         raise not_read(path, error) from error

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
 from sft_tui.checkpoint.copy.precision import DTYPES
-from sft_tui.checkpoint.formats.source_file import LFS_HINT, check_folder, load_json_object
+from sft_tui.checkpoint.formats.source_file import check_folder, load_json_object
 from sft_tui.checkpoint.formats.tensor_entry import TensorEntry
 from sft_tui.checkpoint.formats.weight_files import TORCH_BIN, load_tensor_entries, outside_place
 from sft_tui.checkpoint.inspect.folder_files import FolderFile, find_unfinished, list_files
@@ -26,7 +26,7 @@ from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.problem import Problem
 from sft_tui.errors import InvalidInputError, SftError
 from sft_tui.families.table import KEY_MAPS
-from sft_tui.files.lfs_pointer import is_lfs_pointer
+from sft_tui.files.stand_in import LFS_HINT, is_lfs_pointer
 from sft_tui.files.tiktoken_file import is_tiktoken
 
 FIELD = "model.hf_dir"
@@ -128,19 +128,13 @@ def inspect_checkpoint(folder: Path) -> CheckpointReport:
     output_sizes = _output_sizes(tensors, problems) if tensors and fits and not direct else {}
     tokenizer_facts = None
     words = translate_config(look.config) if direct and config else None
-    if words and words.changes:
-        message = f"{folder / CONFIG_NAME} is not in MindFormers' words: {'; '.join(words.changes)}."
-        problems.append(Problem(FIELD, message, "A training gets a copy that is, shown in Review.", "warning"))
-    if direct and config and not kind:
-        tokenizer_facts = inspect_tokenizer(folder, config.vocab_size, problems)
-        problems += _direct_problems(folder, entries)
+    if words and not kind:
+        tokenizer_facts = inspect_tokenizer(folder, config.vocab_size if config else 0, problems)
+        problems += _direct_problems(folder, entries, words)
     if config and entries and not kind:
         problems += [*_tied_problems(folder, config, entries), *_link_problems(entries)]
     tokenizer_model = None if direct or kind else _tokenizer_model(folder, tokenizer, problems)
-    problems += [
-        Problem(FIELD, f"{name} is the rest of a download that was broken off.", "Download again.", "warning")
-        for name in unfinished
-    ]
+    problems += map(_unfinished_problem, unfinished)
     return CheckpointReport(
         folder=folder,
         model_type=found.model_type,
@@ -188,9 +182,16 @@ def _entries(folder: Path, problems: List[Problem]) -> List[TensorEntry]:
         return []
 
 
-def _direct_problems(folder: Path, entries: List[TensorEntry]) -> List[Problem]:
+def _unfinished_problem(name: str) -> Problem:
+    return Problem(FIELD, f"{name} is the rest of a download that was broken off.", "Download again.", "warning")
+
+
+def _direct_problems(folder: Path, entries: List[TensorEntry], words: ConfigWords) -> List[Problem]:
     """What MindFormers would stumble over when it loads the folder itself."""
     problems = []
+    if words.changes:
+        message = f"{folder / CONFIG_NAME} is not in MindFormers' words: {'; '.join(words.changes)}."
+        problems.append(Problem(FIELD, message, "A training gets a copy that is, shown in Review.", "warning"))
     if any(entry.file.suffix == TORCH_BIN.suffix for entry in entries):
         hint = "Download the model as safetensors, or save it so: save_pretrained(..., safe_serialization=True)."
         problems.append(Problem(FIELD, f"{folder} has .bin files only; MindFormers loads safetensors.", hint))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 from sft_tui.checkpoint.formats.tensor_entry import TensorEntry
 from sft_tui.checkpoint.formats.weight_files import is_weight_file
 from sft_tui.errors import InvalidInputError, SftError
-from sft_tui.files.small_file import read_small_text
+from sft_tui.files.small_file import read_small_object, read_small_text
 
 _MAX_NAMES = 10_000
 _CONFIG = "config.json"
@@ -276,7 +275,6 @@ _KINDS: Tuple[_Kind, ...] = (
 def _read_json(path: Path) -> Dict[str, object]:
     """A small JSON object; empty where there is none: whoever needs it says so."""
     try:
-        data = json.loads(read_small_text(path))
-    except (OSError, SftError, ValueError, RecursionError):
+        return read_small_object(path)
+    except (OSError, SftError):
         return {}
-    return data if isinstance(data, dict) else {}

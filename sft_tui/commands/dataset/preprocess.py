@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ from sft_tui.commands._common.encoder_file import find_encoder_file
 from sft_tui.commands._common.report import ProgressReport, print_json, say, say_remarks, warn
 from sft_tui.core.terminal_text import short_duration
 from sft_tui.errors import InvalidInputError
-from sft_tui.files.small_file import read_small_text
+from sft_tui.files.small_file import read_small_object
 
 if TYPE_CHECKING:
     from sft_tui.dataset.preprocess import PreprocessResult
@@ -55,10 +54,9 @@ def preprocess(arguments: argparse.Namespace) -> int:
 def _config_beside(model_file: Path) -> dict[str, object]:
     """The model's config.json, if it lies beside its tokenizer."""
     try:
-        config = json.loads(read_small_text(model_file.with_name("config.json")))
-    except (OSError, ValueError, InvalidInputError):
+        return read_small_object(model_file.with_name("config.json"))
+    except (OSError, InvalidInputError):
         return {}
-    return config if isinstance(config, dict) else {}
 
 
 def _labels(arguments: argparse.Namespace, config: dict[str, object]) -> str:

@@ -12,7 +12,7 @@ from sft_tui.dataset.mindrecord.match_files import match_files
 from sft_tui.dataset.template.chat import CHAT, template_text
 from sft_tui.dataset.tokenizer.hf import MAX_BYTES
 from sft_tui.errors import InvalidInputError
-from sft_tui.files.small_file import read_small_bytes
+from sft_tui.files.small_file import read_small_bytes, read_small_object
 from sft_tui.files.whole_file import open_whole_file
 
 if TYPE_CHECKING:
@@ -168,15 +168,15 @@ def load_audit(output_file: Path) -> Optional[AuditReport]:
     from sft_tui.dataset.audit.report import parse_audit
 
     try:
-        return parse_audit(json.loads(audit_path(output_file).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, KeyError):
+        return parse_audit(read_small_object(audit_path(output_file)))
+    except (OSError, ValueError, TypeError, KeyError, InvalidInputError):
         return None
 
 
 def load_manifest(output_file: Path) -> Optional[DataManifest]:
     """The manifest of `output_file`; None when there is none, or none that this version can read."""
     try:
-        data = json.loads(manifest_path(output_file).read_text(encoding="utf-8"))
+        data = read_small_object(manifest_path(output_file))
         if data["schema_version"] != SCHEMA_VERSION:
             return None
         work = dict(data["work"])
@@ -190,7 +190,7 @@ def load_manifest(output_file: Path) -> Optional[DataManifest]:
         work["columns"] = tuple((str(ours), str(theirs)) for ours, theirs in work["columns"])
         data.update(work=Work(**work), files=_stamps(data["files"]))
         return DataManifest(**data)
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, InvalidInputError):
         return None
 
 

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from sft_tui.errors import InvalidInputError
-from sft_tui.files.html_page import HTML_HINT, is_html
-from sft_tui.files.lfs_pointer import LFS_START
+from sft_tui.files.stand_in import check_stand_in
 
 # No record that a model could be trained on is larger, and one record has to fit in memory.
 MAX_RECORD_BYTES = 32 * 1024 * 1024
@@ -89,12 +88,7 @@ def _check_head(path: Path, head: bytes, size: int) -> None:
         raise InvalidInputError(f"{path} is empty.", HINT)
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise InvalidInputError(f"{path} is UTF-16, not UTF-8.", "Save it as UTF-8.")
-    if head.startswith(LFS_START):
-        raise InvalidInputError(
-            f"{path} is a Git LFS pointer, not the data itself.", "Fetch the file with `git lfs pull`."
-        )
-    if is_html(head):
-        raise InvalidInputError(f"{path} is a web page (HTML), not the data itself.", HTML_HINT)
+    check_stand_in(path, head, "the data itself")
     for magic, tool in _PACKED.items():
         if head.startswith(magic):
             raise InvalidInputError(f"{path} is compressed.", f"Unpack it first: {tool}.")

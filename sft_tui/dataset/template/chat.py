@@ -12,7 +12,6 @@ Conversations with thoughts, tools or calls are rendered so themselves (`message
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -30,7 +29,7 @@ from sft_tui.dataset.template.messages import (
 from sft_tui.dataset.tokenizer.hf import HfTokenizer
 from sft_tui.dataset.tokenizer.load import Tokenizer
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
-from sft_tui.files.small_file import read_small_text
+from sft_tui.files.small_file import read_small_object, read_small_text
 
 CHAT = "chat"
 _CONFIG, _FILE = "tokenizer_config.json", "chat_template.jinja"
@@ -72,8 +71,8 @@ def find_template(folder: Path) -> Tuple[Path, str]:
         own, config = folder / _FILE, folder / _CONFIG
         if own.is_file():
             return own, read_small_text(own)
-        found = json.loads(read_small_text(config)).get("chat_template") if config.is_file() else None
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        found = read_small_object(config).get("chat_template") if config.is_file() else None
+    except (OSError, InvalidInputError) as error:
         raise InvalidInputError(f"The chat template of {folder} could not be read: {error}.", _HINT) from error
     if isinstance(found, list):
         named = {item.get("name"): item.get("template") for item in found if isinstance(item, dict)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
@@ -11,7 +10,7 @@ from sft_tui.dataset.template.chat import CHAT, load_chat_template
 from sft_tui.dataset.template.layouts import check_template, load_layout
 from sft_tui.dataset.tokenizer.load import Tokenizer
 from sft_tui.errors import InvalidInputError
-from sft_tui.files.small_file import read_small_text
+from sft_tui.files.small_file import read_small_object
 
 _GENERATION, _CONFIG = "generation_config.json", "config.json"
 
@@ -87,10 +86,9 @@ def _find_stops(folder: Path) -> Tuple[Tuple[int, ...], str]:
     """As transformers: generation_config.json, else config.json."""
     for name in (_GENERATION, _CONFIG):
         try:
-            data = json.loads(read_small_text(folder / name))
-        except (OSError, InvalidInputError, ValueError, RecursionError):
+            found = read_small_object(folder / name).get("eos_token_id")
+        except (OSError, InvalidInputError):
             continue  # whoever needs the file says so
-        found = data.get("eos_token_id") if isinstance(data, dict) else None
         numbers = found if isinstance(found, list) else [found]
         stops = tuple(number for number in numbers if type(number) is int and number >= 0)
         if stops:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
-from sft_tui.files.small_file import read_small_text
+from sft_tui.files.small_file import read_small_object
 
 if TYPE_CHECKING:
     import numpy as np
@@ -258,11 +257,6 @@ def _read_beside(path: Path, name: str) -> Dict[str, Any]:
 def _read_json(path: Path) -> Dict[str, Any]:
     """A JSON object; raises InvalidInputError for anything else."""
     try:
-        data = json.loads(read_small_text(path, MAX_BYTES))
+        return read_small_object(path, MAX_BYTES)
     except OSError as error:
         raise InvalidInputError(f"{path} could not be read: {error.strerror or error}.", _HINT) from error
-    except (ValueError, RecursionError) as error:
-        raise InvalidInputError(f"{path} is not valid JSON: {error}.", _HINT) from error
-    if not isinstance(data, dict):
-        raise InvalidInputError(f"{path} is JSON, but no object.", _HINT)
-    return data

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Dict, List, Optional, Protocol, Sequence, Tuple
 
 from sft_tui.errors import InvalidInputError
-from sft_tui.files.html_page import HTML_HINT, is_html
-from sft_tui.files.lfs_pointer import LFS_START
 from sft_tui.files.regular_file import open_regular
+from sft_tui.files.stand_in import HEAD_BYTES, check_stand_in
 from sft_tui.files.tiktoken_file import begins_as_tiktoken, is_tiktoken
 
 # sentencepiece splits a batch over this many threads at most; a node with 192 cores gains nothing from more.
@@ -91,7 +90,7 @@ def _head(file: Path) -> bytes:
     try:
         handle = open_regular(file)
         try:
-            size, head = os.fstat(handle).st_size, os.read(handle, 200)
+            size, head = os.fstat(handle).st_size, os.read(handle, HEAD_BYTES)
         finally:
             os.close(handle)
     except FileNotFoundError as error:
@@ -100,12 +99,7 @@ def _head(file: Path) -> bytes:
         raise InvalidInputError(f"{file} could not be read: {error.strerror or error}.", _HINT) from error
     if not head:
         raise InvalidInputError(f"{file} is empty.", _HINT)
-    if head.startswith(LFS_START):
-        raise InvalidInputError(
-            f"{file} is a Git LFS pointer, not the tokenizer itself.", "Fetch the file with `git lfs pull`."
-        )
-    if is_html(head):
-        raise InvalidInputError(f"{file} is a web page (HTML), not the tokenizer itself.", HTML_HINT)
+    check_stand_in(file, head, "the tokenizer itself")
     if begins_as_tiktoken(head):
         raise InvalidInputError(
             f"{file} is a vocabulary of tiktoken, not of sentencepiece.",

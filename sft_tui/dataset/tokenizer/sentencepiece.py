@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Sequence, Tuple
 
 from sft_tui.dataset.tokenizer.word_cache import WordCache, pack_ids, token_begins, unpack_ids, works_by_words
 from sft_tui.errors import InvalidInputError
-from sft_tui.files.small_file import read_small_text
+from sft_tui.files.small_file import read_small_object
 
 if TYPE_CHECKING:
     from sentencepiece import SentencePieceProcessor
@@ -175,12 +174,12 @@ def _added_tokens(model_file: Path, processor: Any) -> Dict[str, int]:  # noqa: 
     if not path.is_file() or model_file.with_name("tokenizer.json").is_file():
         return {}
     try:
-        data = json.loads(read_small_text(path))
-    except (ValueError, OSError, RecursionError) as error:
+        data = read_small_object(path)
+    except OSError as error:
         raise InvalidInputError(f"{path} could not be read: {error}.", "Download it again.") from error
     pieces = processor.get_piece_size()
     added: Dict[str, int] = {}
-    for text, number in data.items() if isinstance(data, dict) else ():
+    for text, number in data.items():
         if type(number) is not int or not 0 <= number < pieces + _MAX_ADDED:
             raise InvalidInputError(f"{path} gives {text[:40]!r} the id {str(number)[:40]}.", "Download it again.")
         # words that were added are spelled by pieces, as MindFormers does

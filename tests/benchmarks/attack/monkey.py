@@ -1,14 +1,12 @@
 """A monkey at the keyboard: 500 random keys and resizes a round, at any speed, against the real wizard.
 
-It must neither end by itself nor show a traceback, and afterwards it still quits with exit code 0. Alone:
-`python -m tests.benchmarks.attack.monkey [SECONDS] [SEED]`.
+It must neither end by itself nor show a traceback, and afterwards it still quits with exit code 0.
 """
 
 from __future__ import annotations
 
 import random
 import string
-import sys
 import time
 
 from tests.benchmarks.attack.frame import Frame
@@ -56,9 +54,3 @@ def attack(frame: Frame) -> None:
     """About three seconds for each round of the others, and one round of its own at least."""
     for what, tried, held in run(3.0 * frame.rounds, frame.seed):
         frame.count(what, tried, held)
-
-
-if __name__ == "__main__":
-    arguments = [float(text) for text in sys.argv[1:]] or [60.0]
-    for what, tried, held in run(arguments[0], int(arguments[1]) if len(arguments) > 1 else int(time.time())):
-        print(f"{what:60} {held} of {tried}")

@@ -1,7 +1,5 @@
 """Bytes for the terminal: names, values, logs and tables that hold escape sequences, seen on every screen and printed
 by commands; none of them may get through.
-
-Alone: `python -m tests.benchmarks.attack.terminal [SECONDS] [SEED]`.
 """
 
 from __future__ import annotations
@@ -100,9 +98,3 @@ def attack(frame: Frame) -> None:
     """About three seconds for each round of the others, and one round of its own at least."""
     for what, tried, held in run(3.0 * frame.rounds, frame.seed):
         frame.count(what, tried, held)
-
-
-if __name__ == "__main__":
-    arguments = [float(text) for text in sys.argv[1:]] or [60.0]
-    for what, tried, held in run(arguments[0], int(arguments[1]) if len(arguments) > 1 else int(time.time())):
-        print(f"{what:60} {held} of {tried}")

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -394,14 +395,10 @@ def after_a_process_of_the_step(cell, supervisor, pid, number, moment, target):
     assert cell.runs() == ["1-p one"]
 
 
-def for_target(target):
-    return lambda *arguments: after_a_process_of_the_step(*arguments, target)
-
-
 AFTER = {
     "ui": after_the_ui,
     "supervisor": after_the_supervisor,
-    **{target: for_target(target) for target in ("leader", "worker", "group")},
+    **{target: partial(after_a_process_of_the_step, target=target) for target in ("leader", "worker", "group")},
 }
 
 
