@@ -150,14 +150,23 @@ def npus() -> List[Path]:
 
 def npu_users() -> List[str]:
     """Processes that hold an NPU open, as far as this user may see them."""
-    users = []
-    for link in Path("/proc").glob("[0-9]*/fd/*") if npus() else ():
+    found = [pid for pid in os.listdir("/proc") if pid.isdigit()] if npus() else []
+    return [pid for pid in found if holds_npu(Path("/proc") / pid / "fd")]
+
+
+def holds_npu(descriptors: Path) -> bool:
+    """Whether one of a process's open files is an NPU; False also of a process that is gone, or somebody else's."""
+    try:
+        links = list(descriptors.iterdir())
+    except OSError:
+        return False
+    for link in links:
         try:
-            if os.readlink(str(link)).startswith("/dev/davinci") and link.parts[2] not in users:  # noqa: PTH115
-                users.append(link.parts[2])
-        except OSError:
+            if os.readlink(str(link)).startswith("/dev/davinci"):  # noqa: PTH115 - since 3.9
+                return True
+        except OSError:  # closed meanwhile
             continue
-    return users
+    return False
 
 
 def look_at_port(address: str, port: int, is_master: bool) -> str:

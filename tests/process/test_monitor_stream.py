@@ -43,7 +43,7 @@ def until(look, what):
 def is_over(pid):
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
-    except FileNotFoundError:
+    except OSError:  # gone, before or while it was read
         return True
 
 

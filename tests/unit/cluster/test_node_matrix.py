@@ -169,6 +169,15 @@ def test_a_large_file_is_told_from_another_of_its_size(tmp_path):
     assert first[0] == second[0] and first[1] != second[1]
 
 
+def test_a_process_that_holds_an_npu_and_one_that_is_gone(tmp_path):
+    (tmp_path / "fd").mkdir()
+    (tmp_path / "fd" / "0").symlink_to("/dev/null")
+    assert not node_facts.holds_npu(tmp_path / "fd")
+    (tmp_path / "fd" / "1").symlink_to("/dev/davinci3")
+    assert node_facts.holds_npu(tmp_path / "fd")
+    assert not node_facts.holds_npu(tmp_path / "gone" / "fd")
+
+
 def test_the_questions_need_nothing_but_a_python(tmp_path):
     tree = ast.parse(Path(node_facts.__file__).read_text(), feature_version=(3, 7))
     modules = {n.names[0].name for n in ast.walk(tree) if isinstance(n, ast.Import)}
