@@ -150,8 +150,8 @@ def npus() -> List[Path]:
 
 def npu_users() -> List[str]:
     """Processes that hold an NPU open, as far as this user may see them."""
-    found = [pid for pid in os.listdir("/proc") if pid.isdigit()] if npus() else []
-    return [pid for pid in found if holds_npu(Path("/proc") / pid / "fd")]
+    places = [place for place in Path("/proc").iterdir() if place.name.isdigit()] if npus() else []
+    return [place.name for place in places if holds_npu(place / "fd")]
 
 
 def holds_npu(descriptors: Path) -> bool:
