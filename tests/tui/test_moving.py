@@ -102,6 +102,13 @@ async def test_the_footer_fits_80_columns_on_every_step(open_wizard):
             assert ("Run step" in wizard.text.splitlines()[-1]) == bool(step.plan_steps)
 
 
+async def test_a_key_of_the_last_line_can_be_clicked(open_wizard):
+    async with open_wizard() as wizard:
+        column = wizard.text.splitlines()[-1].index("^n Next")
+        await wizard.pilot.click("KeyLine", offset=(column, 0))
+        await wizard.until(lambda: wizard.step == WIZARD_STEPS[1].id, "the next step")
+
+
 async def test_browse_is_offered_only_where_a_path_is_wanted(open_wizard):
     async with open_wizard() as wizard:
         await wizard.press("f4")

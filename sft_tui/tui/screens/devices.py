@@ -13,7 +13,6 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import Footer
 
 from sft_tui.cluster.node_monitor import NodeMonitor, NodeView, WatchedNode
 from sft_tui.core.nodes import Node
@@ -23,6 +22,7 @@ from sft_tui.monitor.device_view import MEASURES, NodeCells, StripLayout, lay_ou
 from sft_tui.tui.background import Background
 from sft_tui.tui.bridge import BackgroundFailed
 from sft_tui.tui.text.device_text import NODE_LEGEND, brief_node, node_lines, strip_legend, strip_lines, strip_summary
+from sft_tui.tui.widgets.key_line import KeyLine
 from sft_tui.tui.widgets.line_block import LineBlock
 from sft_tui.tui.widgets.text_block import TextBlock
 
@@ -70,7 +70,7 @@ class DevicesScreen(Screen[None]):
             yield LineBlock(id="devices-values")
         yield TextBlock(id="devices-chosen")
         yield TextBlock(id="devices-legend")
-        yield Footer(compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         self._background.run(self._watch)

@@ -14,7 +14,6 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
-from textual.widgets import Footer
 
 from sft_tui.core.terminal_text import neutralise, short_duration
 from sft_tui.diagnosis.read_logs import read_logs
@@ -32,6 +31,7 @@ from sft_tui.tui.screens.logs import LogsScreen
 from sft_tui.tui.text.job_text import describe_loss, describe_measures, describe_watch_outs, short_log_line
 from sft_tui.tui.text.plot_text import LAST_STEPS, PlotChoice
 from sft_tui.tui.widgets.following_log import FollowingLog
+from sft_tui.tui.widgets.key_line import KeyLine
 from sft_tui.tui.widgets.metric_plot import MetricPlot
 from sft_tui.tui.widgets.text_block import TextBlock
 
@@ -73,7 +73,7 @@ class ForeignScreen(Screen[None]):
             yield TextBlock(id="cause")
         yield MetricPlot(id="plot", braille=terminal_is_utf8())
         yield FollowingLog(id="log", max_lines=LOG_LINES_KEPT)
-        yield Footer(compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         self.query_one("#foreign-cause").display = False

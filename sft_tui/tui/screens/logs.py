@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Footer, Input, Tree
+from textual.widgets import Input, Tree
 
 from sft_tui.core.terminal_text import neutralise, short_size
 from sft_tui.logs.error_count import ERROR_LINE
@@ -23,6 +23,7 @@ from sft_tui.tui.bridge import BackgroundFailed
 from sft_tui.tui.logs import log_reader
 from sft_tui.tui.logs.log_census import LogCensus, LogsFound
 from sft_tui.tui.logs.log_reader import IsStale, LogReader, LogsSaved, NothingFound, PageRead
+from sft_tui.tui.widgets.key_line import KeyLine
 from sft_tui.tui.widgets.log_pane import LogPane
 from sft_tui.tui.widgets.log_tree import Logs, LogTree
 from sft_tui.tui.widgets.text_block import TextBlock
@@ -83,7 +84,7 @@ class LogsScreen(Screen[None]):
             yield LogPane()
         yield TextBlock(id="logs-prompt")
         yield Input(id="logs-input", compact=True)
-        yield Footer(compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         self.query_one(Input).display = False

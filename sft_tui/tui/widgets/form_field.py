@@ -30,6 +30,13 @@ class YesNo(Checkbox):
         self.label = "yes" if self.value else "no"
 
 
+class FieldInput(Input):
+    """An input whose value the profile validates: the classes of Textual's own validation would restyle it twice."""
+
+    def validate(self, value: str) -> None:
+        return None
+
+
 class FormField(Vertical):
     """Shows one field and tells of every edit."""
 
@@ -70,7 +77,7 @@ class FormField(Vertical):
             if str(self._value) in choices:
                 return Select(options, value=str(self._value), allow_blank=False, compact=True, classes="form-value")
         placeholder = "a path: ctrl+o browses" if self.dotted in PATH_FIELDS else ""
-        return Input(
+        return FieldInput(
             str(self._value), placeholder=placeholder, select_on_focus=False, compact=True, classes="form-value"
         )
 

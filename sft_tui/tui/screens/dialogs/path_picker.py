@@ -13,9 +13,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import DirectoryTree, Footer, Label
+from textual.widgets import DirectoryTree, Label
 
 from sft_tui.core.terminal_text import neutralise
+from sft_tui.tui.widgets.key_line import KeyLine
 
 
 class _Tree(DirectoryTree):
@@ -57,7 +58,7 @@ class PathPicker(ModalScreen[str]):
             yield Label(_shown(self._start), id="picker-path")
             yield _Tree(self._start, folders_only=self._kind == "folder")
             yield Label("enter opens a folder, ctrl+o chooses what is marked", id="picker-help")
-        yield Footer(compact=True)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         self.query_one(_Tree).focus()

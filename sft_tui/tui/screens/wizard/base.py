@@ -8,10 +8,10 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Footer
 
 from sft_tui.core.terminal_text import neutralise
 from sft_tui.tui.session import Session, wizard_step
+from sft_tui.tui.widgets.key_line import KeyLine
 from sft_tui.tui.widgets.rail import Rail
 from sft_tui.tui.widgets.text_block import TextBlock
 
@@ -26,9 +26,15 @@ class WizardScreen(Screen[None]):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (60, "-normal")]  # noqa: RUF012 - no ClassVar in Textual
 
     def __init__(self, session: Session) -> None:
-        super().__init__(classes="wizard")
+        # a class that comes after the widgets restyles them all
+        super().__init__(classes=" ".join(["wizard", *self._width_classes(self.app.size.width)]))
         self.session = session
         self.step = wizard_step(self.STEP)
+
+    @classmethod
+    def _width_classes(cls, width: int) -> list[str]:
+        """The one class that Textual gives a screen of this width."""
+        return [name for least, name in cls.HORIZONTAL_BREAKPOINTS if width >= least][-1:]
 
     def compose(self) -> ComposeResult:
         yield TextBlock(id="head")
@@ -38,7 +44,7 @@ class WizardScreen(Screen[None]):
                 if self.ABOUT:
                     yield TextBlock(Content.styled(self.ABOUT, "dim"), id="about")
                 yield from self.compose_content()
-        yield Footer(compact=True)
+        yield KeyLine()
 
     def compose_content(self) -> ComposeResult:
         """The step's own widgets."""
