@@ -16,6 +16,7 @@ async def test_the_review_shows_problems_first(open_wizard, sound):
     async with open_wizard(size=(160, 50)) as wizard:
         await wizard.looked()
         await wizard.press("f7")
+        await wizard.until(lambda: "Training (F5) training.epochs" in wizard.words, "what is wrong")
         await wizard.until(lambda: "There are no commands yet" in wizard.words, "the review")
         words = wizard.words
         assert words.index("Training (F5) training.epochs") < words.index("Model (F2) model.hf_dir")

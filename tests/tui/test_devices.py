@@ -92,6 +92,13 @@ def told(monkeypatch):
     stop.set()
 
 
+def _command_line(process):
+    try:
+        return process.cmdline()
+    except psutil.Error:  # gone, or a zombie
+        return []
+
+
 @pytest.mark.parametrize("size", [(80, 24), pytest.param((200, 60), marks=pytest.mark.nightly)])
 async def test_this_host_is_shown_at_once_and_its_sampler_ends_with_the_screen(
     open_wizard, sound, tmp_path, monkeypatch, size
@@ -110,7 +117,7 @@ async def test_this_host_is_shown_at_once_and_its_sampler_ends_with_the_screen(
         await wizard.until(lambda: "10568/65536" in wizard.text, "the last device")
         assert "old, took" in wizard.text and "990711" in wizard.text
         await wizard.until(lambda: all(f"{word} " in wizard.text for word in ("host", "disk", "net")), "the host")
-        [sampler] = [child for child in psutil.Process().children() if "monitor" in child.cmdline()]
+        [sampler] = [child for child in psutil.Process().children() if "monitor" in _command_line(child)]
         await wizard.press("escape")
         await wizard.until(lambda: wizard.step == "monitor" and "ctrl+d" in wizard.footer, "back")
         await wizard.until(lambda: not sampler.is_running(), "the sampler has ended")

@@ -141,4 +141,5 @@ async def test_a_line_of_nodes_fills_the_table_and_keeps_what_it_has_no_place_fo
         assert "'a b' is not a node" in wizard.under("nodes.hosts")
         await wizard.type("nodes.hosts", "b*4, me@a:22*4")
         await wizard.until(lambda: table.row_count == 2, "two")
+        await wizard.until(lambda: isinstance(saved()["nodes"]["hosts"], list), "what was typed is saved as nodes")
     assert saved()["nodes"]["hosts"][1]["user"] == "me"

@@ -13,7 +13,7 @@ import pytest
 
 from sft_tui.jobs import client
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 CRASH = """
 import sys
 from sft_tui.commands.wizard import run_wizard

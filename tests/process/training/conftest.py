@@ -12,7 +12,18 @@ from typing import Callable
 import pytest
 
 ROOT = Path(__file__).parents[3]
-ONE, TWO = "one worker", "two workers"
+ONE, TWO, TWO_TRAINED = "one worker", "two workers", "two workers, trained"
+# of a rehearsal with two workers the training alone: evaluations run with one worker, as in the other
+TRAIN_WITH_TWO = """
+import sys
+from pathlib import Path
+from sft_tui.__main__ import main
+from sft_tui.demo.rehearsal import prepare_rehearsal
+
+name = prepare_rehearsal(Path(sys.argv[1]), "llama", workers=2)
+sys.argv[1:] = ["run", name, "--until", "train"]
+sys.exit(main())
+"""
 
 
 class Rehearsals:
@@ -33,16 +44,21 @@ class Rehearsals:
         else:
             self.bring(ONE)
             (self.home / "demo/work/weights/llama.ckpt").unlink()  # an output that is gone is made again
-            self._rehearse(stage, "--workers", "2")
+            if stage == TWO:
+                self._rehearse(stage, "--workers", "2")
+            else:
+                self._run(stage, "-c", TRAIN_WITH_TWO, str(self.home / "demo"))
         assert self.said[stage].returncode == 0, self.said[stage].stdout + self.said[stage].stderr
 
     def environment(self) -> dict[str, str]:
         return {"HOME": str(self.home), "SFT_TUI_HOME": str(self.home / "sft-tui")}
 
     def _rehearse(self, stage: str, *flags: str) -> None:
-        command = [sys.executable, "-m", "sft_tui", "demo", str(self.home / "demo"), "--headless", *flags]
+        self._run(stage, "-m", "sft_tui", "demo", str(self.home / "demo"), "--headless", *flags)
+
+    def _run(self, stage: str, *arguments: str) -> None:
         self.said[stage] = subprocess.run(
-            command, cwd=ROOT, env={**os.environ, **self.environment()}, stdin=subprocess.DEVNULL,
+            [sys.executable, *arguments], cwd=ROOT, env={**os.environ, **self.environment()}, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=400,
         )  # fmt: skip
         shutil.copytree(self.home, self._kept / stage, symlinks=True)

@@ -12,9 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from sft_tui.metrics.points import MetricPoint
 from sft_tui.metrics.store import iterate_metrics
-from sft_tui.paths import PACKAGE_DIR
+from sft_tui.paths import PACKAGE_DIR, profiles_dir
 from sft_tui.store.job_store import JobFolder
+from sft_tui.store.profile_store import load_profile_data, save_profile_data
 
 pytestmark = pytest.mark.real
 
@@ -89,12 +91,15 @@ def test_weights_that_are_not_loaded_are_a_failure(sft, rehearsed):
     """A parameter has another name in the file: MindFormers trains on from random values, and exits with 0."""
     home = rehearsed("one worker")
     misname_a_parameter(home / "demo/work/weights/llama.ckpt")
+    data = load_profile_data(profiles_dir(), "demo")
+    data["training"].update(epochs=1, run_name="misnamed", evaluate=False)
+    save_profile_data(profiles_dir(), "demo", data)
     result = sft("run", "demo", "--from", "train", timeout=200)
     assert result.returncode == 1
     assert "step train" in result.stdout and "got nothing from the checkpoint" in result.stdout
     assert "model.layers.1.attention.wq.weight" in result.stdout
     job = newest_job(sft)
-    assert (job["outcome"], statuses(job)["evaluate-after"]) == ("failed", "todo")
+    assert (job["outcome"], statuses(job)["summary"]) == ("failed", "todo")
 
 
 def misname_a_parameter(ckpt):
@@ -109,12 +114,22 @@ def misname_a_parameter(ckpt):
 
 def test_two_workers_learn_together_with_msrun(sft, rehearsed):
     """What is there of the rehearsal with one is used; the weights, which were removed, are made again."""
-    home = rehearsed("two workers")
-    states = statuses(newest_job(sft))
+    home = rehearsed("two workers, trained")
+    job = newest_job(sft)
+    states = statuses(job)
     assert (states["convert-weight"], states["preprocess-train"], states["train"]) == ("done", "skipped", "done")
     run = home / "demo/work/runs/rehearsal-2"
     assert {p.name for p in (run / "checkpoint").iterdir()} == {"rank_0", "rank_1"}
-    assert json.loads((run / "summary.json").read_text())["gained"] is True
+    rows = iterate_metrics(JobFolder(home / "sft-tui/state/jobs" / job["id"]).metrics)
+    losses = {row.step: row.loss for row in rows if isinstance(row, MetricPoint)}
+    assert sorted(losses) == list(range(1, 106)), losses
+    assert sum(losses[step] for step in range(96, 106)) < sum(losses[step] for step in range(1, 11)) / 2
+
+
+@pytest.mark.nightly
+def test_what_two_workers_have_learned_is_measured(rehearsed):
+    home = rehearsed("two workers")
+    assert json.loads((home / "demo/work/runs/rehearsal-2/summary.json").read_text())["gained"] is True
 
 
 @pytest.mark.nightly
