@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -135,10 +136,15 @@ def open_wizard(home, monkeypatch):
     @contextlib.asynccontextmanager
     async def open_it(name="first", size=(80, 24)):
         app = SftApp(name)
-        async with app.run_test(size=size) as pilot:
-            driver = Driver(app, pilot)
-            await driver.opened()
-            yield driver
+        try:
+            async with app.run_test(size=size) as pilot:
+                driver = Driver(app, pilot)
+                await driver.opened()
+                yield driver
+        finally:
+            # as quitting does; what is left of it would be written into the home of the next test
+            app._background.close()
+            await asyncio.to_thread(app._saver.close)
 
     return open_it
 
