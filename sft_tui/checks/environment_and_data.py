@@ -17,7 +17,7 @@ from sft_tui.core.problem import Problem
 from sft_tui.core.profile import PATH_FIELDS, Profile
 from sft_tui.dataset.read.inspect import DataReport
 from sft_tui.errors import InvalidInputError, SftError
-from sft_tui.families.table import PLANNED
+from sft_tui.families.table import FAMILIES, PLANNED
 from sft_tui.files.disk_room import refuse_kernel_folder, tell_room
 from sft_tui.jobs.read_state import is_supervised
 from sft_tui.launch.plan.steps import needed_devices
@@ -25,7 +25,7 @@ from sft_tui.launch.plan.work_paths import work_paths
 from sft_tui.launch.yaml.base_yaml import parse_base
 from sft_tui.launch.yaml.parts import KEPT_CHECKPOINTS
 from sft_tui.paths import jobs_dir, visible_npus
-from sft_tui.stack.releases import KNOWN, ON_CPU, fits
+from sft_tui.stack.releases import KNOWN, ON_CPU, fits, takes_transformers
 from sft_tui.stack.routes import find_route
 from sft_tui.store.job_store import list_jobs
 
@@ -82,7 +82,7 @@ def check_environment(profile: Profile, environment: EnvironmentFacts) -> list[P
         hint = "pip install mindspore==2.7.2 into it, or name another interpreter."
         problems.append(Problem(python, f"{environment.python} has no MindSpore.", hint, exit_code=4))
     direct = find_route(profile.model.family, environment.mindformers_version) == "direct"
-    needed = NEEDED_FOR_FOLDERS if direct else NEEDED_IN_TRAINING
+    needed = NEEDED_FOR_FOLDERS if direct or _has_tokenizer_json(profile) else NEEDED_IN_TRAINING
     missing = [name for name in needed if name not in environment.packages]
     if missing:
         hint = f"{environment.python} -m pip install {' '.join(missing)}"
@@ -90,15 +90,22 @@ def check_environment(profile: Profile, environment: EnvironmentFacts) -> list[P
     return problems + _check_versions(profile, environment) + (_check_transformers(environment) if direct else [])
 
 
+def _has_tokenizer_json(profile: Profile) -> bool:
+    family = FAMILIES.get(profile.model.family)
+    named = profile.model.tokenizer_model or (family.tokenizer if family else "")
+    return named.endswith("tokenizer.json")
+
+
 def _check_transformers(environment: EnvironmentFacts) -> list[Problem]:
     """On the direct route MindFormers reads config and tokenizer by its means, and names one version of it."""
-    wanted = environment.release.transformers if environment.release else ""
-    found = environment.packages.get("transformers", "")
-    if not wanted or found == wanted:
+    release, found = environment.release, environment.packages.get("transformers", "")
+    if release is None or takes_transformers(release, found):
         return []
+    wanted = release.transformers
     message = f"MindFormers {environment.mindformers_version} wants transformers {wanted}; "
     message += f"{environment.python} has {found}." if found else f"{environment.python} has none."
-    hint = f"{environment.python} -m pip install transformers=={wanted}"
+    pinned = f"'transformers{wanted}'" if wanted.startswith(">=") else f"transformers=={wanted}"
+    hint = f"{environment.python} -m pip install {pinned}"
     return [Problem("environment.python", message, hint, exit_code=4)]
 
 
@@ -109,11 +116,17 @@ def _check_versions(profile: Profile, environment: EnvironmentFacts) -> list[Pro
         return []
     if release is None:
         return [Problem(field, f"MindFormers {version} is not one that sft-tui knows.", f"Use {KNOWN}.", exit_code=4)]
-    if environment.mindspore and not fits(release, environment.mindspore):
+    cpu = profile.environment.device_target == "CPU"
+    if environment.mindspore and not fits(release, environment.mindspore, cpu=cpu):
         message = f"MindFormers {version} does not run with MindSpore {environment.mindspore}."
         hint = f"It needs MindSpore {' or '.join(release.mindspore)}."
         return [Problem(field, message, hint, exit_code=4)]
-    if profile.environment.device_target == "CPU" and not release.cpu:
+    lacking = [name for name in release.needs if name not in environment.packages]
+    if lacking and not cpu:
+        message = f"MindFormers {version} imports {', '.join(lacking)}, which {environment.python} lacks."
+        hint = "Install it from where your MindSpore comes from, or use MindFormers 1.9 with MindSpore 2.9."
+        return [Problem(field, message, hint, exit_code=4)]
+    if cpu and not release.cpu:
         message = f"MindFormers {version} is not known to train on CPU."
         hint = f"Use {' or '.join(ON_CPU)} for a rehearsal on CPU."
         return [Problem("environment.device_target", message, hint, exit_code=4)]

@@ -17,10 +17,15 @@ class Release:
     optimizer: str  # type of the YAML
     betas_as_list: bool  # `betas: [a, b]` in place of `beta1`, `beta2`
     python: tuple[int, int] = (3, 11)  # the newest that its MindSpore has wheels for
+    python_from: tuple[int, int] = (3, 9)  # the oldest
+    mindspore_on_cpu: tuple[str, ...] = ()  # others that it was seen to train with, but on CPU alone
     cpu: bool = True  # trains on CPU
     cpu_workers: bool = True  # and there with several workers
     graceful_exit: bool = False  # saves a checkpoint and ends when it is asked to (`use_graceful_exit`)
-    transformers: str = ""  # the one version that its requirements.txt names
+    eval_callbacks: bool = False  # evaluation wants the key, if only empty
+    transformers: str = ""  # the version that its requirements.txt names, alone or from which on (">=5.3")
+    needs: tuple[str, ...] = ()  # packages that it imports and pip may not bring
+    end_of_life: str = ""  # the day on which its support ends (2026-07-27), where its makers have said so
     pads_with_token_0: bool = False  # the token 0 counts as padding on the direct route, whatever the tokenizer says
     # a key of model_config that it calls unknown, which is an error there -> what has taken its place
     renamed: Mapping[str, str] = field(default_factory=dict)

@@ -20,7 +20,7 @@ from sft_tui.stack.releases import find_release
 
 PACKAGES = (
     "mindspore", "mindformers", "numpy", "sentencepiece", "fschat", "transformers", "tokenizers", "safetensors",
-    "pyarrow",
+    "pyarrow", "hyper_parallel",
 )  # fmt: skip
 PROBE_SECONDS = 30
 

@@ -1,10 +1,12 @@
 """The releases of MindFormers, one row each: what it runs with and what differs. A new release is one more row.
 
-What each says of itself in its README (MindSpore, CANN, driver), and what was seen to run.
+What each says of itself in its README or VERSION_MAP.json (MindSpore, CANN, driver), the table of maintained versions
+in the README of its main branch (end of life), and what was seen to run.
 """
 
 from __future__ import annotations
 
+import datetime
 import re
 from typing import Optional
 
@@ -13,26 +15,44 @@ from sft_tui.core.release import Release
 RELEASES: tuple[Release, ...] = (
     Release(
         "1.2", ("2.3",), "8.0.RC2", "24.1.RC2",
-        "FP32StateAdamWeightDecay", betas_as_list=False, python=(3, 10), cpu=False,
+        "FP32StateAdamWeightDecay", betas_as_list=False, python=(3, 10), cpu=False, eval_callbacks=True,
+        end_of_life="2025-04-12",
     ),
-    Release("1.3", ("2.4",), "8.0.0", "24.1.0", "FP32StateAdamWeightDecay", betas_as_list=False, cpu=False),
+    Release(
+        "1.3", ("2.4",), "8.0.0", "24.1.0",
+        "FP32StateAdamWeightDecay", betas_as_list=False, eval_callbacks=True, mindspore_on_cpu=("2.7.0",),
+        end_of_life="2025-09-20",
+    ),
     Release(
         "1.6", ("2.7",), "8.2.RC1", "25.2.0",
         "AdamW", betas_as_list=True, graceful_exit=True, transformers="4.51.3",
+        end_of_life="2026-04-29",
     ),
     Release(
         "1.7", ("2.7.1", "2.7.2"), "8.3.RC1", "25.3.RC1",
         "AdamW", betas_as_list=True, graceful_exit=True, transformers="4.51.3", pads_with_token_0=True,
+        end_of_life="2026-07-27",
     ),
     # on CPU the next two lack the operator Barrier, which loading a checkpoint with several workers wants
     Release(
         "1.8", ("2.7.2",), "8.5.0", "25.5.0",
-        "AdamW", betas_as_list=True, cpu_workers=False, transformers="4.57.1",
+        "AdamW", betas_as_list=True, cpu_workers=False, transformers="4.57.1", end_of_life="2026-10-26",
     ),
     Release(
         "1.9", ("2.9",), "9.0.0", "26.0.RC1",
         "AdamW", betas_as_list=True, cpu_workers=False, transformers="4.57.1",
         renamed={"residual_dtype": "fp32_residual_connection"},
+    ),
+    # hyper_parallel: its trainer for DeepSeek models (PyNative) alone uses it, and every start imports it
+    Release(
+        "2.0", ("2.10",), "9.1.0", "26.1.0",
+        "AdamW", betas_as_list=True, cpu_workers=False, transformers="4.57.1", needs=("hyper_parallel",),
+        renamed={"residual_dtype": "fp32_residual_connection"},
+    ),
+    Release(
+        "2.1", ("2.11",), "9.2.0", "26.2.RC1",
+        "AdamW", betas_as_list=True, python_from=(3, 10), cpu=False, cpu_workers=False, transformers=">=5.3",
+        needs=("hyper_parallel",), renamed={"residual_dtype": "fp32_residual_connection"},
     ),
 )  # fmt: skip
 VERSIONS = tuple(release.mindformers for release in RELEASES)
@@ -46,9 +66,28 @@ def find_release(mindformers_version: str) -> Optional[Release]:
     return next((release for release in RELEASES if is_version(mindformers_version, release.mindformers)), None)
 
 
-def fits(release: Release, mindspore_version: str) -> bool:
-    """The MindSpore is one that this MindFormers runs with."""
-    return any(is_version(mindspore_version, prefix) for prefix in release.mindspore)
+def fits(release: Release, mindspore_version: str, *, cpu: bool = False) -> bool:
+    """The MindSpore is one that this MindFormers runs with; on CPU it may be another one."""
+    known = release.mindspore + (release.mindspore_on_cpu if cpu else ())
+    return any(is_version(mindspore_version, prefix) for prefix in known)
+
+
+def takes_transformers(release: Release, version: str) -> bool:
+    """Whether a release wants this transformers; any where it names none."""
+    if release.transformers.startswith(">="):
+        return version_key(version) >= version_key(release.transformers[2:])
+    return not release.transformers or version == release.transformers
+
+
+def next_supported(release: Release, today: datetime.date) -> Optional[Release]:
+    """The oldest later release whose support has not ended by then; None where there is none."""
+    later = RELEASES[RELEASES.index(release) + 1 :]
+    return next((other for other in later if not has_ended(other, today)), None)
+
+
+def has_ended(release: Release, today: datetime.date) -> bool:
+    """Whether its support has ended by then."""
+    return bool(release.end_of_life) and datetime.date.fromisoformat(release.end_of_life) <= today
 
 
 def is_version(version: str, prefix: str) -> bool:

@@ -5,15 +5,24 @@ What each release came out with stands in stack/releases.py.
 
 from __future__ import annotations
 
+import datetime
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Optional
 
 from sft_tui.core.facts import EnvironmentFacts
 from sft_tui.core.release import Release
-from sft_tui.stack.releases import VERSIONS, find_release, fits, version_key
+from sft_tui.stack.releases import (
+    VERSIONS,
+    find_release,
+    fits,
+    has_ended,
+    next_supported,
+    takes_transformers,
+    version_key,
+)
 
-Word = Literal["fits", "untested", "does not fit"]
+Word = Literal["fits", "out of support", "untested", "does not fit"]
 
 
 @dataclass(frozen=True)
@@ -29,15 +38,18 @@ class VersionVerdict:
         return f"{self.thing} {self.found}: {self.word}" + (f", because {self.reason}" if self.reason else "")
 
 
-def judge(facts: EnvironmentFacts) -> tuple[VersionVerdict, ...]:
-    """A verdict on every thing that was found; what is missing is a problem of its own, and not judged."""
+def judge(facts: EnvironmentFacts, today: Optional[datetime.date] = None) -> tuple[VersionVerdict, ...]:
+    """A verdict on every thing that was found; what is missing is a problem of its own, and not judged.
+
+    `today` decides about the end of support; without it the clock does.
+    """
     version = facts.mindformers_version
     if not version:
         return ()
     release = find_release(version)
     if release is None:
         return (VersionVerdict("MindFormers", version, "untested", f"known releases are {', '.join(VERSIONS)}"),)
-    verdicts = [VersionVerdict("MindFormers", version, "fits")]
+    verdicts = [_judge_support(release, version, today or datetime.datetime.now().date())]
     if facts.mindspore:
         verdicts.append(_judge_mindspore(release, facts.mindspore))
     transformers = facts.packages.get("transformers", "")
@@ -54,18 +66,31 @@ def judge(facts: EnvironmentFacts) -> tuple[VersionVerdict, ...]:
     return tuple(verdicts)
 
 
+def _judge_support(release: Release, found: str, today: datetime.date) -> VersionVerdict:
+    if not has_ended(release, today):
+        return VersionVerdict("MindFormers", found, "fits")
+    newer = next_supported(release, today)
+    reason = f"its support ended on {release.end_of_life}"
+    if newer is not None:
+        reason += f"; next: {newer.mindformers} with MindSpore {' or '.join(newer.mindspore)} and CANN {newer.cann}"
+    return VersionVerdict("MindFormers", found, "out of support", reason)
+
+
 def _judge_mindspore(release: Release, found: str) -> VersionVerdict:
     if fits(release, found):
         return VersionVerdict("MindSpore", found, "fits")
     wanted = " or ".join(release.mindspore)
     reason = f"MindFormers {release.mindformers} runs with MindSpore {wanted}"
+    if fits(release, found, cpu=True):
+        return VersionVerdict("MindSpore", found, "untested", f"{reason}; this one was seen to train on CPU alone")
     return VersionVerdict("MindSpore", found, "does not fit", reason)
 
 
 def _judge_transformers(release: Release, found: str) -> VersionVerdict:
-    if found == release.transformers:
+    if takes_transformers(release, found):
         return VersionVerdict("transformers", found, "fits")
-    reason = f"MindFormers {release.mindformers} is made for transformers {release.transformers} alone"
+    alone = "" if release.transformers.startswith(">=") else " alone"
+    reason = f"MindFormers {release.mindformers} is made for transformers {release.transformers}{alone}"
     return VersionVerdict("transformers", found, "does not fit", reason)
 
 
@@ -81,7 +106,8 @@ def _judge_stack(thing: str, found: str, wanted: str, release: Release) -> Versi
 
 def _judge_python(release: Release, found: str) -> VersionVerdict:
     numbers = tuple(int(part) for part in re.findall(r"\d+", found)[:2])
-    newest = ".".join(map(str, release.python))
-    if (3, 9) <= numbers <= release.python:
+    oldest, newest = (".".join(map(str, numbers)) for numbers in (release.python_from, release.python))
+    if release.python_from <= numbers <= release.python:
         return VersionVerdict("Python", found, "fits")
-    return VersionVerdict("Python", found, "does not fit", f"its MindSpore has wheels for Python 3.9 to {newest}")
+    reason = f"its MindSpore has wheels for Python {oldest} to {newest}"
+    return VersionVerdict("Python", found, "does not fit", reason)

@@ -137,8 +137,8 @@ def test_a_pickle_that_wants_to_run_something_is_named(sft, make_llama):
 @pytest.mark.parametrize(
     ("words", "lines"),
     [
-        (["gpt2"], ["MindFormers 1.2, 1.3 wants a .ckpt", "1.9 does not train it: it no longer has this model"]),
-        (["qwen2"], ["MindFormers 1.2, 1.3, 1.6, 1.7, 1.8, 1.9 wants a .ckpt"]),
+        (["gpt2"], ["MindFormers 1.2, 1.3 wants a .ckpt", "2.1 does not train it: it no longer has this model"]),
+        (["qwen2"], ["MindFormers 1.2, 1.3, 1.6, 1.7, 1.8, 1.9, 2.0, 2.1 wants a .ckpt"]),
     ],
 )
 def test_inspect_tells_what_mindformers_wants(sft, make_family, words, lines):
@@ -166,7 +166,7 @@ def test_a_folder_that_mindformers_loads_as_it_is_needs_no_conversion(sft, tmp_p
     assert (hostile.returncode, "it reaches for `__class__`" in hostile.stderr) == (0, True)
     (folder / "tokenizer_config.json").write_text(settings)
     old = sft("inspect", folder, "--mindformers", "1.3.2")
-    assert (old.returncode, "MindFormers 1.7, 1.8, 1.9 does." in old.stderr) == (4, True)
+    assert (old.returncode, "MindFormers 1.7, 1.8, 1.9, 2.0, 2.1 does." in old.stderr) == (4, True)
     code, text = error(sft("convert-weight", "--model", "qwen3", "--input_path", folder, "--output_path", "o.ckpt"))
     assert (code, "loads the Hugging Face folder as it is" in text) == (2, True)
     (folder / "model.safetensors").write_bytes(b"short")

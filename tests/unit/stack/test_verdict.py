@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 
 from sft_tui.core.facts import EnvironmentFacts
@@ -13,8 +15,11 @@ def facts(mindformers, **found):
     return EnvironmentFacts("/p", mindformers_version=mindformers, packages=packages, release=release, **found)
 
 
+WHILE_ALL_WERE_SUPPORTED = date(2025, 1, 1)
+
+
 def words(found):
-    return {verdict.thing: verdict.word for verdict in judge(found)}
+    return {verdict.thing: verdict.word for verdict in judge(found, WHILE_ALL_WERE_SUPPORTED)}
 
 
 @pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.mindformers)
@@ -69,3 +74,31 @@ def test_versions_are_ordered():
     assert sorted(ordered, key=version_key) == ordered
     assert version_key("8.0.RC2.beta1") == version_key("8.0.RC2")
     assert version_key("nothing") == ()
+
+
+@pytest.mark.parametrize(
+    ("version", "today", "word", "reason"),
+    [
+        ("1.7.0", date(2026, 7, 26), "fits", ""),
+        ("1.7.0", date(2026, 7, 27), "out of support", "ended on 2026-07-27; next: 1.8 with MindSpore 2.7.2 and CANN 8.5.0"),
+        ("1.3.2", date(2026, 12, 1), "out of support", "ended on 2025-09-20; next: 1.9 with MindSpore 2.9 and CANN 9.0.0"),
+        ("2.1.0", date(2030, 1, 1), "fits", ""),
+    ],
+)  # fmt: skip
+def test_the_end_of_support_and_what_comes_next(version, today, word, reason):
+    [verdict] = judge(facts(version), today)
+    assert verdict.word == word and reason in verdict.reason
+
+
+def test_an_older_mindformers_with_a_mindspore_that_it_trains_with_on_cpu_alone():
+    [_, verdict] = judge(facts("1.3.2", mindspore="2.7.0"), WHILE_ALL_WERE_SUPPORTED)
+    assert verdict.word == "untested" and "runs with MindSpore 2.4; this one was seen to train on CPU" in verdict.reason
+
+
+@pytest.mark.parametrize(("found", "word"), [("5.3.0", "fits"), ("5.12.0", "fits"), ("4.57.1", "does not fit")])
+def test_a_transformers_that_is_bounded_below(found, word):
+    assert words(facts("2.1.0", transformers=found))["transformers"] == word
+
+
+def test_the_oldest_python_of_a_release():
+    assert words(facts("2.1.0", python_version="3.9.2"))["Python"] == "does not fit"
