@@ -10,6 +10,7 @@ from sft_tui.core.facts import Facts
 from sft_tui.core.plan import Output, Plan, PlannedFile, Step
 from sft_tui.core.profile import Dataset, Profile
 from sft_tui.families.family import Route
+from sft_tui.families.table import FAMILIES
 from sft_tui.launch.plan.msrun import build_msrun, worker_log
 from sft_tui.launch.plan.nodes import ON_NODES, NodeSteps, facts_on, profile_on, spread
 from sft_tui.launch.plan.work_paths import work_paths
@@ -251,10 +252,13 @@ class _PlanBuilder:
     ) -> Step:
         environment = self.facts.environment
         runner = f"{self.facts.package_dir}/launch/runtime/runner.py"
+        cpu = self.profile.environment.device_target == "CPU"
         # MindFormers' own program knows neither the mode nor what is to be in place before MindFormers is imported
-        script = runner if self.direct else environment.run_mindformer or runner
+        family = FAMILIES.get(self.profile.model.family)
+        own_network = family is not None and family.network is not None and family.network.own
+        script = runner if self.direct or cpu or own_network else environment.run_mindformer or runner
         arguments: tuple[str, ...] = (script, "--config", self.paths.config(step_id), "--run_mode", mode)
-        if self.profile.environment.device_target == "CPU":
+        if cpu:
             arguments = (*arguments, "--register_path", f"{self.facts.package_dir}/launch/runtime/cpu")
         # msrun calls plain `python`: the training interpreter's folder has to come first
         search_paths = {"PATH": posixpath.dirname(environment.python) or "."}

@@ -7,7 +7,6 @@ so that the training environment needs nothing of ours installed.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib
 import json
 import os
@@ -16,6 +15,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+# networks of ours -> the module of launch/runtime/networks that registers each
+NETWORKS = {"LabelledGPT2LMHeadModel": "labelled_gpt2"}
 HELD_OUT = "held_out"  # a mode of ours: see launch/runtime/direct/held_out.py
 
 
@@ -63,9 +64,7 @@ def run(arguments: argparse.Namespace) -> None:
         # MindFormers reads this when it registers the classes that the YAML file names
         os.environ["REGISTER_PATH"] = arguments.register_path
         sys.path.append(arguments.register_path)
-        if arguments.run_mode == "predict":
-            _import_stand_ins()
-    _prepare_new_kind(Path(arguments.config))
+    _prepare(Path(arguments.config))
     from mindformers import MindFormerConfig, Trainer
     from mindformers.core.context import build_context
 
@@ -91,24 +90,25 @@ def run(arguments: argparse.Namespace) -> None:
         trainer.train()
 
 
-def _import_stand_ins() -> None:
-    """What takes the place of operators has to be there before MindFormers is imported."""
-    with contextlib.suppress(ModuleNotFoundError):
-        importlib.import_module("operators")
-
-
-def _prepare_new_kind(config: Path) -> None:
-    """What networks of MindFormers' new kind (`use_legacy: False`) want of us, before it reads the YAML."""
+def _prepare(config: Path) -> None:
+    """What MindFormers needs before it reads the YAML: stand-ins on CPU, networks of ours, help for its new kind."""
     import yaml
 
     content: Any = yaml.safe_load(config.read_text(encoding="utf-8"))
-    if content.get("use_legacy") is not False:
+    new_kind = content.get("use_legacy") is False
+    cpu = content["context"]["device_target"] == "CPU"
+    network = NETWORKS.get((content["model"].get("arch") or {}).get("type", ""))
+    if not (new_kind or cpu or network):
         return
     _make_importable()
-    importlib.import_module("sft_tui.launch.runtime.direct.loading").report_loading()
-    if content["context"]["device_target"] == "CPU":
-        importlib.import_module("sft_tui.launch.runtime.cpu.stand_ins").install("CPU")
-    importlib.import_module("sft_tui.launch.runtime.direct.held_out")
+    if new_kind:
+        importlib.import_module("sft_tui.launch.runtime.direct.loading").report_loading()
+    if cpu:
+        importlib.import_module("sft_tui.launch.runtime.cpu.stand_ins").install("CPU", new_kind=new_kind)
+    if new_kind:
+        importlib.import_module("sft_tui.launch.runtime.direct.held_out")
+    if network:
+        importlib.import_module(f"sft_tui.launch.runtime.networks.{network}")
 
 
 def _make_importable() -> None:

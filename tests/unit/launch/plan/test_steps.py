@@ -78,8 +78,10 @@ def test_two_npus_evaluate_with_msrun_and_the_yaml_agrees(make_profile, make_fac
 
 def test_a_mindformers_home_is_used_by_its_own_script(make_profile, make_facts):
     facts = make_facts(mindformers_home="/mf", run_mindformer="/mf/run_mindformer.py")
-    train = build_plan(make_profile(), facts).step("train")
+    train = build_plan(make_profile(environment__device_target="Ascend"), facts).step("train")
     assert train.argv[:2] == ("/env/bin/python", "/mf/run_mindformer.py")
+    # on CPU the stand-ins have to be there before MindFormers is imported
+    assert build_plan(make_profile(), facts).step("train").argv[1] == "/pkg/sft_tui/launch/runtime/runner.py"
     assert train.search_paths["PYTHONPATH"] == "/mf"
 
 

@@ -1,4 +1,4 @@
-"""Operators that only NPUs have, for `predict` on CPU; imported before MindFormers, which takes them by name."""
+"""`mint.argmax`: the place of the largest value; `predict` asks for it."""
 
 from __future__ import annotations
 
@@ -12,4 +12,6 @@ def argmax(input: Any, dim: Optional[int] = None, keepdim: bool = False) -> Any:
     return ops.argmax(input, dim=dim, keepdim=keepdim)
 
 
-mint.argmax = argmax
+def install() -> None:
+    """MindFormers takes it by name when it is imported."""
+    mint.argmax = argmax
