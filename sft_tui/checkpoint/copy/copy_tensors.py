@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, field
-from typing import Callable, Iterator, List, Optional, Protocol, Sequence, Tuple
+from typing import Callable, Iterator, List, Protocol, Sequence, Tuple
 
 from sft_tui.checkpoint.copy.checksum import combine_crc32
 from sft_tui.checkpoint.copy.low_rank import Addition
@@ -31,13 +31,13 @@ class Sink(Protocol):
 class Cast:
     """Values to read, and the `tensor_type` words of what they are and of what they become.
 
-    With an `addition` their rows are added to, in float32, before they are cast; they are cut between rows then.
+    With `additions` their rows are added to, in float32, before they are cast; they are cut between rows then.
     """
 
     values: Values
     source_type: str
     target_type: str
-    addition: Optional[Addition] = None
+    additions: Tuple[Addition, ...] = ()
 
     @property
     def nbytes(self) -> int:
@@ -51,17 +51,20 @@ class Cast:
     @property
     def reads(self) -> Tuple[Values, ...]:
         """All that is read for it."""
-        return (self.values,) if self.addition is None else (self.values, self.addition.a, self.addition.b)
+        return (self.values, *(values for addition in self.additions for values in (addition.a, addition.b)))
 
     def read(self, files: OpenFiles, block: Stretch, rooms: Rooms) -> Tuple[memoryview, str]:
         """The numbers of a block before the cast, and what they are. Raises InvalidInputError."""
         import numpy as np
 
         read = files.read(self.values, block, rooms.to_read(block[1]))
-        if self.addition is None:
+        if not self.additions:
             return read, self.source_type
-        floats = np.frombuffer(cast_values(read, self.source_type, "Float32"), "<f4").reshape(-1, self.addition.columns)
-        self.addition.add_to(files, block[0] // self.values.row_bytes, floats)
+        floats = np.frombuffer(cast_values(read, self.source_type, "Float32"), "<f4").reshape(
+            -1, self.additions[0].columns
+        )
+        for addition in self.additions:
+            addition.add_to(files, block[0] // self.values.row_bytes, floats)
         return floats.reshape(-1).data.cast("B"), "Float32"
 
 

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Addition:
-    """What is added to a tensor [rows, columns]: `scaling` x b a. `types` are the `tensor_type` words of a and b."""
+    """What is added to a tensor [rows, columns]: `scaling` x b a. `types` are the `tensor_type` words of a and b.
+
+    `turned`: the tensor has the matrix turned around, and others beside it: in the columns from `first_column` on,
+    `width` of them, `scaling` x (b a)^T is added. `columns` is always the length of a row of the tensor.
+    """
 
     a: Values
     b: Values
@@ -28,16 +32,31 @@ class Addition:
     rank: int
     columns: int
     scaling: float
+    turned: bool = False
+    first_column: int = 0
+    width: int = 0
 
     def add_to(self, files: OpenFiles, first: int, rows: Floats) -> None:
         """Add to whole rows, from row `first` on, in their place. Raises InvalidInputError for files that end early."""
         import numpy as np
 
+        if self.turned:
+            self._add_turned(files, first, rows)
+            return
         a = self._read(files, self.a, self.types[0], (0, self.rank * self.columns))
         b = self._read(files, self.b, self.types[1], (first * self.rank, len(rows) * self.rank))
         product = np.matmul(b.reshape(-1, self.rank), a.reshape(self.rank, -1))
         product *= np.float32(self.scaling)
         rows += product
+
+    def _add_turned(self, files: OpenFiles, first: int, rows: Floats) -> None:
+        import numpy as np
+
+        a = self._read(files, self.a, self.types[0], (0, self.a.nbytes // self.a.width)).reshape(self.rank, -1)
+        b = self._read(files, self.b, self.types[1], (0, self.b.nbytes // self.b.width)).reshape(-1, self.rank)
+        product = np.matmul(a[:, first : first + len(rows)].T, b.T)
+        product *= np.float32(self.scaling)
+        rows[:, self.first_column : self.first_column + self.width] += product
 
     def _read(self, files: OpenFiles, values: Values, tensor_type: str, numbers: Tuple[int, int]) -> Floats:
         import numpy as np

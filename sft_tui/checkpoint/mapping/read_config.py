@@ -15,6 +15,7 @@ CONFIG_NAME = "config.json"
 # other words for the same function
 _SAME_WORDS: Mapping[str, object] = {"swish": "silu", "gelu_pytorch_tanh": "gelu_new"}
 MAX_DIMENSION = 2**31 - 1
+DROPOUTS = ("dropout", "attention_dropout", "embedding_dropout")
 
 
 class UnknownFamilyError(InvalidInputError):
@@ -82,6 +83,7 @@ def parse_model_config(data: Mapping[str, object], where: str) -> ModelConfig:
         moe_intermediate_size=fields.positive("moe_intermediate_size") if words.expert else 0,
         experts_per_token=fields.positive("num_experts_per_tok") if words.expert else 0,
         qk_norms=any("q_norm" in rule.source for rule in words.layer),
+        **{name: fields.share(name) for name in DROPOUTS if name in words.config_names},
     )
     if not words.tied_target and not config.tied:
         fields.wrong.append("tie_word_embeddings is false, but MindFormers has no output layer for this family")
@@ -195,6 +197,15 @@ class _Fields:
             return float(value)
         self._refuse(name, "a positive number")
         return default
+
+    def share(self, name: str) -> float:
+        value = self._find(name)
+        if value is None:
+            return 0.0
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1:
+            return float(value)
+        self._refuse(name, "a share from 0 to below 1")
+        return 0.0
 
     def flag(self, name: str) -> bool:
         value = self._find(name)

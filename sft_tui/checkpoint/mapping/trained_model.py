@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from sft_tui.checkpoint.copy.copy_tensors import Cast, compare_values
+from sft_tui.checkpoint.copy.low_rank import Addition
 from sft_tui.checkpoint.copy.precision import HF_TYPES, ITEM_BYTES, target_type
 from sft_tui.checkpoint.copy.tensor_values import TurnedMatrix, Values
 from sft_tui.checkpoint.formats.ckpt_read import TEXT_TYPE
@@ -20,6 +21,7 @@ from sft_tui.checkpoint.mapping.stored_tensor import StoredTensor, load_ckpt
 from sft_tui.checkpoint.mapping.tensor_map import Parameter
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.errors import InvalidInputError
+from sft_tui.families.family import Family
 from sft_tui.families.table import KEY_MAPS, find_family
 
 _COUNTER_BYTES = 8
@@ -90,6 +92,7 @@ def load_reversed_model(
         contiguous, note = find_contiguous(config, config_dir, entries)
         wanted, notes = model_parameters(config, contiguous), [*notes, note]
     adapters = find_adapters(ckpt, entries)
+    _check_merged(ckpt, family, adapters)
     used = {parameter.name for parameter in wanted}
     adapted = {name for adapter in adapters.values() for name in adapter.names}
     left_out = _sort_out(ckpt, used | adapted, family.counters, entries)
@@ -107,6 +110,14 @@ def load_reversed_model(
         for name, parts in by_source.items()
     ]
     return ReversedModel(tuple(tensors), tuple(left_out), untied, saved.files, tuple(filter(None, notes)))
+
+
+def _check_merged(ckpt: Path, family: Family, adapters: Dict[str, Adapter]) -> None:
+    """Raise InvalidInputError for adapters of a cell whose adapters are not brought back."""
+    cells = family.lora.not_merged if family.lora else ()
+    lost = next((name for name in adapters if name.split(".")[-2] in cells), "")
+    if lost:
+        raise InvalidInputError(f"{ckpt}: adapters of {lost} are not merged.", "Adapt query, key and value alone.")
 
 
 def _check_whole(
@@ -215,16 +226,31 @@ def _merge(
     ckpt: Path, tensor: HfTensor, parts: Sequence[Parameter], adapters: Dict[str, Adapter], scaling: float
 ) -> HfTensor:
     """The tensor with the adapters of its parameter in it, if there are any."""
-    adapted = next((part for part in parts if part.name in adapters), None)
-    if adapted is None:
+    adapted = [part for part in parts if part.name in adapters]
+    if not adapted:
         return tensor
-    if len(parts) > 1 or adapted.transposed or adapted.block is not None:
+    if adapted[0].transposed and adapted[0].block is None:
+        additions = _turned_additions(parts, adapters, scaling)
+    elif len(parts) > 1 or adapted[0].transposed or adapted[0].block is not None:
         raise InvalidInputError(
-            f"{ckpt}: adapters of {adapted.name} are not merged: {tensor.name} is put together otherwise.", ""
+            f"{ckpt}: adapters of {adapted[0].name} are not merged: {tensor.name} is put together otherwise.", ""
         )
-    addition = build_addition(adapted, adapters[adapted.name], scaling)
-    values = replace(tensor.cast.values, row_bytes=addition.columns * tensor.cast.values.width)
-    return replace(tensor, cast=replace(tensor.cast, values=values, addition=addition))
+    else:
+        additions = [build_addition(adapted[0], adapters[adapted[0].name], scaling)]
+    values = replace(tensor.cast.values, row_bytes=additions[0].columns * tensor.cast.values.width)
+    return replace(tensor, cast=replace(tensor.cast, values=values, additions=tuple(additions)))
+
+
+def _turned_additions(parts: Sequence[Parameter], adapters: Dict[str, Adapter], scaling: float) -> List[Addition]:
+    """Of matrices that the tensor has turned around, side by side."""
+    beside = sorted(parts, key=lambda parameter: parameter.part[0])
+    columns, first, additions = sum(part.shape[0] for part in beside), 0, []
+    for part in beside:
+        if part.name in adapters:
+            plain = build_addition(part, adapters[part.name], scaling)
+            additions.append(replace(plain, columns=columns, turned=True, first_column=first, width=part.shape[0]))
+        first += part.shape[0]
+    return additions
 
 
 def _cut(told: List[str]) -> str:

@@ -14,6 +14,7 @@ from sft_tui.checkpoint.convert import convert_weight
 from sft_tui.checkpoint.copy import tensor_values
 from sft_tui.checkpoint.copy.precision import cast_values
 from sft_tui.checkpoint.export.export import convert_reversed, verify_reversed
+from sft_tui.demo.toy_gpt2 import write_toy_gpt2
 from sft_tui.demo.toy_qwen3 import write_toy_qwen3
 from sft_tui.errors import InvalidInputError
 from tests.unit.checkpoint.export.test_export import parameters_of, tensors_of, write_ckpt
@@ -95,6 +96,38 @@ def test_pieces_are_cut_between_rows(tmp_path_factory, monkeypatch, rank, hidden
     np.testing.assert_allclose(up, merged(saved, FC1, 0.5)[1::2], rtol=1e-5, atol=1e-5)
     keys = merged(saved, QKV, 0.5).reshape(KV, EACH + 2, HEAD, hidden)[:, EACH].reshape(-1, hidden)
     np.testing.assert_allclose(found["model.layers.0.self_attn.k_proj.weight"], keys, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("piece", [100, 2**20])
+def test_query_and_value_of_gpt2_come_back_side_by_side_and_turned(tmp_path, monkeypatch, piece):
+    for name in ("PIECE_BYTES", "TURNED_BLOCK_BYTES"):
+        monkeypatch.setattr(tensor_values, name, piece)
+    write_toy_gpt2(tmp_path / "base", hidden=24, layers=2, heads=2, positions=32)
+    convert_weight(tmp_path / "base", tmp_path / "w.ckpt", family="gpt2", dtype="keep")
+    parameters, added = parameters_of(tmp_path / "w.ckpt"), {}
+    for name in ("dense1", "dense3"):
+        stem = f"backbone.blocks.1.attention.{name}."
+        a, b = numbers(3, 24), numbers(24, 3)
+        parameters[stem + "mindpet_delta_lora_a"] = ("Float32", a.shape, a.tobytes())
+        parameters[stem + "mindpet_delta_lora_b"] = ("Float32", b.shape, b.tobytes())
+        added[name] = 2 * (b @ a).T
+    ckpt = write_ckpt(tmp_path / "l.ckpt", parameters)
+    work = {"family": "gpt2", "config_dir": tmp_path / "base", "lora_scaling": 2.0}
+    convert_reversed(ckpt, tmp_path / "hf", **work)
+    before, after = (load_file(tmp_path / folder / "model.safetensors") for folder in ("base", "hf"))
+    changed = before["h.1.attn.c_attn.weight"].copy()
+    changed[:, :24] += added["dense1"]
+    changed[:, 48:] += added["dense3"]
+    for name, values in after.items():
+        expected = changed if name.endswith("h.1.attn.c_attn.weight") else before[name.removeprefix("transformer.")]
+        np.testing.assert_allclose(values, expected, rtol=1e-6, atol=1e-6, err_msg=name)
+    assert verify_reversed(ckpt, tmp_path / "hf", **work).ok
+    a, b = numbers(3, 24), numbers(96, 3)
+    stem = "backbone.blocks.0.output.mapping."
+    parameters[stem + "mindpet_delta_lora_a"] = ("Float32", (3, 96), a.tobytes() * 4)
+    parameters[stem + "mindpet_delta_lora_b"] = ("Float32", (24, 3), b.tobytes()[: 24 * 3 * 4])
+    with pytest.raises(InvalidInputError, match="mapping.weight are not merged"):
+        convert_reversed(write_ckpt(tmp_path / "m.ckpt", parameters), tmp_path / "other", **work)
 
 
 @pytest.mark.parametrize("dtype", ["keep", "fp32", "fp16"])
