@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Optional
 
 from sft_tui.checkpoint.inspect.report import CheckpointReport
+from sft_tui.core.facts import EnvironmentFacts
 from sft_tui.core.problem import Problem
 from sft_tui.core.profile import Profile
 from sft_tui.dataset.audit.limits import reason_text
@@ -16,8 +17,10 @@ from sft_tui.dataset.read.sources import parse_columns
 from sft_tui.dataset.template.chat import CHAT
 from sft_tui.dataset.template.layouts import check_template
 from sft_tui.dataset.template.taught_end import describe_mismatch
+from sft_tui.dataset.tokenizer.hf import PAIRS_SINCE
 from sft_tui.dataset.tokenizer.load import Tokenizer
 from sft_tui.errors import SftError
+from sft_tui.stack.releases import version_key
 
 
 def read_columns(profile: Profile) -> tuple[dict[str, str], list[Problem]]:
@@ -36,6 +39,18 @@ def check_tokenizer(path: Path, tokenizer: Tokenizer, checkpoint: CheckpointRepo
         hint = "Use the tokenizer.model that belongs to this checkpoint."
         return [Problem("model.tokenizer_model", message, hint)]
     return []
+
+
+def check_merges(path: Path, tokenizer: Tokenizer, environment: EnvironmentFacts) -> list[Problem]:
+    """The training interpreter can read tokenizer.json: before 0.20 `tokenizers` knows no merges as pairs."""
+    found = environment.packages.get("tokenizers", "")
+    if not found or not getattr(tokenizer, "merges_as_pairs", False):
+        return []
+    if version_key(found) >= version_key(PAIRS_SINCE):
+        return []
+    message = f"{path} has its merges as pairs, which tokenizers {found} of {environment.python} cannot read."
+    hint = f"MindFormers {environment.mindformers_version} wants that version: use a tokenizer.json of its time."
+    return [Problem("model.tokenizer_model", message, hint, exit_code=4)]
 
 
 def look_at_samples(

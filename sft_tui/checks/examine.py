@@ -15,6 +15,7 @@ from sft_tui.checkpoint.inspect.report import CheckpointReport, inspect_checkpoi
 from sft_tui.checkpoint.mapping.config_words import ConfigWords
 from sft_tui.checks.data import (
     check_end,
+    check_merges,
     check_samples,
     check_tokenizer,
     check_unread_fields,
@@ -47,6 +48,7 @@ from sft_tui.dataset.read.inspect import DataReport, inspect_data
 from sft_tui.dataset.tokenizer.load import Tokenizer, load_tokenizer
 from sft_tui.errors import SftError
 from sft_tui.families.family import Route
+from sft_tui.families.table import FAMILIES
 from sft_tui.files.stamps import Stamp, stamp
 from sft_tui.launch.plan.steps import build_plan, prompt_template
 from sft_tui.launch.plan.work_paths import work_paths
@@ -100,7 +102,7 @@ def examine(profile: Profile, *, into: bool = False) -> Findings:
     tokenizer = find_tokenizer(profile, route)
     base_path = installed_base(environment, profile.model.family) if route == "direct" else ""
     base_yaml, base_problems = read_base(profile, base_path)
-    vocab, tokenizer_problems = _count_pieces(profile, route, tokenizer, checkpoint)
+    vocab, tokenizer_problems = _count_pieces(profile, route, tokenizer, checkpoint, environment)
     problems = [
         *missing_fields(profile),
         *check_paths(profile),
@@ -225,7 +227,11 @@ def _tokenizer_stamp(path: Path) -> Optional[Stamp]:
 
 
 def _count_pieces(
-    profile: Profile, route: Route, path: Optional[Path], checkpoint: CheckpointReport
+    profile: Profile,
+    route: Route,
+    path: Optional[Path],
+    checkpoint: CheckpointReport,
+    environment: EnvironmentFacts,
 ) -> tuple[int, list[Problem]]:
     """How many pieces the tokenizer has, 0 where that is not known; and what does not fit."""
     if route == "direct":  # it was looked at with the rest of the folder
@@ -238,7 +244,10 @@ def _count_pieces(
         tokenizer = keep_tokenizer(path)
     except SftError as error:
         return 0, [Problem("model.tokenizer_model", error.message, error.hint)]
-    return tokenizer.vocab_size, check_tokenizer(path, tokenizer, checkpoint)
+    return tokenizer.vocab_size, [
+        *check_tokenizer(path, tokenizer, checkpoint),
+        *check_merges(path, tokenizer, environment),
+    ]
 
 
 def _look_at_samples(
@@ -352,4 +361,7 @@ def find_tokenizer(profile: Profile, route: Route = "checkpoint") -> Optional[Pa
         return Path(profile.model.hf_dir) if profile.model.hf_dir else None
     if profile.model.tokenizer_model:
         return Path(profile.model.tokenizer_model)
-    return Path(profile.model.hf_dir) / "tokenizer.model" if profile.model.hf_dir else None
+    known = FAMILIES.get(profile.model.family)
+    return (
+        Path(profile.model.hf_dir) / (known.tokenizer if known else "tokenizer.model") if profile.model.hf_dir else None
+    )

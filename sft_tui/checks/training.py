@@ -235,6 +235,10 @@ def _adapters(profile: Profile, facts: Facts) -> list[Problem]:
             f"{pattern!r} means the block {blocks[0]}: MindFormers then looks no further and adapts nothing in it."
         )
         return [Problem(field, message, hint)]
+    lost = [name for name in cells.not_merged if re.match(pattern, name)]
+    if lost:
+        message = f"{pattern!r} means {' and '.join(lost)} as well, whose adapters are not merged on the way back."
+        return [Problem(field, message, hint)]
     return [] if matched else [Problem(field, f"{pattern!r} means no matrix of the model.", hint)]
 
 

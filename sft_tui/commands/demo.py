@@ -15,7 +15,7 @@ def run_demo(arguments: argparse.Namespace) -> int:
     folder = Path(arguments.dir)
     if not arguments.headless:
         need_terminal()
-    name = prepare_rehearsal(folder, arguments.model, workers=arguments.workers)
+    name = prepare_rehearsal(folder, arguments.model, workers=arguments.workers, python=arguments.python)
     if not arguments.headless:
         return open_profile(name)
     from sft_tui.commands.run import run_profile

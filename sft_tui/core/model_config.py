@@ -37,3 +37,6 @@ class ModelConfig:
     moe_intermediate_size: int = 0
     experts_per_token: int = 0
     qk_norms: bool = False
+    dropout: float = 0.0  # the shares that training leaves out at random: of what a block adds,
+    attention_dropout: float = 0.0  # of attention,
+    embedding_dropout: float = 0.0  # of the embeddings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from sft_tui.demo.workspace import TOYS, write_workspace
@@ -13,14 +14,14 @@ from sft_tui.store.profile_store import list_profiles, load_profile_data, profil
 FOLDER = "sft-tui-demo"  # in the folder that one stands in
 
 
-def prepare_rehearsal(folder: Path, family: str, *, workers: int = 1) -> str:
+def prepare_rehearsal(folder: Path, family: str, *, workers: int = 1, python: str = sys.executable) -> str:
     """Write what is not there yet, and the profile, whose name is returned.
 
     Raises InvalidInputError for a folder or a profile that is not ours, and while a job of the rehearsal runs.
     """
     name = TOYS[family].profile
     _check_profile(name)
-    save_profile_data(profiles_dir(), name, write_workspace(folder, workers=workers, family=family))
+    save_profile_data(profiles_dir(), name, write_workspace(folder, workers=workers, family=family, python=python))
     return name
 
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Iterator, Sequence
+from typing import Iterator, Sequence
 
-from sft_tui.demo.toy_bpe import PATTERN, train_bpe
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+from sft_tui.demo.toy_bpe import train_bpe
+from sft_tui.demo.toy_files import as_bytes, write_json, write_safetensors, write_tokenizer_json
 
 VOCAB_SIZE = 640
 MAX_POSITIONS = 512
@@ -80,10 +76,10 @@ def write_toy_qwen3(
     folder.mkdir(parents=True, exist_ok=True)
     special = write_toy_tokenizer(folder, texts, vocab - SPARE_ROWS)
     config = _config(hidden, layers, heads, kv_heads, head_dim, vocab, special, tied=tied, dtype=dtype)
-    _write_json(folder / "config.json", config)
+    write_json(folder / "config.json", config)
     _write_weights(folder, config, seed, shards)
     eos = [special[END_TOKEN], special[PAD_TOKEN]]
-    _write_json(folder / "generation_config.json", {"eos_token_id": eos, "pad_token_id": eos[1]})
+    write_json(folder / "generation_config.json", {"eos_token_id": eos, "pad_token_id": eos[1]})
 
 
 def write_toy_tokenizer(
@@ -96,36 +92,17 @@ def write_toy_tokenizer(
     added = (*SPECIAL_TOKENS, *WHOLE_TOKENS)
     words, merges = train_bpe(texts or _own_texts(), vocab - len(added))
     special = {text: len(words) + place for place, text in enumerate(added)}
-    described = [_added(text, number) for text, number in special.items()]
-    splitter = {"type": "Split", "pattern": {"Regex": PATTERN}, "behavior": "Isolated", "invert": False}
-    to_bytes = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": False, "use_regex": False}
-    model = {
-        "type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": "", "end_of_word_suffix": "",
-        "fuse_unk": False, "byte_fallback": False, "ignore_merges": False, "vocab": words, "merges": merges,
-    }  # fmt: skip
-    tokenizer = {
-        "version": "1.0", "truncation": None, "padding": None, "added_tokens": described,
-        "normalizer": {"type": "NFC"},
-        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [splitter, to_bytes]},
-        "post_processor": to_bytes, "decoder": to_bytes, "model": model,
-    }  # fmt: skip
-    _write_json(folder / "tokenizer.json", tokenizer)
-    _write_json(folder / "vocab.json", words)
-    merged = "".join(f"{merge}\n" for merge in merges)
-    (folder / "merges.txt").write_text(f"#version: 0.2\n{merged}", encoding="utf-8")
+    described = write_tokenizer_json(
+        folder, words, merges, special, never_text=SPECIAL_TOKENS, normalizer={"type": "NFC"}
+    )
     settings = {
         "add_bos_token": False, "add_prefix_space": False, "bos_token": None, "chat_template": CHAT_TEMPLATE,
-        "added_tokens_decoder": {str(item.pop("id")): item for item in described},
+        "added_tokens_decoder": described,
         "eos_token": END_TOKEN, "pad_token": PAD_TOKEN, "model_max_length": MAX_POSITIONS,
         "tokenizer_class": "Qwen2Tokenizer", "unk_token": None,
     }  # fmt: skip
-    _write_json(folder / "tokenizer_config.json", settings)
+    write_json(folder / "tokenizer_config.json", settings)
     return special
-
-
-def _added(text: str, number: int) -> dict[str, object]:
-    plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
-    return {"id": number, "content": text, **plain, "special": text in SPECIAL_TOKENS}
 
 
 def _own_texts() -> list[str]:
@@ -213,41 +190,15 @@ def _write_weights(folder: Path, config: dict[str, object], seed: int, shards: i
     for name, shape in _tensor_shapes(config):
         noise = random.standard_normal(shape) * 0.02
         # norms a little off one, so that a mix-up of two of them shows
-        tensors.append((name, shape, _as_bytes((noise + (len(shape) == 1)).astype(np.float32), dtype)))
+        tensors.append((name, shape, as_bytes((noise + (len(shape) == 1)).astype(np.float32), dtype)))
     per_shard = -(-len(tensors) // shards)
     weight_map: dict[str, str] = {}
     for shard in range(shards):
         file = "model.safetensors" if shards == 1 else f"model-{shard + 1:05d}-of-{shards:05d}.safetensors"
         part = tensors[shard * per_shard : (shard + 1) * per_shard]
-        _write_safetensors(folder / file, part, dtype)
+        write_safetensors(folder / file, part, dtype)
         weight_map.update((name, file) for name, _, _ in part)
     if shards > 1:
         total = sum(len(data) for _, _, data in tensors)
         index = {"metadata": {"total_size": total}, "weight_map": weight_map}
-        _write_json(folder / "model.safetensors.index.json", index)
-
-
-def _as_bytes(values: npt.NDArray[np.float32], dtype: str) -> bytes:
-    import numpy as np
-
-    if dtype != "bfloat16":
-        return values.astype({"float16": "<f2", "float32": "<f4"}[dtype]).tobytes()
-    bits = values.view(np.uint32)
-    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype("<u2").tobytes()  # round to nearest, ties to even
-
-
-def _write_safetensors(path: Path, tensors: Sequence[tuple[str, tuple[int, ...], bytes]], dtype: str) -> None:
-    """The file as the library would write it; its numpy side knows no bfloat16."""
-    word = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}[dtype]
-    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
-    at = 0
-    for name, shape, data in tensors:
-        header[name] = {"dtype": word, "shape": list(shape), "data_offsets": [at, at + len(data)]}
-        at += len(data)
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    path.write_bytes(len(text).to_bytes(8, "little") + text + b"".join(data for _, _, data in tensors))
-
-
-def _write_json(path: Path, value: object) -> None:
-    path.write_text(json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        write_json(folder / "model.safetensors.index.json", index)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import socket
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable
 
@@ -17,7 +18,9 @@ HELD_OUT_EVERY = 10
 MARKER = ".sft-tui-demo"
 
 
-def write_workspace(folder: Path, *, workers: int = 1, family: str = "llama") -> dict[str, Any]:
+def write_workspace(
+    folder: Path, *, workers: int = 1, family: str = "llama", python: str = sys.executable
+) -> dict[str, Any]:
     """Write what is not there yet; returns the data of the profile. Raises InvalidInputError for a foreign folder.
 
     Files that are there stay as they are, so that steps done before need not run again.
@@ -34,7 +37,7 @@ def write_workspace(folder: Path, *, workers: int = 1, family: str = "llama") ->
             path.write_text(json.dumps(part, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     if not (model_dir / toy.last_file).is_file():
         toy.write(model_dir, train)
-    return _profile_data(folder, workers, family)
+    return _profile_data(folder, workers, family, python)
 
 
 def _claim(folder: Path) -> None:
@@ -60,10 +63,10 @@ def tokenizer_texts(records: list[Record]) -> list[str]:
     return [line for c in conversations for line in build_prompt(c, "vicuna_v1.1").splitlines() if line.strip()]
 
 
-def _profile_data(folder: Path, workers: int, family: str) -> dict[str, Any]:
+def _profile_data(folder: Path, workers: int, family: str, python: str) -> dict[str, Any]:
     toy = TOYS[family]
     work_dir = str(folder / toy.work)
-    data = default_data(toy.profile, work_dir=work_dir, python=sys.executable, device_target="CPU")
+    data = default_data(toy.profile, work_dir=work_dir, python=python, device_target="CPU")
     data["rehearsal"] = True
     data["model"].update(hf_dir=str(folder / f"toy-{family}"), family=family)
     data["dataset"].update(
@@ -71,6 +74,7 @@ def _profile_data(folder: Path, workers: int, family: str) -> dict[str, Any]:
         eval_path=str(folder / "data" / "alpaca_held_out.json"),
         seq_length=192,
     )
+    data["dataset"].update(toy.dataset)
     data["training"].update(epochs=3, batch_size=4, learning_rate=3e-3, run_name=f"rehearsal-{workers}")
     data["nodes"].update(worker_num=workers, master_port=_free_port(data["nodes"]["master_port"]))
     return data
@@ -100,11 +104,17 @@ def _write_qwen3(folder: Path, train: list[Record]) -> None:
     write_toy_qwen3(folder, texts=[f"{r['instruction']}\n{r['input']}\n{r['output']}" for r in train])
 
 
+def _write_gpt2(folder: Path, train: list[Record]) -> None:
+    from sft_tui.demo.toy_gpt2 import write_toy_gpt2
+
+    write_toy_gpt2(folder, texts=[f"{r['instruction']}\n{r['input']}\n{r['output']}" for r in train])
+
+
 @dataclass(frozen=True)
 class Toy:
     """A rehearsal: its profile, the working folder, and what writes the model; `last_file` is written last.
 
-    `about` says what is rehearsed.
+    `about` says what is rehearsed, `dataset` is what differs of that section of the profile.
     """
 
     about: str
@@ -112,6 +122,7 @@ class Toy:
     work: str
     last_file: str
     write: Callable[[Path, list[Record]], None]
+    dataset: Mapping[str, object] = field(default_factory=dict)
 
 
 # family of the toy model -> its rehearsal
@@ -123,5 +134,13 @@ TOYS = {
         "work-qwen3",
         "generation_config.json",
         _write_qwen3,
+    ),
+    "gpt2": Toy(
+        "GPT-2, with MindFormers 1.3",
+        "demo-gpt2",
+        "work-gpt2",
+        "generation_config.json",
+        _write_gpt2,
+        {"template": "gpt2"},
     ),
 }

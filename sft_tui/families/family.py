@@ -73,14 +73,39 @@ def _number(release: str) -> Tuple[int, ...]:
 
 
 @dataclass(frozen=True)
+class OfModel:
+    """A number of the model's config.json, by the name of core.model_config's field; divided by another one."""
+
+    name: str
+    divided_by: str = ""
+
+
+_LLAMA_TOKENS = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<unk>"}
+
+
+@dataclass(frozen=True)
 class Network:
-    """The words of MindFormers' YAML for a network of the checkpoint route."""
+    """The words of MindFormers' YAML for a network of the checkpoint route.
+
+    `own`: `model_class` is one of ours (launch/runtime/networks), which the runner registers. `lacks` are keys of
+    model_config that this network's class does not have, `words` those that it has besides, each with its value or the
+    number of the model that it is. `tokenizer_files` are keys of the tokenizer and the files of the model's folder that
+    they name; empty: the tokenizer.model. `pad_token_id` is what rows are
+    padded with. `loss_scale` is what dynamic scaling begins with; a network of ours begins so with a base YAML too.
+    """
 
     config_class: str  # type of model_config
     model_class: str = ""  # type of arch
     trainer_model: str = ""  # model_name of the trainer
     tokenizer_class: str = ""
     processor_class: str = ""
+    own: bool = False
+    lacks: Tuple[str, ...] = ()
+    words: Mapping[str, object] = field(default_factory=dict)
+    tokenizer_files: Mapping[str, str] = field(default_factory=dict)
+    tokens: Mapping[str, str] = field(default_factory=lambda: dict(_LLAMA_TOKENS))
+    pad_token_id: int = 0
+    loss_scale: int = 65536
 
 
 @dataclass(frozen=True)
@@ -89,11 +114,13 @@ class AdaptableCells:
 
     `attention` is the pattern of MindFormers' own files. `matrices`: what can be adapted, and the matrices of a layer
     (in the words of the memory estimate) that lie in it. `blocks` hold others: a pattern that means one stops there.
+    `not_merged` are cells whose adapters do not come back into the Hugging Face folder.
     """
 
     attention: str
     matrices: Mapping[str, Tuple[str, ...]]
     blocks: Tuple[str, ...]
+    not_merged: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

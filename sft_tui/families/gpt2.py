@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from typing import Tuple
 
-from sft_tui.families.family import Family, Network, Releases, TensorRule
+from sft_tui.families.family import (
+    AdaptableCells,
+    Family,
+    Network,
+    OfModel,
+    PublishedModel,
+    Releases,
+    TensorRule,
+)
 
 
 def _third(which: int, target: str) -> Tuple[TensorRule, TensorRule]:
@@ -24,12 +32,54 @@ def _block(source: str, target: str, shape: Tuple[str, ...]) -> TensorRule:
     return TensorRule("h.{layer}." + source, "backbone.blocks.{layer}." + target, shape)
 
 
+_END = "<|endoftext|>"
+_OLD = "MindFormers 1.3 trains it."
+NETWORK = Network(
+    "GPT2Config",
+    "LabelledGPT2LMHeadModel",
+    "gpt2",
+    "GPT2Tokenizer",
+    "GPT2Processor",
+    own=True,
+    lacks=(
+        "n_kv_heads", "intermediate_size", "rms_norm_eps", "theta", "ignore_token_id", "rotary_dtype", "extend_method",
+        "offset", "fused_rms_norm", "use_rope_slice",
+    ),
+    words={
+        # the table of positions has as many rows, and the checkpoint too: MindFormers' own files say 2048
+        "max_position_embeddings": OfModel("max_position_embeddings"),
+        "expand_ratio": OfModel("intermediate_size", divided_by="hidden_size"),
+        # their fast_gelu is another function; this is what transformers calls gelu_new
+        "hidden_act": "gelu",
+        "use_flash_attention": False,
+        "hidden_dropout_rate": OfModel("dropout"),
+        "attention_dropout_rate": OfModel("attention_dropout"),
+        # in none of MindFormers' files, and 0.1 where it is left out
+        "embedding_dropout_prob": OfModel("embedding_dropout"),
+    },
+    tokenizer_files={"vocab_file": "vocab.json", "merges_file": "merges.txt"},
+    tokens={"unk_token": _END, "bos_token": _END, "eos_token": _END, "pad_token": _END},
+    pad_token_id=50256,
+    # its float16 is hard-wired; with the 2**32 of MindFormers' own files 13 of the first 16 steps overflow
+    loss_scale=4096,
+)  # fmt: skip
+CELLS = AdaptableCells(
+    ".*dense1|.*dense2|.*dense3",
+    {"dense1": ("wq",), "dense2": ("wk",), "dense3": ("wv",)},
+    ("backbone", "blocks", "attention", "output"),
+    # kept the other way round than those above; what MindFormers adapts of them was not tried
+    not_merged=("projection", "mapping"),
+)
+
 GPT2 = Family(
     name="gpt2",
     title="GPT-2",
     trained=Releases(until="1.3"),
     refused=((Releases(since="1.6"), "it no longer has this model"),),
-    network=Network("GPT2Config"),
+    planned=True,
+    about="with MindFormers 1.3",
+    network=NETWORK,
+    lora=CELLS,
     architectures=("GPT2LMHeadModel", "GPT2Model"),
     layer=(
         _block("ln_1.weight", "layernorm1.gamma", ("hidden",)),
@@ -63,6 +113,9 @@ GPT2 = Family(
         "intermediate_size": "n_inner",
         "max_position_embeddings": "n_positions",
         "rms_norm_eps": "layer_norm_epsilon",
+        "dropout": "resid_pdrop",
+        "attention_dropout": "attn_pdrop",
+        "embedding_dropout": "embd_pdrop",
     },
     config_defaults={
         "max_position_embeddings": 1024,
@@ -70,6 +123,15 @@ GPT2 = Family(
         "bos_token_id": 50256,
         "eos_token_id": 50256,
         "tie_word_embeddings": True,
+        "resid_pdrop": 0.1,
+        "attn_pdrop": 0.1,
+        "embd_pdrop": 0.1,
     },
     tokenizer="tokenizer.json",
+    published=(
+        PublishedModel("GPT-2 (124M)", "openai-community/gpt2", 0.124, 0.55, 1024, _OLD),
+        PublishedModel("GPT-2 Medium", "openai-community/gpt2-medium", 0.355, 1.52, 1024, _OLD),
+        PublishedModel("GPT-2 Large", "openai-community/gpt2-large", 0.774, 3.25, 1024, _OLD),
+        PublishedModel("GPT-2 XL", "openai-community/gpt2-xl", 1.558, 6.43, 1024, _OLD),
+    ),
 )

@@ -78,7 +78,7 @@ def build_summary(run_dir: Path) -> RunSummary:
         raise InvalidInputError(
             f"{run_dir} has no fine-tuned checkpoint.", "Name the folder of a run: WORK_DIR/runs/NAME."
         )
-    training = _run_that_made(checkpoint, _facts(run_dir / "log" / "train", TrainingStep))
+    training = _run_that_made(_saved_at(checkpoint, run_dir), _facts(run_dir / "log" / "train", TrainingStep))
     before = _facts(run_dir / "log" / "evaluate-before", Perplexity)
     after = _facts(run_dir / "log" / "evaluate-after", Perplexity)
     return RunSummary(
@@ -113,8 +113,19 @@ def _is_newer(run_dir: Path, checkpoint: Path) -> bool:
     return any(log.stat().st_mtime >= checkpoint.stat().st_mtime for log in logs)
 
 
-def _run_that_made(checkpoint: Path, steps: list[TrainingStep]) -> list[TrainingStep]:
-    """The steps of the newest run that came as far as the checkpoint; its name ends in `-<epoch>_<step>`.
+def _saved_at(checkpoint: Path, run_dir: Path) -> str:
+    """Epoch and step of the weights, `<epoch>_<step>`, as their name ends.
+
+    MindFormers up to 1.3 has one file of weights, `-network.ckpt`, and writes it anew with each state of the training.
+    """
+    if checkpoint.stem.endswith("-network"):
+        states = [path for path in (run_dir / "checkpoint" / "rank_0").glob("*_*.ckpt") if path.is_file()]
+        checkpoint = max(states, key=lambda path: (path.stat().st_mtime_ns, path.name), default=checkpoint)
+    return checkpoint.stem.rpartition("-")[2]
+
+
+def _run_that_made(saved_at: str, steps: list[TrainingStep]) -> list[TrainingStep]:
+    """The steps of the newest run that came as far as the checkpoint, `<epoch>_<step>`.
 
     MindFormers appends to its log: a first step begins a later run, which may have been stopped before it saved
     anything; another step that does not count on belongs to a run that was resumed.
@@ -127,7 +138,7 @@ def _run_that_made(checkpoint: Path, steps: list[TrainingStep]) -> list[Training
         while runs[-1] and step.global_step <= runs[-1][-1].global_step:
             runs[-1].pop()
         runs[-1].append(step)
-    epoch, _, last = checkpoint.stem.rpartition("-")[2].partition("_")
+    epoch, _, last = saved_at.partition("_")
     for run in reversed(runs):
         if any((str(s.epoch), str(s.step)) == (epoch, last) for s in run):
             return run

@@ -77,6 +77,8 @@ def _own_templates() -> Dict[str, TemplateLayout]:
             "<|im_end|>\n",
             chatml_user,
         ),
+        # Question and answer as they are, for models without words of their own for that: GPT-2 was never in a dialog.
+        "gpt2": TemplateLayout("gpt2", "", ("", "\n\n"), "\n", "", "<|endoftext|>", ""),
     }
 
 

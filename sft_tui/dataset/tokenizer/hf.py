@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Optional, Sequence,
 
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
 from sft_tui.files.small_file import read_small_object
+from sft_tui.stack.releases import version_key
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 Spans = List[Tuple[int, int]]
 MAX_BYTES = 64_000_000  # the largest in use have some 35 MB; each byte takes several of memory
 MAX_IDS = 10_000_000  # the largest vocabularies have some 260,000
+PAIRS_SINCE = "0.20"  # the oldest tokenizers that reads merges as pairs
 _HINT = "Give the tokenizer.json that belongs to the checkpoint."
 
 
@@ -44,6 +47,7 @@ class HfTokenizer:
         self.path = path
         self._pieces = pieces  # what each id spells; none where that depends on the ids around it
         self._tokenizer = tokenizer
+        self.merges_as_pairs = False  # tokenizer.json has them so, which libraries before 0.20 cannot read
         self._sizes: Optional[Ints] = None  # of the pieces, once they are asked for
         self._threads = threads
         self.special_tokens = special_tokens
@@ -65,9 +69,9 @@ class HfTokenizer:
         adds = settings.flag("add_bos_token")
         self.adds_bos = self.bos_id is not None and (first == [self.bos_id] if adds is None else adds)
         # What it adds around a text was looked at above; it also moves offsets past leading spaces.
-        tokenizer.post_processor = None
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
+        self._tokenizer = _without_post_processor(tokenizer)
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
 
     def encode(self, text: str) -> List[int]:
         """The ids of one text, without bos and eos of its own."""
@@ -170,6 +174,11 @@ def load_hf_tokenizer(path: Path, threads: int) -> HfTokenizer:
     try:
         tokenizer = library.Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises nothing narrower
+        if _has_pairs(data) and version_key(library.__version__) < version_key(PAIRS_SINCE):
+            raise EnvironmentNotFitError(
+                f"{path} has its merges as pairs, which tokenizers {library.__version__} cannot read.",
+                "pip install 'tokenizers>=0.20', or save the tokenizer with an older transformers.",
+            ) from error
         raise InvalidInputError(f"{path} is JSON, but no tokenizer: {error}.", _HINT) from error
     added = data.get("added_tokens")
     special: Dict[str, int] = {}
@@ -177,7 +186,22 @@ def load_hf_tokenizer(path: Path, threads: int) -> HfTokenizer:
         number = tokenizer.token_to_id(item["content"]) if item.get("special") else None
         if number is not None:
             special[item["content"]] = number
-    return HfTokenizer(path, tokenizer, special, threads, _byte_pieces(data, tokenizer))
+    found = HfTokenizer(path, tokenizer, special, threads, _byte_pieces(data, tokenizer))
+    found.merges_as_pairs = _has_pairs(data)
+    return found
+
+
+def _has_pairs(data: Dict[str, Any]) -> bool:
+    merges = data["model"].get("merges")
+    return isinstance(merges, list) and bool(merges) and isinstance(merges[0], list)
+
+
+def _without_post_processor(tokenizer: Any) -> Any:  # noqa: ANN401 - the library's own
+    try:
+        tokenizer.post_processor = None
+    except TypeError:  # before 0.20 there is always one
+        return type(tokenizer).from_str(json.dumps({**json.loads(tokenizer.to_str()), "post_processor": None}))
+    return tokenizer
 
 
 def _check_ids(path: Path, data: Dict[str, Any]) -> None:

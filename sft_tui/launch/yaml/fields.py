@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Callable, Literal
 
+from sft_tui.core.model_config import ModelConfig
+from sft_tui.families.family import Network, OfModel
 from sft_tui.launch.yaml import parts
 from sft_tui.launch.yaml.adapters import build_adapters
 from sft_tui.launch.yaml.base_yaml import ABSENT
@@ -75,6 +77,22 @@ def _accumulation(run: RunSpec) -> object:
     layout = run.layout
     accumulates = run.trains and layout.pipeline_stage == 1 and layout.accumulation > 1
     return layout.accumulation if accumulates else 1 if run.facts.direct else OMITTED
+
+
+def _token(name: str) -> Value:
+    return lambda run: run.network.tokens[name]
+
+
+def _tokenizer_file(key: str) -> Value:
+    """The file that a key of the tokenizer names: Llama's one file, or one of the model's folder."""
+
+    def value(run: RunSpec) -> object:
+        files = run.network.tokenizer_files
+        if not files:
+            return run.facts.tokenizer_model if key == "vocab_file" else OMITTED
+        return f"{run.profile.model.hf_dir}/{files[key]}" if key in files else OMITTED
+
+    return value
 
 
 MODEL, LOADER = "model.model_config", "processor.tokenizer"
@@ -179,7 +197,7 @@ FIELDS: tuple[YamlField, ...] = (
     YamlField(f"{MODEL}.theta", _of_model("rope_theta"), "checkpoint"),
     YamlField(f"{MODEL}.bos_token_id", _or("bos_token_id", 1), "checkpoint"),
     YamlField(f"{MODEL}.eos_token_id", _or("eos_token_id", 2), "checkpoint"),
-    YamlField(f"{MODEL}.pad_token_id", _fixed(0), "checkpoint"),
+    YamlField(f"{MODEL}.pad_token_id", _of_network("pad_token_id"), "checkpoint"),
     YamlField(f"{MODEL}.ignore_token_id", _fixed(-100), "checkpoint"),
     YamlField(f"{MODEL}.compute_dtype", _on_cpu("float32", "bfloat16"), "checkpoint", "the base's", device=True),
     YamlField(f"{MODEL}.compute_dtype", _on_cpu("float32"), "direct"),
@@ -199,18 +217,26 @@ FIELDS: tuple[YamlField, ...] = (
         f"{MODEL}.pet_config",
         lambda run: build_adapters(run.profile, direct=False) if run.adapters else OMITTED, "checkpoint",
     ),
-    YamlField("model.arch.type", _of_network("model_class"), "checkpoint", "the base's"),
+    YamlField(
+        "model.arch.type", lambda run: run.network.model_class if run.network.own else OMITTED, "checkpoint"
+    ),
+    YamlField(
+        "model.arch.type", lambda run: OMITTED if run.network.own else run.network.model_class, "checkpoint",
+        "the base's",
+    ),
     YamlField("processor.return_tensors", _fixed("ms"), "checkpoint", "the base's"),
     YamlField(f"{LOADER}.type", _of_network("tokenizer_class"), "checkpoint", "the base's"),
-    YamlField(f"{LOADER}.vocab_file", lambda run: run.facts.tokenizer_model, "checkpoint"),
-    YamlField(f"{LOADER}.unk_token", _fixed("<unk>"), "checkpoint", "the base's"),
-    YamlField(f"{LOADER}.bos_token", _fixed("<s>"), "checkpoint", "the base's"),
-    YamlField(f"{LOADER}.eos_token", _fixed("</s>"), "checkpoint", "the base's"),
-    YamlField(f"{LOADER}.pad_token", _fixed("<unk>"), "checkpoint", "the base's"),
+    YamlField(f"{LOADER}.vocab_file", _tokenizer_file("vocab_file"), "checkpoint"),
+    YamlField(f"{LOADER}.merges_file", _tokenizer_file("merges_file"), "checkpoint"),
+    YamlField(f"{LOADER}.unk_token", _token("unk_token"), "checkpoint", "the base's"),
+    YamlField(f"{LOADER}.bos_token", _token("bos_token"), "checkpoint", "the base's"),
+    YamlField(f"{LOADER}.eos_token", _token("eos_token"), "checkpoint", "the base's"),
+    YamlField(f"{LOADER}.pad_token", _token("pad_token"), "checkpoint", "the base's"),
     YamlField("processor.type", _of_network("processor_class"), "checkpoint", "the base's"),
     YamlField("metric.type", _fixed("PerplexityMetric"), "checkpoint", "the base's", device=True),
     YamlField("do_eval", _fixed(False), "checkpoint", "if there"),
     YamlField("callbacks", parts.build_callbacks, "checkpoint"),
+    YamlField("eval_callbacks", lambda run: [] if run.release.eval_callbacks else OMITTED, "checkpoint"),
     # MindFormers reads the training sections even where it only evaluates
     YamlField("optimizer.type", lambda run: run.release.optimizer, "checkpoint", "the base's"),
     YamlField(
@@ -235,7 +261,14 @@ FIELDS: tuple[YamlField, ...] = (
         "runner_wrapper.type", _on_cpu(parts.CPU_TRAIN_CELL.rpartition(".")[2], "MFTrainOneStepCell"), "checkpoint",
         "the base's", device=True,
     ),
-    YamlField("runner_wrapper.scale_sense", _fixed(parts.LOSS_SCALE), "checkpoint", "the base's", device=True),
+    YamlField(
+        "runner_wrapper.scale_sense", lambda run: OMITTED if run.network.own else parts.build_loss_scale(run),
+        "checkpoint", "the base's", device=True,
+    ),
+    YamlField(
+        "runner_wrapper.scale_sense", lambda run: parts.build_loss_scale(run) if run.network.own else OMITTED,
+        "checkpoint",
+    ),
     YamlField("runner_wrapper.use_clip_grad", _fixed(True), device=True),
     YamlField("runner_wrapper.max_grad_norm", _field("training.max_grad_norm"), device=True),
     YamlField("runner_wrapper.auto_register", _on_cpu(parts.CPU_TRAIN_CELL), device=True),
@@ -249,10 +282,29 @@ def rows_of(run: RunSpec) -> Iterator[tuple[YamlField, object]]:
     """The rows of the run's route with their values, in the order in which a new YAML has them."""
     route = "direct" if run.facts.direct else "checkpoint"
     for row in FIELDS:
-        if row.routes in ("both", route):
+        if row.routes in ("both", route) and not (route == "checkpoint" and _is_of_others(row, run.network)):
             value = row.value(run)
             if value is not OMITTED:
                 yield row, value
+        if row.key == f"{MODEL}.vocab_size" and route == "checkpoint":
+            yield from _own_words(run)
+
+
+def _is_of_others(row: YamlField, network: Network) -> bool:
+    section, _, name = row.key.rpartition(".")
+    return section == MODEL and (name in network.lacks or name in network.words)
+
+
+def _own_words(run: RunSpec) -> Iterator[tuple[YamlField, object]]:
+    """What the family's network has in model_config besides the usual."""
+    for name, word in run.network.words.items():
+        value = _number_of(run.facts.model, word) if isinstance(word, OfModel) else word
+        yield YamlField(f"{MODEL}.{name}", _fixed(value), "checkpoint"), value
+
+
+def _number_of(model: ModelConfig, word: OfModel) -> object:
+    value = getattr(model, word.name)
+    return value // getattr(model, word.divided_by) if word.divided_by else value
 
 
 def put(sections: dict[str, Any], key: str, value: object) -> None:

@@ -86,7 +86,7 @@ def _adapt_model(run: RunSpec, changes: dict[str, Any]) -> None:
         return
     model = changes["model"]["model_config"]
     for key, default in (("n_kv_heads", run.facts.model.num_heads), ("theta", 10000.0)):
-        if key not in theirs and model[key] == default:
+        if key not in theirs and key in model and model[key] == default:
             del model[key]
     if run.cpu and "embedding_init_type" in theirs:
         model["embedding_init_type"] = model["param_init_type"]

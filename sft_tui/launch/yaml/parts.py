@@ -10,12 +10,16 @@ from sft_tui.launch.yaml.run_spec import RunSpec, save_steps
 CHECKPOINT_PREFIX = "sft"
 CPU_TRAIN_CELL = "train_one_step.CpuTrainOneStepCell"
 KEPT_CHECKPOINTS = 3
-LOSS_SCALE = {
-    "type": "DynamicLossScaleUpdateCell",
-    "loss_scale_value": 65536,
-    "scale_factor": 2,
-    "scale_window": 1000,
-}
+
+
+def build_loss_scale(run: RunSpec) -> dict[str, Any]:
+    """scale_sense of the training cell."""
+    return {
+        "type": "DynamicLossScaleUpdateCell",
+        "loss_scale_value": run.network.loss_scale,
+        "scale_factor": 2,
+        "scale_window": 1000,
+    }
 
 
 def build_datasets(run: RunSpec) -> dict[str, Any]:

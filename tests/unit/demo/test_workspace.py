@@ -24,4 +24,4 @@ def test_what_is_there_stays_as_it_is(tmp_path):
     second = [write_workspace(tmp_path, family=family) for family in TOYS]
     assert {path: path.stat().st_mtime_ns for path in before if path.name != ".sft-tui-demo"}.items() <= before.items()
     assert [d["environment"]["work_dir"] for d in first] == [d["environment"]["work_dir"] for d in second]
-    assert len({d["environment"]["work_dir"] for d in first}) == len({d["name"] for d in first}) == 2
+    assert len({d["environment"]["work_dir"] for d in first}) == len({d["name"] for d in first}) == 3
