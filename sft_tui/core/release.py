@@ -22,6 +22,7 @@ class Release:
     cpu: bool = True  # trains on CPU
     cpu_workers: bool = True  # and there with several workers
     graceful_exit: bool = False  # saves a checkpoint and ends when it is asked to (`use_graceful_exit`)
+    graceful_on_cpu: bool = False  # the same on CPU alone, by our training cell and MS_ENABLE_GRACEFUL_EXIT
     eval_callbacks: bool = False  # evaluation wants the key, if only empty
     transformers: str = ""  # the version that its requirements.txt names, alone or from which on (">=5.3")
     needs: tuple[str, ...] = ()  # packages that it imports and pip may not bring

@@ -21,6 +21,7 @@ RELEASES: tuple[Release, ...] = (
     Release(
         "1.3", ("2.4",), "8.0.0", "24.1.0",
         "FP32StateAdamWeightDecay", betas_as_list=False, eval_callbacks=True, mindspore_on_cpu=("2.7.0",),
+        graceful_on_cpu=True,
         end_of_life="2025-09-20",
     ),
     Release(

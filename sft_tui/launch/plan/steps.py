@@ -199,7 +199,7 @@ class _PlanBuilder:
         return self._mindformers(
             "train", "Fine-tune", "finetune", inputs, outputs,
             checkpoint_dir=self.paths.checkpoints, workers=self.profile.nodes.worker_num,
-            graceful_exit=self.paths.graceful_exit if saves_on_request(self.facts) else "",
+            graceful_exit=self.paths.graceful_exit if saves_on_request(self.profile, self.facts) else "",
             tokens_per_step=self.numbers.tokens_per_step, total_steps=self.numbers.total_steps,
         )  # fmt: skip
 
@@ -281,7 +281,7 @@ class _PlanBuilder:
             argv=argv,
             # the records of what is done lie in the working directory: here one set for each run
             cwd=self.paths.run_dir,
-            env={"LOG_MF_PATH": self.paths.log_dir(step_id), **self._plog(step_id)},
+            env={"LOG_MF_PATH": self.paths.log_dir(step_id), **self._plog(step_id), **self._graceful_exit(mode)},
             search_paths=search_paths,
             inputs=inputs,
             outputs=outputs,
@@ -295,6 +295,12 @@ class _PlanBuilder:
         if self.profile.environment.device_target == "CPU":
             return {}
         return {"ASCEND_PROCESS_LOG_PATH": f"{self.paths.run_dir}/plog/{step_id}"}
+
+    def _graceful_exit(self, mode: RunMode) -> dict[str, str]:
+        """What newer versions set by themselves, where the YAML says `use_graceful_exit`."""
+        release = self.facts.environment.release
+        by_variable = release is not None and not release.graceful_exit and saves_on_request(self.profile, self.facts)
+        return {"MS_ENABLE_GRACEFUL_EXIT": "1"} if by_variable and mode == "finetune" else {}
 
     def _unless_no_evaluation(self, step: Step) -> Step:
         return step.model_copy(update={"not_needed": self._no_evaluation}) if self._no_evaluation else step

@@ -274,7 +274,7 @@ FIELDS: tuple[YamlField, ...] = (
     YamlField("runner_wrapper.auto_register", _on_cpu(parts.CPU_TRAIN_CELL), device=True),
     YamlField("runner_wrapper.type", _on_cpu(parts.CPU_TRAIN_CELL.rpartition(".")[2]), "direct"),
     # versions before 1.5 do not know the key
-    YamlField("use_graceful_exit", lambda run: True if run.exit_file else OMITTED),
+    YamlField("use_graceful_exit", lambda run: True if run.exit_file and run.release.graceful_exit else OMITTED),
 )  # fmt: skip
 
 

@@ -69,10 +69,10 @@ def is_distributed(profile: Profile, run_mode: RunMode) -> bool:
     return profile.nodes.worker_num > 1 and (run_mode == "finetune" or profile.environment.device_target != "CPU")
 
 
-def saves_on_request(facts: Facts) -> bool:
+def saves_on_request(profile: Profile, facts: Facts) -> bool:
     """The training saves a checkpoint and ends when a file asks it to."""
-    release = facts.environment.release
-    return release is not None and release.graceful_exit
+    release, cpu = facts.environment.release, profile.environment.device_target == "CPU"
+    return release is not None and (release.graceful_exit or (cpu and release.graceful_on_cpu))
 
 
 def device_memory_gb(profile: Profile, facts: Facts) -> float:
@@ -141,7 +141,7 @@ class RunSpec:
     @property
     def exit_file(self) -> str:
         """The file that asks the training to save and end; empty where nothing looks for it."""
-        return self.graceful_exit if self.trains and saves_on_request(self.facts) else ""
+        return self.graceful_exit if self.trains and saves_on_request(self.profile, self.facts) else ""
 
     @property
     def memory_gb(self) -> float:

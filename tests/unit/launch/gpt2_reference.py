@@ -8,7 +8,7 @@ from safetensors.numpy import load_file
 
 
 def token_losses(folder, input_ids, labels):
-    """-log p of each token with a label, given those before it. Rows are int [rows, tokens]; a label is its own token."""
+    """-log p of each token with a label, given those before it. Rows [rows, tokens]; a label is its own token."""
     logits = forward(folder, input_ids)[:, :-1]
     wanted = labels[:, 1:]
     logits = logits - logits.max(-1, keepdims=True)
@@ -45,7 +45,9 @@ def forward(folder, input_ids):
     states = tensors["wte.weight"][input_ids] + tensors["wpe.weight"][:tokens]
     for layer in range(config["n_layer"]):
         block = f"h.{layer}"
-        query, key, value = map(in_heads, np.split(linear(norm(states, f"{block}.ln_1"), f"{block}.attn.c_attn"), 3, -1))
+        query, key, value = map(
+            in_heads, np.split(linear(norm(states, f"{block}.ln_1"), f"{block}.attn.c_attn"), 3, -1)
+        )
         scores = query @ key.swapaxes(-1, -2) / np.sqrt(query.shape[-1]) + causal
         shares = np.exp(scores - scores.max(-1, keepdims=True))
         mixed = (shares / shares.sum(-1, keepdims=True)) @ value

@@ -133,3 +133,17 @@ def test_checkpoints_in_either_format(run_dir):
     (folder / "rank_0" / "sft_rank_0-network-1_3.safetensors").write_text("w")
     (folder / "rank_0" / "meta.json").write_text("{}")
     assert newest_checkpoint(folder).name == "sft_rank_0-network-1_3.safetensors"
+
+
+def test_weights_of_one_file_are_those_of_the_newest_state_beside_them(run_dir):
+    """MindFormers up to 1.3 writes `-network.ckpt` anew with each state of the training."""
+    weights = run_dir / "checkpoint_network" / "rank_0"
+    (weights / "sft_rank_0-network-1_3.ckpt").rename(weights / "sft_rank_0-network.ckpt")
+    states = run_dir / "checkpoint" / "rank_0"
+    states.mkdir(parents=True)
+    for time, name in ((10, "sft_rank_0-1_3.ckpt"), (20, "sft_rank_0-1_2.ckpt")):
+        (states / name).write_text("s")
+        os.utime(states / name, (time, time))
+    log(run_dir, "train", 0, steps(9.0, 8.0, 7.0) + steps(3.0, 2.0))
+    summary = build_summary(run_dir)
+    assert (summary.first_loss, summary.last_loss, summary.steps) == (3.0, 2.0, 2)

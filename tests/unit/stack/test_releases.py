@@ -10,7 +10,8 @@ from sft_tui.stack.releases import KNOWN, RELEASES, find_release, fits
 @pytest.mark.parametrize(
     "version, known",
     [("1.7.0", "1.7"), ("1.7", "1.7"), ("1.7.0rc1", "1.7"), ("1.7rc1", "1.7"), ("1.6.0", "1.6"), ("1.3.2", "1.3"),
-     ("1.8.0", "1.8"), ("1.9.0", "1.9"), ("1.70.0", None), ("2.0.0", "2.0"), ("2.10.0", None), ("", None), ("11.7", None)],
+     ("1.8.0", "1.8"), ("1.9.0", "1.9"), ("1.70.0", None), ("2.0.0", "2.0"),
+     ("2.10.0", None), ("", None), ("11.7", None)],
 )  # fmt: skip
 def test_a_version_is_known_or_not(version, known):
     release = find_release(version)

@@ -80,8 +80,8 @@ def test_versions_are_ordered():
     ("version", "today", "word", "reason"),
     [
         ("1.7.0", date(2026, 7, 26), "fits", ""),
-        ("1.7.0", date(2026, 7, 27), "out of support", "ended on 2026-07-27; next: 1.8 with MindSpore 2.7.2 and CANN 8.5.0"),
-        ("1.3.2", date(2026, 12, 1), "out of support", "ended on 2025-09-20; next: 1.9 with MindSpore 2.9 and CANN 9.0.0"),
+        ("1.7.0", date(2026, 7, 27), "out of support", "2026-07-27; next: 1.8 with MindSpore 2.7.2 and CANN 8.5.0"),
+        ("1.3.2", date(2026, 12, 1), "out of support", "2025-09-20; next: 1.9 with MindSpore 2.9 and CANN 9.0.0"),
         ("2.1.0", date(2030, 1, 1), "fits", ""),
     ],
 )  # fmt: skip

@@ -126,7 +126,7 @@ def test_query_and_value_of_gpt2_come_back_side_by_side_and_turned(tmp_path, mon
     stem = "backbone.blocks.0.output.mapping."
     parameters[stem + "mindpet_delta_lora_a"] = ("Float32", (3, 96), a.tobytes() * 4)
     parameters[stem + "mindpet_delta_lora_b"] = ("Float32", (24, 3), b.tobytes()[: 24 * 3 * 4])
-    with pytest.raises(InvalidInputError, match="mapping.weight are not merged"):
+    with pytest.raises(InvalidInputError, match=r"mapping\.weight are not merged"):
         convert_reversed(write_ckpt(tmp_path / "m.ckpt", parameters), tmp_path / "other", **work)
 
 
