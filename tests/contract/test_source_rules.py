@@ -14,7 +14,7 @@ MAY_USE_SUBPROCESS = ("jobs/process.py", "monitor/", "stack/", "cluster/ssh.py")
 MAY_READ_ENVIRONMENT = ("paths.py", "launch/runtime/runner.py", "dataset/tokenizer/hf.py")
 MAY_IMPORT_MINDSPORE = ("dataset/mindrecord/file.py", "checkpoint/verify.py", "launch/runtime/runner.py")
 # imported by MindFormers itself, or by the runner under its interpreter
-LOADED_BY_MINDFORMERS = ("launch/runtime/cpu/", "launch/runtime/direct/")
+LOADED_BY_MINDFORMERS = ("launch/runtime/cpu/", "launch/runtime/direct/", "launch/runtime/networks/")
 # files/ writes whole files; what else renames or syncs, and why
 MAY_RENAME = {
     "checkpoint/copy/output_file.py": "fdatasync, so that the disk works while a big file is written",

@@ -56,7 +56,7 @@ def test_every_style_sheet_is_in_the_wheel(installed):
 def test_the_layouts_of_templates_are_in_the_wheel(installed, tmp_path):
     code = "from sft_tui.dataset.template import layouts; print(layouts.__file__, len(layouts.list_templates()))"
     result = run(installed, ["-c", code], tmp_path)
-    assert result.stdout.split() == [str(installed / "sft_tui/dataset/template/layouts.py"), "48"], result.stderr
+    assert result.stdout.split() == [str(installed / "sft_tui/dataset/template/layouts.py"), "49"], result.stderr
 
 
 def test_the_wheel_brings_the_licence_and_the_command(installed):

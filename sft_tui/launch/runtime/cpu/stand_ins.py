@@ -8,11 +8,13 @@ from __future__ import annotations
 import importlib
 
 # taken by name when MindFormers is imported
-BEFORE_MINDFORMERS = ("without_hyper_parallel", "argmax", "barrier")
+BEFORE_MINDFORMERS = ("without_hyper_parallel", "operators.argmax", "operators.barrier")
 # parts of MindFormers itself, in the networks of the checkpoint route
 OF_MINDFORMERS = ("cell_cast",)
 # the same of networks of MindFormers' new kind (`use_legacy: False`)
-BEFORE_NEW_KIND = ("split_with_size", "outer", "attention_score", "embedding", "dropout", "topk")
+BEFORE_NEW_KIND = tuple(
+    f"operators.{name}" for name in ("split_with_size", "outer", "attention_score", "embedding", "dropout", "topk")
+)
 OF_NEW_KIND = ("fused_norm", "parallel_groups", "whole_weights", "grouped_experts")
 
 

@@ -6,7 +6,7 @@ import mindspore as ms
 from mindspore import ops
 from mindspore.ops.operations import nn_ops
 
-from sft_tui.launch.runtime.cpu.in_place import InPlaceOfPrimitive
+from sft_tui.launch.runtime.cpu.operators.in_place import InPlaceOfPrimitive
 
 LEAST_SCORE = -3e38  # of what is not seen: its share is 0, and a row that sees nothing has no NaN
 

@@ -7,7 +7,7 @@ from typing import Any
 from mindspore import ops
 from mindspore.ops import auto_generate
 
-from sft_tui.launch.runtime.cpu.in_place import InPlaceOfPrimitive
+from sft_tui.launch.runtime.cpu.operators.in_place import InPlaceOfPrimitive
 
 
 class SplitWithSize(InPlaceOfPrimitive):
