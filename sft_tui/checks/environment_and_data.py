@@ -79,7 +79,9 @@ def check_environment(profile: Profile, environment: EnvironmentFacts) -> list[P
         hint = "The first one is meant here. If it is not, look at PYTHONPATH and the source folder."
         problems.append(Problem(home if profile.environment.mindformers_home else python, message, hint, "warning"))
     if not environment.mindspore:
-        hint = "pip install mindspore==2.7.2 into it, or name another interpreter."
+        release = environment.release
+        wanted = (release.mindspore_on_cpu or release.mindspore)[-1] if release else "2.7.2"
+        hint = f"pip install mindspore=={wanted} into it, or name another interpreter."
         problems.append(Problem(python, f"{environment.python} has no MindSpore.", hint, exit_code=4))
     direct = find_route(profile.model.family, environment.mindformers_version) == "direct"
     needed = NEEDED_FOR_FOLDERS if direct or _has_tokenizer_json(profile) else NEEDED_IN_TRAINING
@@ -119,7 +121,8 @@ def _check_versions(profile: Profile, environment: EnvironmentFacts) -> list[Pro
     cpu = profile.environment.device_target == "CPU"
     if environment.mindspore and not fits(release, environment.mindspore, cpu=cpu):
         message = f"MindFormers {version} does not run with MindSpore {environment.mindspore}."
-        hint = f"It needs MindSpore {' or '.join(release.mindspore)}."
+        wanted = (*release.mindspore, *(release.mindspore_on_cpu if cpu else ()))
+        hint = f"It needs MindSpore {' or '.join(wanted)}."
         return [Problem(field, message, hint, exit_code=4)]
     lacking = [name for name in release.needs if name not in environment.packages]
     if lacking and not cpu:

@@ -52,7 +52,8 @@ def check_direct(profile: Profile, facts: Facts) -> list[Problem]:
             f"MindFormers {release.mindformers} takes the token 0 (! in Qwen3) for padding: it is not seen, and not"
             " learned from."
         )
-        newer = next(other.mindformers for other in reversed(RELEASES) if not other.pads_with_token_0)
+        later = RELEASES[RELEASES.index(release) + 1 :]
+        newer = next(other.mindformers for other in later if not other.pads_with_token_0)
         problems.append(Problem("environment.python", message, f"MindFormers {newer} does not.", "warning"))
     return problems
 
@@ -106,11 +107,9 @@ def check_parallel(profile: Profile, facts: Facts) -> list[Problem]:
 def _cpu_limits(profile: Profile, facts: Facts) -> list[Problem]:
     """On CPU MindFormers has data parallelism alone, or not even that."""
     training, release, problems = profile.training, facts.environment.release, []
-    stands_in = facts.direct  # for the operator Barrier
-    if release is not None and not release.cpu_workers and not stands_in and profile.nodes.worker_num > 1:
-        message = (
-            f"MindFormers {release.mindformers} trains with one worker on CPU: the operator Barrier is missing there."
-        )
+    tried = facts.direct
+    if release is not None and not release.cpu_workers and not tried and profile.nodes.worker_num > 1:
+        message = f"MindFormers {release.mindformers} was not seen to train this model with several workers on CPU."
         hint = f"Use 1 worker, or MindFormers {ON_CPU[-1]}."
         problems.append(Problem("nodes.worker_num", message, hint, exit_code=4))
     for name in ("model_parallel", "pipeline_stage", "expert_parallel", "gradient_accumulation_steps"):

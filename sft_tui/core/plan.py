@@ -52,6 +52,7 @@ class Step(_Data):
     training_log: str = ""  # where loss lines appear; empty: in the step's own log
     not_needed: str = ""  # why this route does without the step
     devices: tuple[str, ...] = ()  # what no other job may use meanwhile: "npu:0", "cpu"
+    own_network: bool = False  # trained by a class of ours, which MindFormers' own program does not know
     graceful_exit: str = ""  # file that asks a training to save a checkpoint and end (MindSpore `OnRequestExit`)
     checkpoint_dir: str = ""  # folder of rank_*/ with checkpoints from which the step can go on
     workers: int = 1  # ranks that write there

@@ -50,7 +50,7 @@ class Environment(_Section):
     mindformers_home: Text = Field(
         "",
         title="MindFormers source",
-        description="A checkout whose run_mindformer.py is to be used. Empty: the installed package.",
+        description="A source checkout of MindFormers to train with. Empty: the installed package.",
     )
     device_target: DeviceTarget = Field(
         "Ascend", title="Device", description="Ascend for training on NPUs; CPU for a rehearsal."

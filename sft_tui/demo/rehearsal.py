@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -14,20 +15,24 @@ from sft_tui.store.profile_store import list_profiles, load_profile_data, profil
 FOLDER = "sft-tui-demo"  # in the folder that one stands in
 
 
-def prepare_rehearsal(folder: Path, family: str, *, workers: int = 1, python: str = sys.executable) -> str:
+def prepare_rehearsal(folder: Path, family: str, *, workers: int = 1, python: str = "") -> str:
     """Write what is not there yet, and the profile, whose name is returned.
 
-    Raises InvalidInputError for a folder or a profile that is not ours, and while a job of the rehearsal runs.
+    `python` trains; empty: the one that the profile names already, else this one. Raises InvalidInputError for a folder
+    or a profile that is not ours, and while a job of the rehearsal runs.
     """
     name = TOYS[family].profile
-    _check_profile(name)
+    named = _check_profile(name)
+    python = os.path.abspath(python) if os.sep in python else python or named or sys.executable  # noqa: PTH100 - links stay
     save_profile_data(profiles_dir(), name, write_workspace(folder, workers=workers, family=family, python=python))
     return name
 
 
-def _check_profile(name: str) -> None:
+def _check_profile(name: str) -> str:
+    """The interpreter that the profile of an earlier rehearsal names, or an empty string."""
     if name in list_profiles(profiles_dir()):
-        if not load_profile_data(profiles_dir(), name).get("rehearsal"):
+        known = load_profile_data(profiles_dir(), name)
+        if not known.get("rehearsal"):
             raise InvalidInputError(
                 f"Your own profile {name!r} has the name that the rehearsal needs.",
                 f"Move {profile_path(profiles_dir(), name)} to another name first.",
@@ -38,3 +43,6 @@ def _check_profile(name: str) -> None:
                 f"A rehearsal runs already as job {running.id}.",
                 f"sft-tui jobs attach {running.id} shows it; sft-tui jobs stop {running.id} ends it.",
             )
+        environment = known.get("environment")
+        return str(environment.get("python", "")) if isinstance(environment, dict) else ""
+    return ""

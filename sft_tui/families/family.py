@@ -90,8 +90,8 @@ class Network:
     `own`: `model_class` is one of ours (launch/runtime/networks), which the runner registers. `lacks` are keys of
     model_config that this network's class does not have, `words` those that it has besides, each with its value or the
     number of the model that it is. `tokenizer_files` are keys of the tokenizer and the files of the model's folder that
-    they name; empty: the tokenizer.model. `pad_token_id` is what rows are
-    padded with. `loss_scale` is what dynamic scaling begins with; a network of ours begins so with a base YAML too.
+    they name; empty: the tokenizer.model. `pad_token_id` is that of model_config, which generation pads with.
+    `loss_scale` is what dynamic scaling begins with; a network of ours begins so with a base YAML too.
     """
 
     config_class: str  # type of model_config
@@ -153,7 +153,8 @@ class Family:
     `config_defaults` are where config.json does not speak as Llama's does. `tokenizer` is the file that such a model
     always comes with. `expert` are the parameters of each expert of a layer. `counters` matches what MindFormers counts
     in a training and saves beside the parameters. `fixed` are values that config.json must have where it has the field:
-    what is built otherwise is another model. `unmapped` says why its parameters are not brought back.
+    what is built otherwise is another model. `unmapped` says why its parameters are not brought back. `gated`: its
+    feed-forward has three matrices, else two.
     """
 
     name: str
@@ -171,6 +172,7 @@ class Family:
     first: Tuple[TensorRule, ...] = ()
     layer: Tuple[TensorRule, ...] = ()
     last: Tuple[TensorRule, ...] = ()
+    gated: bool = True
     tied_source: str = ""
     tied_target: str = ""
     skipped: Tuple[str, ...] = ()

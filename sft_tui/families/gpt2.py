@@ -43,7 +43,7 @@ NETWORK = Network(
     own=True,
     lacks=(
         "n_kv_heads", "intermediate_size", "rms_norm_eps", "theta", "ignore_token_id", "rotary_dtype", "extend_method",
-        "offset", "fused_rms_norm", "use_rope_slice",
+        "fused_rms_norm", "use_rope_slice",
     ),
     words={
         # the table of positions has as many rows, and the checkpoint too: MindFormers' own files say 2048
@@ -51,7 +51,9 @@ NETWORK = Network(
         "expand_ratio": OfModel("intermediate_size", divided_by="hidden_size"),
         # their fast_gelu is another function; this is what transformers calls gelu_new
         "hidden_act": "gelu",
-        "use_flash_attention": False,
+        # hard-wired there, whatever is written
+        "compute_dtype": "float16",
+        "pad_token_id": OfModel("eos_token_id"),
         "hidden_dropout_rate": OfModel("dropout"),
         "attention_dropout_rate": OfModel("attention_dropout"),
         # in none of MindFormers' files, and 0.1 where it is left out
@@ -59,7 +61,6 @@ NETWORK = Network(
     },
     tokenizer_files={"vocab_file": "vocab.json", "merges_file": "merges.txt"},
     tokens={"unk_token": _END, "bos_token": _END, "eos_token": _END, "pad_token": _END},
-    pad_token_id=50256,
     # its float16 is hard-wired; with the 2**32 of MindFormers' own files 13 of the first 16 steps overflow
     loss_scale=4096,
 )  # fmt: skip
@@ -102,6 +103,7 @@ GPT2 = Family(
         TensorRule("wte.weight", "backbone.embedding.word_embedding.embedding_table", ("vocab", "hidden")),
         TensorRule("wpe.weight", "backbone.embedding.position_embedding.embedding_table", ("positions", "hidden")),
     ),
+    gated=False,
     tied_source="wte.weight",
     skipped=(r"h\.\d+\.attn\.(bias|masked_bias)", r"lm_head\.weight"),
     prefix="transformer.",
@@ -126,6 +128,13 @@ GPT2 = Family(
         "resid_pdrop": 0.1,
         "attn_pdrop": 0.1,
         "embd_pdrop": 0.1,
+    },
+    # MindFormers has no other: another function, scale or epsilon is another model
+    fixed={
+        "activation_function": "gelu_new",
+        "layer_norm_epsilon": 1e-5,
+        "scale_attn_weights": True,
+        "scale_attn_by_inverse_layer_idx": False,
     },
     tokenizer="tokenizer.json",
     published=(

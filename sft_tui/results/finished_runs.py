@@ -55,6 +55,11 @@ def _owners(jobs_dir: Path) -> Dict[Path, str]:
     return owners
 
 
+def _is_of(summary: Path, checkpoint: Path) -> bool:
+    """Whether a summary came after its checkpoint, where MindFormers writes all of them under one name."""
+    return not checkpoint.stem.endswith("-network") or checkpoint.stat().st_mtime <= summary.stat().st_mtime
+
+
 def load_summary(path: Path) -> Optional[RunSummary]:
     """The summary that the last step of a job wrote, or None: there is none, or it is of another checkpoint."""
     try:
@@ -63,7 +68,8 @@ def load_summary(path: Path) -> Optional[RunSummary]:
         if data.get("schema_version") != SUMMARY_SCHEMA_VERSION:
             return None
         summary = RunSummary(**data)
-        # a later training has left another checkpoint: what is written here is not about that
-        return summary if str(newest_checkpoint(path.parent / "checkpoint_network")) == summary.checkpoint else None
+        newest = newest_checkpoint(path.parent / "checkpoint_network")
+        # a later training has left another checkpoint, or one of the same name: what is written here is not about that
+        return summary if newest is not None and str(newest) == summary.checkpoint and _is_of(path, newest) else None
     except (OSError, TypeError, AttributeError, SftError):
         return None

@@ -34,6 +34,9 @@ for name in sys.argv[1:]:
         found[name] = metadata.version(name)
     except metadata.PackageNotFoundError:
         pass
+for name in ("hyper_parallel",):  # by a search path as well
+    if name not in found and util.find_spec(name) is not None:
+        found[name] = "unknown version"
 origin = other = ""
 try:
     spec = util.find_spec("mindformers")  # finds the package, and does not import it

@@ -146,6 +146,8 @@ def _check_heads(config: ModelConfig, words: Family, data: Mapping[str, object],
         wrong.append(
             f"hidden_size {config.hidden_size} is no multiple of num_attention_heads {config.num_heads}",
         )
+    elif not words.gated and config.intermediate_size % config.hidden_size:
+        wrong.append(f"n_inner {config.intermediate_size} is no multiple of n_embd {config.hidden_size}")
     elif config.num_heads % config.num_kv_heads:
         wrong.append(
             f"num_attention_heads {config.num_heads} is no multiple of num_key_value_heads {config.num_kv_heads}"
@@ -204,7 +206,7 @@ class _Fields:
             return 0.0
         if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1:
             return float(value)
-        self._refuse(name, "a share from 0 to below 1")
+        self._refuse(name, "a probability from 0 to below 1")
         return 0.0
 
     def flag(self, name: str) -> bool:

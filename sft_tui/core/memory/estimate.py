@@ -48,6 +48,7 @@ class Workload:
     seq_length: int
     batch_size: int = 1
     tied: bool = False
+    gated: bool = True  # the feed-forward has three matrices, not two
     head_dim: int = 0  # 0: hidden_size / num_heads
     qk_norms: bool = False  # queries and keys are normalised, head by head (Qwen3)
     data_parallel: int = 1
@@ -136,7 +137,8 @@ def matrix_shapes(work: Workload) -> dict[str, tuple[int, int]]:
     attention = {"wq": (hidden, query), "wk": (hidden, kv), "wv": (hidden, kv), "wo": (query, hidden)}
     if work.num_experts:
         return {**attention, "router": (hidden, work.num_experts)}
-    return {**attention, "w1": (hidden, inner), "w2": (inner, hidden), "w3": (hidden, inner)}
+    gate = {"w3": (hidden, inner)} if work.gated else {}
+    return {**attention, "w1": (hidden, inner), "w2": (inner, hidden), **gate}
 
 
 def count_parameters(work: Workload) -> int:

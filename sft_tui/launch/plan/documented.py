@@ -17,12 +17,15 @@ _SEVERAL_NODES = (
 
 
 def documented_command(step: Step) -> str:
-    """What the documentation of MindFormers would have one type in its source folder; "" for other steps."""
+    """What the documentation of MindFormers would have one type in its source folder; "" for other steps.
+
+    For networks of ours it has none.
+    """
     argv = list(step.whole_argv)
     program = PurePosixPath(argv[0]).name if argv else ""
     place = next((n for n, word in enumerate(argv) if PurePosixPath(word).name in ("runner.py", _SCRIPT)), -1)
-    if place < 0 or "--run_mode" not in argv or argv[argv.index("--run_mode") + 1] == "held_out":
-        return ""  # the last is a mode of ours
+    if place < 0 or step.own_network or "--run_mode" not in argv or argv[argv.index("--run_mode") + 1] == "held_out":
+        return ""  # held_out is a mode of ours
     script = shlex.join([_SCRIPT, *argv[place + 1 :]])
     if program != "msrun":
         return f"python {script}"

@@ -286,6 +286,7 @@ class _PlanBuilder:
             inputs=inputs,
             outputs=outputs,
             training_log=training_log,
+            own_network=own_network,
             devices=needed_devices(self.profile, mode, self.facts.visible_npus),
             **more,
         )

@@ -96,8 +96,8 @@ def _prepare(config: Path) -> None:
 
     content: Any = yaml.safe_load(config.read_text(encoding="utf-8"))
     new_kind = content.get("use_legacy") is False
-    cpu = content["context"]["device_target"] == "CPU"
-    network = NETWORKS.get((content["model"].get("arch") or {}).get("type", ""))
+    cpu = (content.get("context") or {}).get("device_target") == "CPU"
+    network = NETWORKS.get(((content.get("model") or {}).get("arch") or {}).get("type", ""))
     if not (new_kind or cpu or network):
         return
     _make_importable()

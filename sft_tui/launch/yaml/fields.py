@@ -236,7 +236,12 @@ FIELDS: tuple[YamlField, ...] = (
     YamlField("metric.type", _fixed("PerplexityMetric"), "checkpoint", "the base's", device=True),
     YamlField("do_eval", _fixed(False), "checkpoint", "if there"),
     YamlField("callbacks", parts.build_callbacks, "checkpoint"),
-    YamlField("eval_callbacks", lambda run: [] if run.release.eval_callbacks else OMITTED, "checkpoint"),
+    # where a base has the key it keeps its own
+    YamlField(
+        "eval_callbacks",
+        lambda run: OMITTED if run.trains or not run.release.eval_callbacks or "eval_callbacks" in run.base else [],
+        "checkpoint",
+    ),
     # MindFormers reads the training sections even where it only evaluates
     YamlField("optimizer.type", lambda run: run.release.optimizer, "checkpoint", "the base's"),
     YamlField(
@@ -282,7 +287,7 @@ def rows_of(run: RunSpec) -> Iterator[tuple[YamlField, object]]:
     """The rows of the run's route with their values, in the order in which a new YAML has them."""
     route = "direct" if run.facts.direct else "checkpoint"
     for row in FIELDS:
-        if row.routes in ("both", route) and not (route == "checkpoint" and _is_of_others(row, run.network)):
+        if row.routes in ("both", route) and not (route == "checkpoint" and _is_replaced(row, run.network)):
             value = row.value(run)
             if value is not OMITTED:
                 yield row, value
@@ -290,7 +295,8 @@ def rows_of(run: RunSpec) -> Iterator[tuple[YamlField, object]]:
             yield from _own_words(run)
 
 
-def _is_of_others(row: YamlField, network: Network) -> bool:
+def _is_replaced(row: YamlField, network: Network) -> bool:
+    """A key of model_config that the network does not have, or has a word of its own for."""
     section, _, name = row.key.rpartition(".")
     return section == MODEL and (name in network.lacks or name in network.words)
 

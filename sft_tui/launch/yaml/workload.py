@@ -10,6 +10,7 @@ from sft_tui.core.facts import Facts
 from sft_tui.core.memory.estimate import Workload, known_limit, pool_bytes
 from sft_tui.core.model_config import ModelConfig
 from sft_tui.core.profile import Profile
+from sft_tui.families.table import FAMILIES
 from sft_tui.launch.yaml.adapters import adaptable_cells, adapted_matrices
 from sft_tui.launch.yaml.run_spec import RunSpec, device_memory_gb
 from sft_tui.launch.yaml.training_config import build_training_config
@@ -53,7 +54,8 @@ def read_workload(config: Mapping[str, Any], model: ModelConfig) -> Workload:
         # both halves of an interleaved batch are under way at a time
         batch_size=_size(runner, "batch_size") * _size(config, "micro_batch_interleave_num"),
         # MindFormers' Llama has an output layer of its own, whatever config.json says
-        tied=direct and model.tied,
+        tied=model.tied and (direct or not FAMILIES[model.family].tied_target),
+        gated=FAMILIES[model.family].gated,
         head_dim=model.head_dim,
         qk_norms=model.qk_norms,
         num_experts=model.num_experts,

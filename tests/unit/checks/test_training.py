@@ -273,7 +273,7 @@ def test_barrier_has_a_stand_in_on_the_direct_route(route, said):
     environment = EnvironmentFacts(python="/p", mindformers_version="1.9.0", release=find_release("1.9.0"))
     facts = facts_of(route=route, environment=environment, base_yaml="model:\n  model_config: {seq_length: 8}\n")
     problems = check_parallel(profile_of("CPU", 2), facts)
-    assert any("Barrier" in p.message for p in problems) is said
+    assert any("with several workers on CPU" in p.message for p in problems) is said
 
 
 def test_records_are_packed_on_the_direct_route_alone():

@@ -12,6 +12,7 @@ import yaml
 from sft_tui.checkpoint.mapping.read_config import parse_model_config
 from sft_tui.errors import InvalidInputError
 from sft_tui.families.table import FAMILIES
+from sft_tui.launch.plan.documented import documented_command
 from sft_tui.launch.plan.steps import build_plan
 from sft_tui.launch.runtime.runner import NETWORKS
 from sft_tui.paths import PACKAGE_DIR
@@ -62,14 +63,16 @@ def test_the_traps_of_its_configuration(plan, base, device):
     config = train_yaml(plan(base, environment__device_target=device))
     model = config["model"]["model_config"]
     assert (model["type"], model["max_position_embeddings"], model["seq_length"]) == ("GPT2Config", 256, 128)
-    assert (model["hidden_act"], model["expand_ratio"], model["pad_token_id"]) == ("gelu", 4, 50256)
+    assert (model["hidden_act"], model["expand_ratio"], model["pad_token_id"]) == ("gelu", 4, 600)
     assert (model["eos_token_id"], model["bos_token_id"]) == (600, 600)
     dropouts = ("hidden_dropout_rate", "attention_dropout_rate", "embedding_dropout_prob")
     assert [model[name] for name in dropouts] == [0.1, 0.2, 0.1]
     assert not {"n_kv_heads", "rms_norm_eps", "theta", "intermediate_size", "use_rope_slice"} & set(model)
     assert config["model"]["arch"] == {"type": "LabelledGPT2LMHeadModel"}
     assert config["runner_wrapper"]["scale_sense"]["loss_scale_value"] == 4096
-    assert config["eval_callbacks"] == []
+    assert model["compute_dtype"] == "float16"  # hard-wired there
+    # only an evaluation needs the key, and a base keeps its own
+    assert config.get("eval_callbacks") == ([{"type": "ObsMonitor"}] if base else None)
     if not base:
         tokenizer = config["processor"]["tokenizer"]
         assert (tokenizer["vocab_file"], tokenizer["merges_file"]) == (
@@ -77,6 +80,29 @@ def test_the_traps_of_its_configuration(plan, base, device):
             "/models/gpt2/merges.txt",
         )
         assert tokenizer["type"] == "GPT2Tokenizer" and tokenizer["pad_token"] == "<|endoftext|>"
+
+
+def test_an_evaluation_has_the_key_that_it_needs(plan):
+    texts = {Path(file.path).stem: yaml.safe_load(file.text) for file in plan().files}
+    assert texts["evaluate-before"]["eval_callbacks"] == [] and "eval_callbacks" not in texts["train"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"activation_function": "gelu"},
+        {"scale_attn_by_inverse_layer_idx": True},
+        {"layer_norm_epsilon": 1e-6},
+        {"n_inner": 100},
+    ],
+)
+def test_another_kind_of_gpt2_is_refused(changes):
+    with pytest.raises(InvalidInputError, match=next(iter(changes))):
+        parse_model_config({**CONFIG, **changes}, "config.json")
+
+
+def test_the_documentation_has_no_command_for_our_network(plan):
+    assert documented_command(plan(environment__device_target="Ascend").step("train")) == ""
 
 
 def test_its_network_is_registered_by_our_runner_on_npus_too(plan):
