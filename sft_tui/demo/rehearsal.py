@@ -22,13 +22,13 @@ def prepare_rehearsal(folder: Path, family: str, *, workers: int = 1, python: st
     or a profile that is not ours, and while a job of the rehearsal runs.
     """
     name = TOYS[family].profile
-    named = _check_profile(name)
+    named = _known_python(name)
     python = os.path.abspath(python) if os.sep in python else python or named or sys.executable  # noqa: PTH100 - links stay
     save_profile_data(profiles_dir(), name, write_workspace(folder, workers=workers, family=family, python=python))
     return name
 
 
-def _check_profile(name: str) -> str:
+def _known_python(name: str) -> str:
     """The interpreter that the profile of an earlier rehearsal names, or an empty string."""
     if name in list_profiles(profiles_dir()):
         known = load_profile_data(profiles_dir(), name)

@@ -90,7 +90,7 @@ class Network:
     `own`: `model_class` is one of ours (launch/runtime/networks), which the runner registers. `lacks` are keys of
     model_config that this network's class does not have, `words` those that it has besides, each with its value or the
     number of the model that it is. `tokenizer_files` are keys of the tokenizer and the files of the model's folder that
-    they name; empty: the tokenizer.model. `pad_token_id` is that of model_config, which generation pads with.
+    they name; empty: the tokenizer.model.
     `loss_scale` is what dynamic scaling begins with; a network of ours begins so with a base YAML too.
     """
 
@@ -104,7 +104,6 @@ class Network:
     words: Mapping[str, object] = field(default_factory=dict)
     tokenizer_files: Mapping[str, str] = field(default_factory=dict)
     tokens: Mapping[str, str] = field(default_factory=lambda: dict(_LLAMA_TOKENS))
-    pad_token_id: int = 0
     loss_scale: int = 65536
 
 

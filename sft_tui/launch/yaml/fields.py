@@ -197,7 +197,7 @@ FIELDS: tuple[YamlField, ...] = (
     YamlField(f"{MODEL}.theta", _of_model("rope_theta"), "checkpoint"),
     YamlField(f"{MODEL}.bos_token_id", _or("bos_token_id", 1), "checkpoint"),
     YamlField(f"{MODEL}.eos_token_id", _or("eos_token_id", 2), "checkpoint"),
-    YamlField(f"{MODEL}.pad_token_id", _of_network("pad_token_id"), "checkpoint"),
+    YamlField(f"{MODEL}.pad_token_id", _fixed(0), "checkpoint"),
     YamlField(f"{MODEL}.ignore_token_id", _fixed(-100), "checkpoint"),
     YamlField(f"{MODEL}.compute_dtype", _on_cpu("float32", "bfloat16"), "checkpoint", "the base's", device=True),
     YamlField(f"{MODEL}.compute_dtype", _on_cpu("float32"), "direct"),
