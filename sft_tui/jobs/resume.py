@@ -83,11 +83,11 @@ def _read_point(step: Step, folder: Path, name: str) -> Optional[ResumePoint]:
     if 0 < step.total_steps <= done:
         return None  # killed at the very end, with weights yet to save: MindFormers refuses to train no step at all
     first = folder / "rank_0" / name
-    # with several ranks MindFormers wants the folder, and takes each rank's file by the name of rank 0's
-    where = (str(first), "True") if step.workers == 1 else (str(folder), name)
-    arguments: tuple[str, ...] = ("--load_checkpoint", where[0], "--resume_training", where[1])
-    if step.workers > 1:  # each rank takes its own file: nothing to transform
-        arguments = (*arguments, "--auto_trans_ckpt", "False")
+    if step.workers == 1 and first.suffix == SUFFIX:  # the runner gives MindFormers a folder that has it alone
+        arguments: tuple[str, ...] = ("--load_checkpoint", str(first), "--resume_training", "True")
+    else:
+        # MindFormers takes each rank's file in the folder by the name of rank 0's; 1.9 refuses to go on from a file
+        arguments = ("--load_checkpoint", str(folder), "--resume_training", name, "--auto_trans_ckpt", "False")
     return ResumePoint(step.id, done, str(first), first.stat().st_mtime, arguments)
 
 
