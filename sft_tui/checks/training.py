@@ -23,7 +23,7 @@ from sft_tui.launch.yaml.adapters import ATTENTION, adaptable_cells, adapted_mat
 from sft_tui.launch.yaml.base_yaml import list_base_configs, parse_base
 from sft_tui.launch.yaml.run_spec import is_distributed, save_steps, training_layout, training_schedule
 from sft_tui.launch.yaml.workload import plan_workload
-from sft_tui.stack.releases import ON_CPU, RELEASES
+from sft_tui.stack.releases import RELEASES
 
 
 def installed_base(environment: EnvironmentFacts, family: str) -> str:
@@ -92,7 +92,7 @@ def check_parallel(profile: Profile, facts: Facts) -> list[Problem]:
     """Everything about the layout, the steps, the adapters and the memory of the training."""
     layout = training_layout(profile, facts)
     problems = (
-        _cpu_limits(profile, facts) if profile.environment.device_target == "CPU" else _layout(profile, facts, layout)
+        _cpu_limits(profile) if profile.environment.device_target == "CPU" else _layout(profile, facts, layout)
     )
     direct = facts.direct
     if profile.dataset.pack and not direct:
@@ -104,14 +104,9 @@ def check_parallel(profile: Profile, facts: Facts) -> list[Problem]:
     return problems
 
 
-def _cpu_limits(profile: Profile, facts: Facts) -> list[Problem]:
-    """On CPU MindFormers has data parallelism alone, or not even that."""
-    training, release, problems = profile.training, facts.environment.release, []
-    tried = facts.direct
-    if release is not None and not release.cpu_workers and not tried and profile.nodes.worker_num > 1:
-        message = f"MindFormers {release.mindformers} was not seen to train this model with several workers on CPU."
-        hint = f"Use 1 worker, or MindFormers {ON_CPU[-1]}."
-        problems.append(Problem("nodes.worker_num", message, hint, exit_code=4))
+def _cpu_limits(profile: Profile) -> list[Problem]:
+    """On CPU MindFormers has data parallelism alone."""
+    training, problems = profile.training, []
     for name in ("model_parallel", "pipeline_stage", "expert_parallel", "gradient_accumulation_steps"):
         if (size := getattr(training, name)) > 1:
             message = f"{name} {size} needs NPUs: on CPU MindFormers trains data parallel alone."

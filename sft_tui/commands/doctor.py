@@ -66,12 +66,14 @@ def run_doctor(arguments: argparse.Namespace) -> int:
 
 # what programs read of a release before its row held all that is known of it
 _TRAITS = (
-    "mindformers", "mindspore", "optimizer", "betas_as_list", "cpu", "cpu_workers", "graceful_exit", "transformers",
+    "mindformers", "mindspore", "optimizer", "betas_as_list", "cpu", "graceful_exit", "transformers",
 )  # fmt: skip
 
 
 def _traits(release: Optional[Release]) -> Optional[dict[str, object]]:
-    return {name: getattr(release, name) for name in _TRAITS} if release else None
+    if release is None:
+        return None
+    return {**{name: getattr(release, name) for name in _TRAITS}, "cpu_workers": release.cpu}
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,7 @@ class Release:
     python: tuple[int, int] = (3, 11)  # the newest that its MindSpore has wheels for
     python_from: tuple[int, int] = (3, 9)  # the oldest
     mindspore_on_cpu: tuple[str, ...] = ()  # others that it was seen to train with, but on CPU alone
-    cpu: bool = True  # trains on CPU
-    cpu_workers: bool = True  # and there with several workers
+    cpu: bool = True  # trains on CPU, with one worker and with several
     graceful_exit: bool = False  # saves a checkpoint and ends when it is asked to (`use_graceful_exit`)
     graceful_on_cpu: bool = False  # the same on CPU alone, by our training cell and MS_ENABLE_GRACEFUL_EXIT
     eval_callbacks: bool = False  # evaluation wants the key, if only empty

@@ -34,31 +34,29 @@ RELEASES: tuple[Release, ...] = (
         "AdamW", betas_as_list=True, graceful_exit=True, transformers="4.51.3", pads_with_token_0=True,
         end_of_life="2026-07-27",
     ),
-    # on CPU the next two lack the operator Barrier, which loading a checkpoint with several workers wants
     Release(
         "1.8", ("2.7.2",), "8.5.0", "25.5.0",
-        "AdamW", betas_as_list=True, cpu_workers=False, transformers="4.57.1", end_of_life="2026-10-26",
+        "AdamW", betas_as_list=True, graceful_exit=True, transformers="4.57.1", end_of_life="2026-10-26",
     ),
     Release(
         "1.9", ("2.9",), "9.0.0", "26.0.RC1",
-        "AdamW", betas_as_list=True, cpu_workers=False, transformers="4.57.1",
+        "AdamW", betas_as_list=True, graceful_exit=True, transformers="4.57.1",
         renamed={"residual_dtype": "fp32_residual_connection"},
     ),
     # hyper_parallel: its trainer for DeepSeek models (PyNative) alone uses it, and every start imports it
     Release(
         "2.0", ("2.10",), "9.1.0", "26.1.0",
-        "AdamW", betas_as_list=True, cpu_workers=False, transformers="4.57.1", needs=("hyper_parallel",),
+        "AdamW", betas_as_list=True, graceful_exit=True, transformers="4.57.1", needs=("hyper_parallel",),
         renamed={"residual_dtype": "fp32_residual_connection"},
     ),
     Release(
         "2.1", ("2.11",), "9.2.0", "26.2.RC1",
-        "AdamW", betas_as_list=True, python_from=(3, 10), cpu=False, cpu_workers=False, transformers=">=5.3",
+        "AdamW", betas_as_list=True, python_from=(3, 10), cpu=False, graceful_exit=True, transformers=">=5.3",
         needs=("hyper_parallel",), renamed={"residual_dtype": "fp32_residual_connection"},
     ),
 )  # fmt: skip
 VERSIONS = tuple(release.mindformers for release in RELEASES)
-# where a training with several workers was seen to work on CPU
-ON_CPU = tuple(release.mindformers for release in RELEASES if release.cpu and release.cpu_workers)
+ON_CPU = tuple(release.mindformers for release in RELEASES if release.cpu)
 KNOWN = ", ".join(f"{r.mindformers} (with MindSpore {' or '.join(r.mindspore)})" for r in RELEASES)
 
 

@@ -116,12 +116,6 @@ def test_on_cpu_there_is_data_parallelism_alone():
     }
 
 
-def test_versions_without_barrier_train_on_cpu_with_one_worker():
-    environment = EnvironmentFacts(python="/p", mindformers_version="1.9.0", release=find_release("1.9.0"))
-    assert found(profile_of("CPU", 2), facts_of(environment=environment))["nodes.worker_num"].exit_code == 4
-    assert found(profile_of("CPU", 1), facts_of(environment=environment)) == {}
-
-
 def test_a_base_of_another_tree_is_warned_of(tmp_path):
     path = tmp_path / "finetune_x.yaml"
     path.write_text("model: {model_config: {}}\n")
@@ -266,14 +260,6 @@ def test_a_version_that_takes_a_token_for_padding_is_told(version, warned):
     facts = direct(base_yaml="model:\n  model_config: {}\n", environment=environment)
     problems = check_direct(profile_of("CPU", 1), facts)
     assert [p.severity for p in problems] == (["warning"] if warned else [])
-
-
-@pytest.mark.parametrize(("route", "said"), [("checkpoint", True), ("direct", False)])
-def test_barrier_has_a_stand_in_on_the_direct_route(route, said):
-    environment = EnvironmentFacts(python="/p", mindformers_version="1.9.0", release=find_release("1.9.0"))
-    facts = facts_of(route=route, environment=environment, base_yaml="model:\n  model_config: {seq_length: 8}\n")
-    problems = check_parallel(profile_of("CPU", 2), facts)
-    assert any("with several workers on CPU" in p.message for p in problems) is said
 
 
 def test_records_are_packed_on_the_direct_route_alone():

@@ -42,7 +42,7 @@ def make_profile():
 
 @pytest.fixture
 def make_facts():
-    def make(mindformers="1.7.0", **changes):
+    def make(mindformers="1.9.0", **changes):
         environment = EnvironmentFacts(
             python="/env/bin/python",
             mindformers_version=mindformers,
@@ -66,7 +66,7 @@ def make_facts():
     return make
 
 
-# of finetune_qwen3.yaml, as MindFormers 1.7 has it, what a run changes
+# of finetune_qwen3.yaml, as MindFormers 1.7 to 2.1 have it, what a run changes
 DIRECT_BASE = """\
 seed: 42
 load_checkpoint: ''
@@ -126,7 +126,7 @@ runner_wrapper:
 
 @pytest.fixture
 def make_direct_facts(make_facts):
-    def make(mindformers="1.7.0", **changes):
+    def make(mindformers="1.9.0", **changes):
         given = {
             "route": "direct",
             "base_yaml": DIRECT_BASE,

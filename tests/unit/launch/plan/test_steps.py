@@ -130,17 +130,15 @@ def test_the_direct_route_goes_from_the_folder_to_a_folder(make_profile, make_di
     assert adapted.step("export").argv[-2:] == ("--lora_scaling", "2.0")
 
 
-@pytest.mark.parametrize(("version", "saves"), [("1.7.0", "/w/runs/run1/graceful_exit.json"), ("1.9.0", "")])
-def test_a_training_of_the_direct_route_can_go_on_and_saves_when_asked_where_that_is_known(
-    make_profile, make_direct_facts, version, saves
-):
+@pytest.mark.parametrize("version", ["1.7.0", "1.9.0", "2.1.0"])
+def test_a_training_of_the_direct_route_can_go_on_and_saves_when_asked(make_profile, make_direct_facts, version):
     plan = build_plan(make_profile(model__family="qwen3", training__epochs=2), make_direct_facts(version))
-    train = plan.step("train")
-    assert (train.checkpoint_dir, train.graceful_exit) == ("/w/runs/run1/checkpoint", saves)
+    train, asks = plan.step("train"), "/w/runs/run1/graceful_exit.json"
+    assert (train.checkpoint_dir, train.graceful_exit) == ("/w/runs/run1/checkpoint", asks)
     assert train.total_steps == 2 * (95 // make_profile().training.batch_size)
     config = yaml.safe_load(next(file.text for file in plan.files if file.path.endswith("/train.yaml")))
     asked = [callback["config_file"] for callback in config["callbacks"] if callback["type"] == "OnRequestExit"]
-    assert (asked, config.get("use_graceful_exit", False)) == ([saves] if saves else [], bool(saves))
+    assert (asked, config["use_graceful_exit"]) == ([asks], True)
 
 
 @pytest.mark.parametrize(("target", "reads"), [("CPU", "checkpoint_network/rank_0"), ("Ascend", "checkpoint_network")])
