@@ -81,7 +81,7 @@ def check_environment(profile: Profile, environment: EnvironmentFacts) -> list[P
     if not environment.mindspore:
         release = environment.release
         on_cpu = release.mindspore_on_cpu if release and profile.environment.device_target == "CPU" else ()
-        wanted = (on_cpu or release.mindspore)[-1] if release else "2.7.2"
+        wanted = (on_cpu or release.mindspore)[-1] if release else "2.9.0"
         hint = f"pip install mindspore=={wanted} into it, or name another interpreter."
         problems.append(Problem(python, f"{environment.python} has no MindSpore.", hint, exit_code=4))
     direct = find_route(profile.model.family, environment.mindformers_version) == "direct"
