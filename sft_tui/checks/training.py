@@ -91,9 +91,7 @@ def _known_bases(profile: Profile) -> str:
 def check_parallel(profile: Profile, facts: Facts) -> list[Problem]:
     """Everything about the layout, the steps, the adapters and the memory of the training."""
     layout = training_layout(profile, facts)
-    problems = (
-        _cpu_limits(profile) if profile.environment.device_target == "CPU" else _layout(profile, facts, layout)
-    )
+    problems = _cpu_limits(profile) if profile.environment.device_target == "CPU" else _layout(profile, facts, layout)
     direct = facts.direct
     if profile.dataset.pack and not direct:
         message = "Records are packed for models that MindFormers loads directly alone."
