@@ -15,7 +15,7 @@ from sft_tui.dataset.read.inspect import DataReport
 from sft_tui.dataset.read.remarks import remark_lines
 from sft_tui.dataset.read.sources import parse_columns
 from sft_tui.dataset.template.chat import CHAT
-from sft_tui.dataset.template.layouts import check_template
+from sft_tui.dataset.template.layouts import check_template, suggest_template
 from sft_tui.dataset.template.taught_end import describe_mismatch
 from sft_tui.dataset.tokenizer.hf import PAIRS_SINCE
 from sft_tui.dataset.tokenizer.load import Tokenizer
@@ -62,18 +62,21 @@ def look_at_samples(
     try:
         check_template(template, tokenizer)
     except SftError as error:
-        return None, [template_problem(template, error)]
+        return None, [template_problem(template, error, tokenizer)]
     try:
         return audit_sample(path, tokenizer, template, seq_length, tuple(columns.items()), model_dir), []
     except SftError as error:
         return None, [Problem("dataset.train_path", error.message, error.hint)]
 
 
-def template_problem(template: str, error: SftError) -> Problem:
-    """The template, or the tokenizer that it goes with, cannot be used."""
-    # a profile of the direct route has no say over its template
-    hint = "It belongs into the model folder: take it from the model's own page." if template == CHAT else error.hint
-    return Problem("dataset.template", error.message, hint)
+def template_problem(template: str, error: SftError, tokenizer: Optional[Tokenizer] = None) -> Problem:
+    """The template, or the tokenizer that it goes with, cannot be used; with one that can, where there is one."""
+    if template == CHAT:
+        hint = "It belongs into the model folder: take it from the model's own page."
+        return Problem("dataset.template", error.message, hint)
+    better = suggest_template(tokenizer) if tokenizer is not None else ""
+    hint = f"Use {better}: the chat template of the model's own folder." if better == CHAT else error.hint
+    return Problem("dataset.template", error.message, hint, proposal=better or None)
 
 
 def check_end(sample: AuditReport, template: str) -> list[Problem]:

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Optional
 
 from sft_tui.checkpoint.inspect.report import CheckpointReport
+from sft_tui.checks.positions import check_positions
+from sft_tui.checks.tokenizer_path import find_tokenizer, is_tokenizer_json
 from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.parallel_layout import build_layout
 from sft_tui.core.problem import Problem
 from sft_tui.core.profile import PATH_FIELDS, Profile
 from sft_tui.dataset.read.inspect import DataReport
 from sft_tui.errors import InvalidInputError, SftError
-from sft_tui.families.table import FAMILIES, PLANNED
+from sft_tui.families.table import PLANNED
 from sft_tui.files.disk_room import refuse_kernel_folder, tell_room
 from sft_tui.jobs.read_state import is_supervised
 from sft_tui.launch.plan.steps import needed_devices
@@ -85,18 +87,13 @@ def check_environment(profile: Profile, environment: EnvironmentFacts) -> list[P
         hint = f"pip install mindspore=={wanted} into it, or name another interpreter."
         problems.append(Problem(python, f"{environment.python} has no MindSpore.", hint, exit_code=4))
     direct = find_route(profile.model.family, environment.mindformers_version) == "direct"
-    needed = NEEDED_FOR_FOLDERS if direct or _has_tokenizer_json(profile) else NEEDED_IN_TRAINING
+    tokenizer = find_tokenizer(profile, "direct" if direct else "checkpoint")
+    needed = NEEDED_FOR_FOLDERS if direct or is_tokenizer_json(tokenizer) else NEEDED_IN_TRAINING
     missing = [name for name in needed if name not in environment.packages]
     if missing:
         hint = f"{environment.python} -m pip install {' '.join(missing)}"
         problems.append(Problem(python, f"{environment.python} lacks {', '.join(missing)}.", hint, exit_code=4))
     return problems + _check_versions(profile, environment) + (_check_transformers(environment) if direct else [])
-
-
-def _has_tokenizer_json(profile: Profile) -> bool:
-    family = FAMILIES.get(profile.model.family)
-    named = profile.model.tokenizer_model or (family.tokenizer if family else "")
-    return named.endswith("tokenizer.json")
 
 
 def _check_transformers(environment: EnvironmentFacts) -> list[Problem]:
@@ -243,12 +240,7 @@ def check_training(profile: Profile, facts: Facts) -> list[Problem]:
     if profile.dataset.seq_length > longest:
         message = f"{profile.dataset.seq_length} tokens are more than the model's {longest} (max_position_embeddings)."
         problems.append(Problem("dataset.seq_length", message, f"Use {longest} or less."))
-    if facts.model.rope_scaling:
-        message = f"config.json has rope_scaling {facts.model.rope_scaling}, which the YAML does not carry over yet."
-        hint = "Use a model without it, Llama 2 for example."
-        if facts.direct:  # Qwen3 has it for texts beyond its own length alone
-            hint = "Take rope_scaling out of config.json where the model was trained without it."
-        problems.append(Problem("model.hf_dir", message, hint))
+    problems += check_positions(facts)
     if profile.dataset.eval_path and profile.dataset.eval_path == profile.dataset.train_path:
         message = "This is the file that is trained on: it cannot tell what the model has learned."
         problems.append(Problem("dataset.eval_path", message, "Name another file, or leave it empty.", "warning"))

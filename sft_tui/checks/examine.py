@@ -34,6 +34,7 @@ from sft_tui.checks.environment_and_data import (
 )
 from sft_tui.checks.kept import Kept
 from sft_tui.checks.run_folder import check_run_folder
+from sft_tui.checks.tokenizer_path import find_tokenizer, is_tokenizer_json, tokenizer_file
 from sft_tui.checks.training import check_made, check_parallel, find_workload, installed_base, read_base
 from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.memory.estimate import Workload
@@ -46,9 +47,9 @@ from sft_tui.dataset.audit.report import AuditReport
 from sft_tui.dataset.mindrecord.manifest import load_audit
 from sft_tui.dataset.read.inspect import DataReport, inspect_data
 from sft_tui.dataset.tokenizer.load import Tokenizer, load_tokenizer
+from sft_tui.dataset.tokenizer.padding import find_padding
 from sft_tui.errors import SftError
 from sft_tui.families.family import Route
-from sft_tui.families.table import FAMILIES
 from sft_tui.files.stamps import Stamp, stamp
 from sft_tui.launch.plan.steps import build_plan, prompt_template
 from sft_tui.launch.plan.work_paths import work_paths
@@ -129,6 +130,8 @@ def examine(profile: Profile, *, into: bool = False) -> Findings:
     facts = replace(
         _facts(profile, environment, checkpoint.config, str(tokenizer), records, base_yaml),
         route=route,
+        tokenizer_file=tokenizer_file(tokenizer) if route == "checkpoint" else "",
+        pad_token_id=_find_padding(tokenizer, checkpoint.config) if route == "checkpoint" else None,
         base_yaml_path=profile.training.base_yaml or base_path,
         config_text=checkpoint.words.text if checkpoint.words and route == "direct" else "",
         end_token=_end_to_add(sample),
@@ -250,6 +253,16 @@ def _count_pieces(
     ]
 
 
+def _find_padding(path: Optional[Path], config: ModelConfig) -> Optional[int]:
+    if not is_tokenizer_json(path):
+        return None
+    assert path is not None
+    try:
+        return find_padding(keep_tokenizer(path), config.vocab_size)
+    except SftError:
+        return None  # it was told where the tokenizer was looked at
+
+
 def _look_at_samples(
     profile: Profile, path: Path, template: str, columns: dict[str, str]
 ) -> tuple[Optional[AuditReport], list[Problem]]:
@@ -350,18 +363,3 @@ def _device_memory_gb(npu_smi: str) -> float:
     devices = look_at_npus(deadline_seconds=NPU_SMI_SECONDS).snapshot.devices
     totals = [total for device in devices if (total := device.main_memory_mb[1])]
     return min(totals) / 1024 if totals else 0.0
-
-
-def find_tokenizer(profile: Profile, route: Route = "checkpoint") -> Optional[Path]:
-    """The tokenizer that the profile names, else the one in its model folder; None: neither is chosen yet.
-
-    On the direct route MindFormers takes the folder's, and so do we.
-    """
-    if route == "direct":
-        return Path(profile.model.hf_dir) if profile.model.hf_dir else None
-    if profile.model.tokenizer_model:
-        return Path(profile.model.tokenizer_model)
-    known = FAMILIES.get(profile.model.family)
-    return (
-        Path(profile.model.hf_dir) / (known.tokenizer if known else "tokenizer.model") if profile.model.hf_dir else None
-    )

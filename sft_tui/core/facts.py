@@ -45,9 +45,11 @@ class Facts:
     package_dir: str  # the folder of the sft_tui package
     environment: EnvironmentFacts
     model: ModelConfig
-    tokenizer_model: str
+    tokenizer_model: str  # the file of the tokenizer, or the folder that has it beside its chat template
     train_records: int
     eval_records: int  # held-out records, from a file or cut from the training file
+    tokenizer_file: str = ""  # the file itself, where tokenizer_model is a folder
+    pad_token_id: Optional[int] = None  # a token that stands in no row; None: 0 is one
     packed_rows: int = 0  # about as many rows train_records make when they are packed; 0: each makes one
     config_text: str = ""  # config.json in MindFormers' words, where that of the folder is in others
     end_token: str = ""  # what ends an answer, where the model's folder does not stop at it

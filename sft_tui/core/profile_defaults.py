@@ -6,6 +6,7 @@ from typing import Final
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 SECTIONS: tuple[str, ...] = ("environment", "model", "weights", "dataset", "training", "nodes")
+CHAT_TEMPLATE: Final = "chat"  # the chat template in the model's folder
 # how much of a dataset may be lost, unless somebody says otherwise: shares, 0 to 1
 MAX_MASKED: Final = 0.05  # rows that teach nothing: more are refused
 WARN_CUT: Final = 0.10  # rows that are cut: more are worth a warning

@@ -24,6 +24,8 @@ class Release:
     graceful_on_cpu: bool = False  # the same on CPU alone, by our training cell and MS_ENABLE_GRACEFUL_EXIT
     eval_callbacks: bool = False  # evaluation wants the key, if only empty
     transformers: str = ""  # the version that its requirements.txt names, alone or from which on (">=5.3")
+    rope_scaling: tuple[str, ...] = ("linear", "llama3")  # kinds (Hugging Face's `rope_type`) that its Llama has
+    ties_embeddings: bool = True  # its Llama can have one matrix for embeddings and output layer
     needs: tuple[str, ...] = ()  # packages that it imports and pip may not bring
     end_of_life: str = ""  # the day on which its support ends (2026-07-27), where its makers have said so
     pads_with_token_0: bool = False  # the token 0 counts as padding on the direct route, whatever the tokenizer says

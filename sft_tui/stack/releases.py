@@ -16,6 +16,7 @@ RELEASES: tuple[Release, ...] = (
     Release(
         "1.2", ("2.3",), "8.0.RC2", "24.1.RC2",
         "FP32StateAdamWeightDecay", betas_as_list=False, python=(3, 10), cpu=False, eval_callbacks=True,
+        rope_scaling=("linear",), ties_embeddings=False,
         end_of_life="2025-04-12",
     ),
     Release(

@@ -17,6 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from sft_tui.core.profile_defaults import CHAT_TEMPLATE
 from sft_tui.dataset.template.messages import (
     ChangedTextError,
     ChatAnswer,
@@ -31,7 +32,7 @@ from sft_tui.dataset.tokenizer.load import Tokenizer
 from sft_tui.errors import EnvironmentNotFitError, InvalidInputError
 from sft_tui.files.small_file import read_small_object, read_small_text
 
-CHAT = "chat"
+CHAT = CHAT_TEMPLATE
 _CONFIG, _FILE = "tokenizer_config.json", "chat_template.jinja"
 _HINT = "Choose another template by name: --template NAME."
 _ROLES = {"human": "user", "gpt": "assistant", "system": "system", "tool": "tool"}

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Collection, Dict, List, Optional, Tuple
 
 from sft_tui.dataset.template.chat import CHAT, load_chat_template
-from sft_tui.errors import InvalidInputError
+from sft_tui.errors import InvalidInputError, SftError
 
 if TYPE_CHECKING:
     from sft_tui.dataset.tokenizer.load import Tokenizer
@@ -138,6 +138,15 @@ def check_template(name: str, tokenizer: Tokenizer) -> int:
         raise InvalidInputError(
             f"Template `{name}` cannot be used with {tokenizer.path.name}: {refused}.", _hint(name, usable)
         ) from None
+
+
+def suggest_template(tokenizer: Tokenizer) -> str:
+    """The chat template of the tokenizer's folder, else one for models without chat; empty: neither fits."""
+    try:
+        load_chat_template(tokenizer)
+    except SftError:
+        return "gpt2" if _ends(load_layout("gpt2"), _end_tokens(tokenizer)) else ""
+    return CHAT
 
 
 def _end_tokens(tokenizer: Tokenizer) -> List[str]:

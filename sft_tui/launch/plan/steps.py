@@ -9,6 +9,7 @@ from typing import Any
 from sft_tui.core.facts import Facts
 from sft_tui.core.plan import Output, Plan, PlannedFile, Step
 from sft_tui.core.profile import Dataset, Profile
+from sft_tui.core.profile_defaults import CHAT_TEMPLATE
 from sft_tui.families.family import Route
 from sft_tui.families.table import FAMILIES
 from sft_tui.launch.plan.msrun import build_msrun, worker_log
@@ -17,8 +18,6 @@ from sft_tui.launch.plan.work_paths import work_paths
 from sft_tui.launch.plan.yaml_texts import YamlTexts
 from sft_tui.launch.yaml.run_spec import RunMode, is_distributed, saves_on_request, training_steps
 from sft_tui.launch.yaml.workload import tokens_per_step
-
-CHAT_TEMPLATE = "chat"  # preprocess: the one in the model's folder
 
 
 def prompt_template(profile: Profile, route: Route) -> str:
@@ -163,8 +162,10 @@ class _PlanBuilder:
     def preprocess(self, part: str) -> Step:
         data, conversation, output = self.profile.dataset, self.paths.conversation(part), self.paths.mindrecord(part)
         tokenizer = self.facts.tokenizer_model
-        words = ("--tokenizer", tokenizer, "--labels", "shifted") if self.direct else ("--model_file", tokenizer)
         template = prompt_template(self.profile, self.facts.route)
+        words: tuple[str, ...] = ("--model_file", tokenizer)
+        if template == CHAT_TEMPLATE:
+            words = ("--tokenizer", tokenizer, "--labels", "shifted" if self.direct else "as-tokens")
         argv = (
             *self.facts.training_command, "preprocess", "--dataset_type", "qa", "--input_glob", conversation,
             *words, "--seq_length", str(data.seq_length), "--purpose", part, "--output_file", output,

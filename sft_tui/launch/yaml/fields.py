@@ -15,6 +15,7 @@ from sft_tui.families.family import Network, OfModel
 from sft_tui.launch.yaml import parts
 from sft_tui.launch.yaml.adapters import build_adapters
 from sft_tui.launch.yaml.base_yaml import ABSENT
+from sft_tui.launch.yaml.positions import extend_method, scaling_factor
 from sft_tui.launch.yaml.run_spec import RunSpec, sinks
 
 Routes = Literal["both", "checkpoint", "direct"]
@@ -79,6 +80,26 @@ def _accumulation(run: RunSpec) -> object:
     return layout.accumulation if accumulates else 1 if run.facts.direct else OMITTED
 
 
+def _tokenizer_json(run: RunSpec) -> str:
+    """The tokenizer.json that MindFormers' one class for such files reads; empty where the family has its own class."""
+    if run.network.tokenizer_files:
+        return ""
+    path = run.facts.tokenizer_file or run.facts.tokenizer_model
+    return path if path.endswith(".json") else ""
+
+
+def _if_json(value: Value) -> Value:
+    return lambda run: value(run) if _tokenizer_json(run) else OMITTED
+
+
+def _if_not_json(value: Value) -> Value:
+    return lambda run: OMITTED if _tokenizer_json(run) else value(run)
+
+
+def _absent_from_base(key: str) -> Value:
+    return lambda run: ABSENT if has(run.base, key) else OMITTED
+
+
 def _token(name: str) -> Value:
     return lambda run: run.network.tokens[name]
 
@@ -89,10 +110,27 @@ def _tokenizer_file(key: str) -> Value:
     def value(run: RunSpec) -> object:
         files = run.network.tokenizer_files
         if not files:
-            return run.facts.tokenizer_model if key == "vocab_file" else OMITTED
+            return (run.facts.tokenizer_file or run.facts.tokenizer_model) if key == "vocab_file" else OMITTED
         return f"{run.profile.model.hf_dir}/{files[key]}" if key in files else OMITTED
 
     return value
+
+
+def _pad_token(run: RunSpec) -> object:
+    """Id 0 is padding in SentencePiece's files, and an ordinary word in others."""
+    found = run.facts.pad_token_id
+    return 0 if found is None or run.network.tokenizer_files else found
+
+
+def _if_scaled(value: Value) -> Value:
+    return lambda run: value(run) if run.facts.model.rope_scaling else OMITTED
+
+
+def _ties(run: RunSpec) -> object:
+    key = f"{MODEL}.tie_word_embeddings"
+    if not run.release.ties_embeddings:
+        return OMITTED
+    return True if run.facts.model.tied else False if has(run.base, key) else OMITTED
 
 
 MODEL, LOADER = "model.model_config", "processor.tokenizer"
@@ -197,7 +235,7 @@ FIELDS: tuple[YamlField, ...] = (
     YamlField(f"{MODEL}.theta", _of_model("rope_theta"), "checkpoint"),
     YamlField(f"{MODEL}.bos_token_id", _or("bos_token_id", 1), "checkpoint"),
     YamlField(f"{MODEL}.eos_token_id", _or("eos_token_id", 2), "checkpoint"),
-    YamlField(f"{MODEL}.pad_token_id", _fixed(0), "checkpoint"),
+    YamlField(f"{MODEL}.pad_token_id", _pad_token, "checkpoint"),
     YamlField(f"{MODEL}.ignore_token_id", _fixed(-100), "checkpoint"),
     YamlField(f"{MODEL}.compute_dtype", _on_cpu("float32", "bfloat16"), "checkpoint", "the base's", device=True),
     YamlField(f"{MODEL}.compute_dtype", _on_cpu("float32"), "direct"),
@@ -206,7 +244,20 @@ FIELDS: tuple[YamlField, ...] = (
     YamlField(f"{MODEL}.rotary_dtype", _fixed("float32"), "checkpoint", "the base's", device=True),
     YamlField(f"{MODEL}.param_init_type", _fixed("float32"), "checkpoint", "the base's", device=True),
     YamlField(f"{MODEL}.use_past", _fixed(False), "checkpoint"),
-    YamlField(f"{MODEL}.extend_method", _fixed("None"), "checkpoint", "the base's"),
+    YamlField(
+        f"{MODEL}.extend_method", lambda run: OMITTED if run.facts.model.rope_scaling else "None", "checkpoint",
+        "the base's",
+    ),
+    YamlField(
+        f"{MODEL}.extend_method", _if_scaled(lambda run: extend_method(run.facts.model.rope_scaling)), "checkpoint"
+    ),
+    YamlField(
+        f"{MODEL}.scaling_factor", _if_scaled(lambda run: scaling_factor(run.facts.model.rope_scaling or {})),
+        "checkpoint",
+    ),
+    # the scaled positions must be more than the original ones
+    YamlField(f"{MODEL}.max_position_embedding", _if_scaled(_of_model("max_position_embeddings")), "checkpoint"),
+    YamlField(f"{MODEL}.tie_word_embeddings", _ties, "checkpoint"),
     YamlField(f"{MODEL}.use_flash_attention", _on_cpu(False, True), "checkpoint", "the base's", device=True),
     YamlField(f"{MODEL}.offset", _fixed(0), "checkpoint", "the base's"),
     YamlField(f"{MODEL}.checkpoint_name_or_path", _fixed(""), "checkpoint"),
@@ -225,13 +276,27 @@ FIELDS: tuple[YamlField, ...] = (
         "the base's",
     ),
     YamlField("processor.return_tensors", _fixed("ms"), "checkpoint", "the base's"),
-    YamlField(f"{LOADER}.type", _of_network("tokenizer_class"), "checkpoint", "the base's"),
-    YamlField(f"{LOADER}.vocab_file", _tokenizer_file("vocab_file"), "checkpoint"),
-    YamlField(f"{LOADER}.merges_file", _tokenizer_file("merges_file"), "checkpoint"),
-    YamlField(f"{LOADER}.unk_token", _token("unk_token"), "checkpoint", "the base's"),
-    YamlField(f"{LOADER}.bos_token", _token("bos_token"), "checkpoint", "the base's"),
-    YamlField(f"{LOADER}.eos_token", _token("eos_token"), "checkpoint", "the base's"),
-    YamlField(f"{LOADER}.pad_token", _token("pad_token"), "checkpoint", "the base's"),
+    YamlField(f"{LOADER}.type", _if_not_json(_of_network("tokenizer_class")), "checkpoint", "the base's"),
+    YamlField(f"{LOADER}.type", _if_json(_fixed("LlamaTokenizerFast")), "checkpoint"),
+    YamlField(f"{LOADER}.tokenizer_file", _if_json(_tokenizer_json), "checkpoint"),
+    YamlField(f"{LOADER}.vocab_file", _if_json(_fixed(None)), "checkpoint"),
+    YamlField(f"{LOADER}.vocab_file", _if_not_json(_tokenizer_file("vocab_file")), "checkpoint"),
+    YamlField(f"{LOADER}.merges_file", _if_not_json(_tokenizer_file("merges_file")), "checkpoint"),
+    YamlField(f"{LOADER}.unk_token", _if_not_json(_token("unk_token")), "checkpoint", "the base's"),
+    YamlField(f"{LOADER}.bos_token", _if_not_json(_token("bos_token")), "checkpoint", "the base's"),
+    YamlField(f"{LOADER}.eos_token", _if_not_json(_token("eos_token")), "checkpoint", "the base's"),
+    YamlField(f"{LOADER}.pad_token", _if_not_json(_token("pad_token")), "checkpoint", "the base's"),
+    # the prompt has these tokens already, as the chat template writes them
+    *(
+        YamlField(f"{LOADER}.{name}", _if_json(_fixed(value)), "checkpoint")
+        for name, value in (
+            ("unk_token", None), ("bos_token", None), ("eos_token", None), ("pad_token", None),
+            ("add_bos_token", False), ("add_eos_token", False),
+        )
+    ),
+    # tokenizers of MindFormers' research/ folders are registered from there, and read other files
+    YamlField(f"{LOADER}.auto_register", _if_json(_absent_from_base(f"{LOADER}.auto_register")), "checkpoint"),
+    YamlField(f"{LOADER}.merges_file", _if_json(_absent_from_base(f"{LOADER}.merges_file")), "checkpoint"),
     YamlField("processor.type", _of_network("processor_class"), "checkpoint", "the base's"),
     YamlField("metric.type", _fixed("PerplexityMetric"), "checkpoint", "the base's", device=True),
     YamlField("do_eval", _fixed(False), "checkpoint", "if there"),
