@@ -1,17 +1,23 @@
-"""Qwen1.5, Qwen2 and Qwen2.5, as MindFormers' research/qwen2 (1.3) and research/qwen2_5 (1.6 to 1.9) have them.
+"""Qwen1.5, Qwen2 and Qwen2.5: MindFormers' Llama with biases, as its research/qwen2 (1.3) and research/qwen2_5 have it.
 
 1.2 left out a tied lm_head.weight.
 """
 
 from __future__ import annotations
 
-from sft_tui.families.family import Family, Releases
-from sft_tui.families.llama import CELLS, FEED_FORWARD, LLAMA, layer_rules
+from dataclasses import replace
+
+from sft_tui.families.family import Family, PublishedModel, Releases
+from sft_tui.families.llama import CELLS, FEED_FORWARD, LLAMA, NETWORK, layer_rules
 
 QWEN2 = Family(
     name="qwen2",
     title="Qwen2",
     trained=Releases(),
+    planned=True,
+    about="Qwen2, Qwen2.5",
+    rehearsed=True,
+    network=replace(NETWORK, trainer_model="qwen2_5_7b", words={"qkv_has_bias": True}),
     lora=CELLS,
     architectures=("Qwen2ForCausalLM",),
     first=LLAMA.first,
@@ -33,4 +39,13 @@ QWEN2 = Family(
     fixed={"hidden_act": "silu"},
     config_defaults={"max_position_embeddings": 32768, "rms_norm_eps": 1e-6},
     tokenizer="tokenizer.json",
+    published=(
+        PublishedModel("Qwen2.5 0.5B Instruct", "Qwen/Qwen2.5-0.5B-Instruct", 0.49, 1.0, 32768, "Small, for a try."),
+        PublishedModel("Qwen2.5 1.5B Instruct", "Qwen/Qwen2.5-1.5B-Instruct", 1.54, 3.1, 32768),
+        PublishedModel("Qwen2.5 7B", "Qwen/Qwen2.5-7B", 7.62, 15.2, 131072),
+        PublishedModel("Qwen2.5 7B Instruct", "Qwen/Qwen2.5-7B-Instruct", 7.62, 15.2, 32768),
+        PublishedModel("Qwen2.5 14B Instruct", "Qwen/Qwen2.5-14B-Instruct", 14.8, 29.5, 32768),
+        PublishedModel("Qwen2.5 32B Instruct", "Qwen/Qwen2.5-32B-Instruct", 32.8, 65.5, 32768),
+        PublishedModel("Qwen2.5 72B Instruct", "Qwen/Qwen2.5-72B-Instruct", 72.7, 145.4, 32768),
+    ),
 )

@@ -19,7 +19,7 @@ def test_a_row_says_all_that_its_route_wants(family):
 
 
 def test_what_a_profile_can_name_has_a_key_map():
-    assert list(PLANNED) == ["llama", "gpt2", "qwen3", "qwen3_moe"]
+    assert list(PLANNED) == ["llama", "qwen2", "gpt2", "qwen3", "qwen3_moe"]
     assert set(PLANNED) <= set(KEY_MAPS)
 
 
