@@ -79,8 +79,11 @@ def _add_demo_and_doctor(commands: _Commands) -> None:
     demo.add_argument("dir", nargs="?", default="sft-tui-demo", help="folder of the rehearsal (default: %(default)s)")
     demo.add_argument("--headless", action="store_true", help="run it here and now, without the wizard")
     demo.add_argument("--workers", type=int, choices=(1, 2), default=1, help="training processes (2: with msrun)")
-    families = "llama: by way of a .ckpt; qwen3: from the Hugging Face folder and back; gpt2: with MindFormers 1.3"
-    demo.add_argument("--model", choices=("llama", "qwen3", "gpt2"), default="llama", help=families)
+    families = (
+        "llama, llama3, qwen2: by way of a .ckpt; qwen3: from the Hugging Face folder and back; "
+        "gpt2: with MindFormers 1.3 (default: %(default)s)"
+    )
+    demo.add_argument("--model", choices=("llama", "llama3", "qwen2", "qwen3", "gpt2"), default="llama", help=families)
     python = "interpreter of the training (default: that of the last such rehearsal, else the one that runs this)"
     demo.add_argument("--python", default="", metavar="PATH", help=python)
     monitor = group.add("monitor", "monitor:run_monitor", "show NPUs and host, until Ctrl-C", json=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Iterator, Sequence
+from typing import Sequence
 
 from sft_tui.demo.toy_bpe import train_bpe
-from sft_tui.demo.toy_files import as_bytes, write_json, write_safetensors, write_tokenizer_json
+from sft_tui.demo.toy_decoder import write_decoder_weights
+from sft_tui.demo.toy_files import write_json, write_tokenizer_json
 
 VOCAB_SIZE = 640
 MAX_POSITIONS = 512
@@ -77,7 +78,7 @@ def write_toy_qwen3(
     special = write_toy_tokenizer(folder, texts, vocab - SPARE_ROWS)
     config = _config(hidden, layers, heads, kv_heads, head_dim, vocab, special, tied=tied, dtype=dtype)
     write_json(folder / "config.json", config)
-    _write_weights(folder, config, seed, shards)
+    write_decoder_weights(folder, config, seed=seed, shards=shards)
     eos = [special[END_TOKEN], special[PAD_TOKEN]]
     write_json(folder / "generation_config.json", {"eos_token_id": eos, "pad_token_id": eos[1]})
 
@@ -150,55 +151,3 @@ def _config(
         "use_sliding_window": False,
         "vocab_size": vocab,
     }
-
-
-def _tensor_shapes(config: dict[str, object]) -> Iterator[tuple[str, tuple[int, ...]]]:
-    names = ("vocab_size", "hidden_size", "intermediate_size", "head_dim", "num_attention_heads")
-    vocab, hidden, intermediate, head_dim, heads = (_number(config, name) for name in names)
-    q, kv = heads * head_dim, _number(config, "num_key_value_heads") * head_dim
-    yield "model.embed_tokens.weight", (vocab, hidden)
-    for layer in range(_number(config, "num_hidden_layers")):
-        prefix = f"model.layers.{layer}"
-        yield f"{prefix}.self_attn.q_proj.weight", (q, hidden)
-        yield f"{prefix}.self_attn.k_proj.weight", (kv, hidden)
-        yield f"{prefix}.self_attn.v_proj.weight", (kv, hidden)
-        yield f"{prefix}.self_attn.o_proj.weight", (hidden, q)
-        yield f"{prefix}.self_attn.q_norm.weight", (head_dim,)
-        yield f"{prefix}.self_attn.k_norm.weight", (head_dim,)
-        yield f"{prefix}.mlp.gate_proj.weight", (intermediate, hidden)
-        yield f"{prefix}.mlp.up_proj.weight", (intermediate, hidden)
-        yield f"{prefix}.mlp.down_proj.weight", (hidden, intermediate)
-        yield f"{prefix}.input_layernorm.weight", (hidden,)
-        yield f"{prefix}.post_attention_layernorm.weight", (hidden,)
-    yield "model.norm.weight", (hidden,)
-    if not config["tie_word_embeddings"]:
-        yield "lm_head.weight", (vocab, hidden)
-
-
-def _number(config: dict[str, object], name: str) -> int:
-    value = config[name]
-    assert isinstance(value, int)
-    return value
-
-
-def _write_weights(folder: Path, config: dict[str, object], seed: int, shards: int) -> None:
-    import numpy as np
-
-    random = np.random.default_rng(seed)
-    dtype = str(config["torch_dtype"])
-    tensors: list[tuple[str, tuple[int, ...], bytes]] = []
-    for name, shape in _tensor_shapes(config):
-        noise = random.standard_normal(shape) * 0.02
-        # norms a little off one, so that a mix-up of two of them shows
-        tensors.append((name, shape, as_bytes((noise + (len(shape) == 1)).astype(np.float32), dtype)))
-    per_shard = -(-len(tensors) // shards)
-    weight_map: dict[str, str] = {}
-    for shard in range(shards):
-        file = "model.safetensors" if shards == 1 else f"model-{shard + 1:05d}-of-{shards:05d}.safetensors"
-        part = tensors[shard * per_shard : (shard + 1) * per_shard]
-        write_safetensors(folder / file, part, dtype)
-        weight_map.update((name, file) for name, _, _ in part)
-    if shards > 1:
-        total = sum(len(data) for _, _, data in tensors)
-        index = {"metadata": {"total_size": total}, "weight_map": weight_map}
-        write_json(folder / "model.safetensors.index.json", index)

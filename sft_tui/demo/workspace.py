@@ -68,7 +68,7 @@ def _profile_data(folder: Path, workers: int, family: str, python: str) -> dict[
     work_dir = str(folder / toy.work)
     data = default_data(toy.profile, work_dir=work_dir, python=python, device_target="CPU")
     data["rehearsal"] = True
-    data["model"].update(hf_dir=str(folder / f"toy-{family}"), family=family)
+    data["model"].update(hf_dir=str(folder / f"toy-{family}"), family=toy.family or family)
     data["dataset"].update(
         train_path=str(folder / "data" / "alpaca_train.json"),
         eval_path=str(folder / "data" / "alpaca_held_out.json"),
@@ -101,20 +101,37 @@ def _write_llama(folder: Path, train: list[Record]) -> None:
 def _write_qwen3(folder: Path, train: list[Record]) -> None:
     from sft_tui.demo.toy_qwen3 import write_toy_qwen3
 
-    write_toy_qwen3(folder, texts=[f"{r['instruction']}\n{r['input']}\n{r['output']}" for r in train])
+    write_toy_qwen3(folder, texts=_texts(train))
 
 
 def _write_gpt2(folder: Path, train: list[Record]) -> None:
     from sft_tui.demo.toy_gpt2 import write_toy_gpt2
 
-    write_toy_gpt2(folder, texts=[f"{r['instruction']}\n{r['input']}\n{r['output']}" for r in train])
+    write_toy_gpt2(folder, texts=_texts(train))
+
+
+def _write_llama3(folder: Path, train: list[Record]) -> None:
+    from sft_tui.demo.toy_llama3 import write_toy_llama3
+
+    write_toy_llama3(folder, texts=_texts(train))
+
+
+def _write_qwen2(folder: Path, train: list[Record]) -> None:
+    from sft_tui.demo.toy_qwen2 import write_toy_qwen2
+
+    write_toy_qwen2(folder, texts=_texts(train))
+
+
+def _texts(records: list[Record]) -> list[str]:
+    return [f"{r['instruction']}\n{r['input']}\n{r['output']}" for r in records]
 
 
 @dataclass(frozen=True)
 class Toy:
     """A rehearsal: its profile, the working folder, and what writes the model; `last_file` is written last.
 
-    `about` says what is rehearsed, `dataset` is what differs of that section of the profile.
+    `about` says what is rehearsed, `family` is the model's where it has another name, `dataset` is what differs of that
+    section of the profile.
     """
 
     about: str
@@ -122,10 +139,11 @@ class Toy:
     work: str
     last_file: str
     write: Callable[[Path, list[Record]], None]
+    family: str = ""
     dataset: Mapping[str, object] = field(default_factory=dict)
 
 
-# family of the toy model -> its rehearsal
+# what `sft-tui demo --model` is told -> that rehearsal
 TOYS = {
     "llama": Toy("Llama, by way of a .ckpt", "demo", "work", "tokenizer.model", _write_llama),
     "qwen3": Toy(
@@ -135,12 +153,29 @@ TOYS = {
         "generation_config.json",
         _write_qwen3,
     ),
+    "qwen2": Toy(
+        "Qwen2.5, by way of a .ckpt",
+        "demo-qwen2",
+        "work-qwen2",
+        "generation_config.json",
+        _write_qwen2,
+        dataset={"template": "chat"},
+    ),
+    "llama3": Toy(
+        "Llama 3.1, by way of a .ckpt",
+        "demo-llama3",
+        "work-llama3",
+        "generation_config.json",
+        _write_llama3,
+        "llama",
+        {"template": "chat"},
+    ),
     "gpt2": Toy(
         "GPT-2, with MindFormers 1.3",
         "demo-gpt2",
         "work-gpt2",
         "generation_config.json",
         _write_gpt2,
-        {"template": "gpt2"},
+        dataset={"template": "gpt2"},
     ),
 }

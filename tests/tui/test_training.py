@@ -18,7 +18,7 @@ def make_home(folder):
     config.parent.mkdir(parents=True)
     config.write_text(BASE)
     (folder / "mindformers").mkdir()
-    (folder / "mindformers" / "__init__.py").write_text('__version__ = "1.7.0"\n')
+    (folder / "mindformers" / "__init__.py").write_text('__version__ = "1.9.0"\n')
     (folder / "run_mindformer.py").write_text("")
     return config
 

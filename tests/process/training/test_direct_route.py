@@ -25,12 +25,12 @@ from sft_tui.store.job_store import JobFolder
 from sft_tui.store.profile_store import save_profile_data
 
 pytestmark = pytest.mark.real
-REFERENCE = Path(__file__).parents[2] / "unit" / "launch" / "qwen3_reference.py"
+REFERENCE = Path(__file__).parents[2] / "unit" / "launch" / "decoder_reference.py"
 
 
 @pytest.fixture
 def reference():
-    spec = importlib.util.spec_from_file_location("qwen3_reference", REFERENCE)
+    spec = importlib.util.spec_from_file_location("decoder_reference", REFERENCE)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

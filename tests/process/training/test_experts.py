@@ -30,7 +30,7 @@ def load(path):
 def mean_loss(folder, mindrecord):
     from mindspore.mindrecord import FileReader
 
-    token_losses = load(UNIT / "launch" / "qwen3_reference.py").token_losses
+    token_losses = load(UNIT / "launch" / "decoder_reference.py").token_losses
     reader = FileReader(str(mindrecord))
     losses = [token_losses(folder, np.array(r["input_ids"]), np.array(r["labels"])) for r in reader.get_next()]
     reader.close()

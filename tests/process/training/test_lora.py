@@ -16,7 +16,7 @@ from sft_tui.paths import profiles_dir
 from sft_tui.store.profile_store import save_profile_data
 
 pytestmark = pytest.mark.real
-REFERENCE = Path(__file__).parents[2] / "unit" / "launch" / "qwen3_reference.py"
+REFERENCE = Path(__file__).parents[2] / "unit" / "launch" / "decoder_reference.py"
 
 
 def save_lora(folder, family="llama", **training):
@@ -113,7 +113,7 @@ def loss_on_data(folder, mindrecord, rows=30):
     """Of each trained token of the first rows alike, by a plain forward pass."""
     from mindspore.mindrecord import FileReader
 
-    spec = importlib.util.spec_from_file_location("qwen3_reference", REFERENCE)
+    spec = importlib.util.spec_from_file_location("decoder_reference", REFERENCE)
     reference = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(reference)
     reader = FileReader(str(mindrecord))

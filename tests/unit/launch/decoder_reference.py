@@ -1,4 +1,4 @@
-"""Qwen3, dense or with experts, in plain arithmetic (double precision): the loss of each token of a folder's model."""
+"""Llama, Qwen2 and Qwen3, dense or with experts, in double precision: the loss of each token of a folder's model."""
 
 from __future__ import annotations
 
@@ -64,12 +64,17 @@ def _norm(config, x, weight):
 
 
 def _attend(config, part, x):
-    tokens, size = len(x), config["head_dim"]
+    tokens, size = len(x), config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
     query, key, value = (
-        (x @ part[f"self_attn.{name}_proj.weight"].T).reshape(tokens, -1, size).transpose(1, 0, 2) for name in "qkv"
+        (x @ part[f"self_attn.{name}_proj.weight"].T + part.get(f"self_attn.{name}_proj.bias", 0))
+        .reshape(tokens, -1, size)
+        .transpose(1, 0, 2)
+        for name in "qkv"
     )
-    query = _turn(config, _norm(config, query, part["self_attn.q_norm.weight"]))
-    key = _turn(config, _norm(config, key, part["self_attn.k_norm.weight"]))
+    if "self_attn.q_norm.weight" in part:
+        query = _norm(config, query, part["self_attn.q_norm.weight"])
+        key = _norm(config, key, part["self_attn.k_norm.weight"])
+    query, key = _turn(config, query), _turn(config, key)
     group = len(query) // len(key)
     key, value = np.repeat(key, group, 0), np.repeat(value, group, 0)
     score = query @ key.transpose(0, 2, 1) / np.sqrt(size)
@@ -82,7 +87,19 @@ def _attend(config, part, x):
 def _turn(config, x):
     """Rotary positions; the first half of a head is paired with the second."""
     size = x.shape[-1]
-    angle = np.outer(np.arange(x.shape[1]), config["rope_theta"] ** (-np.arange(0, size, 2) / size))
+    speed = config["rope_theta"] ** (-np.arange(0, size, 2) / size)
+    angle = np.outer(np.arange(x.shape[1]), _scale(config.get("rope_scaling"), speed))
     angle = np.concatenate([angle, angle], -1)
     turned = np.concatenate([-x[..., size // 2 :], x[..., : size // 2]], -1)
     return x * np.cos(angle) + turned * np.sin(angle)
+
+
+def _scale(scaling, speed):
+    """Llama 3.1: slow angles go slower by the factor, fast ones stay, those between are mixed by their wave length."""
+    if not scaling:
+        return speed
+    original, factor = scaling["original_max_position_embeddings"], scaling["factor"]
+    low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
+    waves = original / (2 * np.pi / speed)  # how many fit into the original context
+    share = np.clip((waves - low) / (high - low), 0, 1)
+    return (1 - share) * speed / factor + share * speed
