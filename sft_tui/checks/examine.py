@@ -34,7 +34,12 @@ from sft_tui.checks.environment_and_data import (
 )
 from sft_tui.checks.kept import Kept
 from sft_tui.checks.run_folder import check_run_folder
-from sft_tui.checks.tokenizer_path import find_tokenizer, is_tokenizer_json, tokenizer_file
+from sft_tui.checks.tokenizer_path import (
+    check_tokenizer_files,
+    find_tokenizer,
+    is_tokenizer_json,
+    tokenizer_file,
+)
 from sft_tui.checks.training import check_made, check_parallel, find_workload, installed_base, read_base
 from sft_tui.core.facts import EnvironmentFacts, Facts
 from sft_tui.core.memory.estimate import Workload
@@ -250,6 +255,7 @@ def _count_pieces(
     return tokenizer.vocab_size, [
         *check_tokenizer(path, tokenizer, checkpoint),
         *check_merges(path, tokenizer, environment),
+        *(check_tokenizer_files(profile) if checkpoint.files else []),
     ]
 
 

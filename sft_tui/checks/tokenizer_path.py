@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Optional
 
+from sft_tui.core.problem import Problem
 from sft_tui.core.profile import Profile
 from sft_tui.core.profile_defaults import CHAT_TEMPLATE
 from sft_tui.dataset.tokenizer.load import find_tokenizer as find_tokenizer_file
@@ -45,3 +46,16 @@ def tokenizer_file(path: Optional[Path]) -> str:
 def is_tokenizer_json(path: Optional[Path]) -> bool:
     """It is, or its folder has, a tokenizer.json that is read in place of a tokenizer.model."""
     return path is not None and (tokenizer_file(path) or path.name).endswith(".json")
+
+
+def check_tokenizer_files(profile: Profile) -> list[Problem]:
+    """The files that MindFormers' tokenizer of this family reads lie in the model folder."""
+    family = FAMILIES.get(profile.model.family)
+    network, folder = family.network if family else None, Path(profile.model.hf_dir)
+    names = network.tokenizer_files.values() if network else ()
+    missing = [name for name in names if not (folder / name).is_file()]
+    if not network or not missing:
+        return []
+    message = f"{folder} lacks {' and '.join(missing)}, which MindFormers' {network.tokenizer_class} reads."
+    hint = "Fetch them from the model's own page: tokenizer.json alone is not enough there."
+    return [Problem("model.hf_dir", message, hint)]

@@ -72,7 +72,7 @@ class Model(_Section):
         "", title="Model folder", description="Hugging Face folder with config.json and the safetensors files."
     )
     tokenizer_model: Text = Field(
-        "", title="Tokenizer", description="SentencePiece tokenizer.model. Empty: the one in the model folder."
+        "", title="Tokenizer", description="tokenizer.model or tokenizer.json. Empty: the one in the model folder."
     )
     family: FamilyName = Field(
         "llama",

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import subprocess
+from pathlib import Path
 from typing import List, Mapping, Tuple
 
 from sft_tui.stack.probe import run_script
 
 _SECONDS = 120
+# what the runner does before it imports MindFormers; whether a training needs the package itself is checked elsewhere
+_STAND_IN = Path(__file__).parents[1] / "launch" / "runtime" / "cpu" / "without_hyper_parallel.py"
 # the configuration's own class takes the keys, and the mapping names all that it does not know
 _SCRIPT = r"""
-import importlib, inspect, json, re, sys
-home, family, keys = sys.argv[1], sys.argv[2], json.load(sys.stdin)
+import importlib, inspect, json, re, runpy, sys
+home, family, stand_in, keys = *sys.argv[1:4], json.load(sys.stdin)
 if home:
     sys.path.insert(0, home)
+runpy.run_path(stand_in)["install"]()
 from mindformers.models.configuration_utils import PretrainedConfig
 from mindformers.parallel_core.transformer_config_utils import convert_to_transformer_config
 module = importlib.import_module(f"mindformers.models.{family}.configuration_{family}")
@@ -23,11 +27,11 @@ found = [item for _, item in inspect.getmembers(module, inspect.isclass)
 refused = []
 try:
     convert_to_transformer_config(found[0](**keys))
-except ValueError as error:
+except (ValueError, RuntimeError) as error:  # up to 1.7 as a list, from 1.8 on a line for each
     listed = re.search(r"Keys: \[(.*?)\]", str(error))
-    if not listed:
+    refused = re.findall(r"'([^']+)'", listed[1]) if listed else re.findall(r"`([^`]+)` is unexpected", str(error))
+    if not refused:
         raise
-    refused = re.findall(r"'([^']+)'", listed[1])
 print("refused: " + json.dumps(refused))
 """
 
@@ -39,7 +43,7 @@ def find_refused_keys(python: str, home: str, family: str, config: Mapping[str, 
     """
     try:
         # by stdin: a long one, a vocabulary of labels for example, is more than one argument may hold
-        out, err, code = run_script(python, _SCRIPT, (home, family), seconds=_SECONDS, stdin=json.dumps(dict(config)))
+        out, err, code = run_script(python, _SCRIPT, (home, family, str(_STAND_IN)), seconds=_SECONDS, stdin=json.dumps(dict(config)))
     except subprocess.TimeoutExpired:
         return [], f"{python} did not answer within {_SECONDS} s"
     except OSError as error:

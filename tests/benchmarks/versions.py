@@ -1,6 +1,6 @@
-"""Rehearses every family with every interpreter that trains it: seconds, losses, and whether it resumes.
+"""Rehearses every toy model of `sft-tui demo` with every interpreter that trains it: seconds, losses, and whether it resumes.
 
-    python -m tests.benchmarks.versions PYTHON [PYTHON ...] [--families llama qwen3 gpt2] [--workers 1 2] [--no-resume]
+    python -m tests.benchmarks.versions PYTHON [PYTHON ...] [--models llama qwen3 gpt2] [--workers 1 2] [--no-resume]
 
 Each PYTHON is an interpreter with one pair of MindSpore and MindFormers; sft-tui need not be installed there. A second
 training is stopped half-way and goes on; `same` means that its first and last loss and the held-out loss are those of
@@ -40,10 +40,10 @@ class FailedError(Exception):
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """One family with one interpreter, in a home of its own."""
+    """One toy model with one interpreter, in a home of its own."""
 
     python: str
-    family: str
+    model: str
     workers: int
     folder: Path
 
@@ -67,19 +67,19 @@ class Rehearsal:
         """Seconds, and the summary."""
         started = time.perf_counter()
         self.sft(
-            "demo", self.folder / "demo", "--model", self.family, "--headless", "--python", self.python,
+            "demo", self.folder / "demo", "--model", self.model, "--headless", "--python", self.python,
             "--workers", self.workers,
         )  # fmt: skip
         return time.perf_counter() - started, self.summary()
 
     def summary(self) -> dict[str, float]:
         """Of the newest run."""
-        [path] = (self.folder / "demo" / TOYS[self.family].work / "runs").glob("*/summary.json")
+        [path] = (self.folder / "demo" / TOYS[self.model].work / "runs").glob("*/summary.json")
         return json.loads(path.read_text())
 
     def resumes(self, whole: dict[str, float]) -> bool:
         """Whether a training that was stopped ends as the whole one did."""
-        profile = TOYS[self.family].profile
+        profile = TOYS[self.model].profile
         job = json.loads(self.sft("run", profile, "--from", "train", "--detach", "--json"))["id"]
         metrics = JobFolder(self.folder / "home" / "state" / "jobs" / job).metrics
         deadline = time.monotonic() + LIMIT
@@ -96,11 +96,11 @@ class Rehearsal:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pythons", nargs="+", metavar="PYTHON")
-    parser.add_argument("--families", nargs="+", choices=sorted(TOYS), default=list(TOYS))
+    parser.add_argument("--models", nargs="+", choices=sorted(TOYS), default=list(TOYS))
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--no-resume", action="store_true", help="only the whole rehearsals")
     arguments = parser.parse_args()
-    print("| MindFormers | MindSpore | family | route | workers | seconds | first loss | before | after | resumed |")
+    print("| MindFormers | MindSpore | model | route | workers | seconds | first loss | before | after | resumed |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     failed = False
     for python in arguments.pythons:
@@ -108,14 +108,14 @@ def main() -> None:
             [python, "-c", VERSIONS], capture_output=True, text=True, check=True
         ).stdout.split()
         release = find_release(mindformers)
-        for family in arguments.families:
-            route = FAMILIES[family].route(release.mindformers) if release else None
+        for model in arguments.models:
+            route = FAMILIES[TOYS[model].family or model].route(release.mindformers) if release else None
             for workers in arguments.workers if route else ():
                 with tempfile.TemporaryDirectory() as folder:
-                    rehearsal = Rehearsal(python, family, workers, Path(folder))
+                    rehearsal = Rehearsal(python, model, workers, Path(folder))
                     words, sound = describe(rehearsal, resume=not arguments.no_resume)
                 failed = failed or not sound
-                print(f"| {mindformers} | {mindspore} | {family} | {route} | {workers} | {words} |", flush=True)
+                print(f"| {mindformers} | {mindspore} | {model} | {route} | {workers} | {words} |", flush=True)
     sys.exit(int(failed))
 
 

@@ -89,3 +89,13 @@ def test_gpt2_without_its_template_is_offered_it(examined):
     found = examined("gpt2", "1.3.2", "2.7.0", dataset__template="vicuna_v1.1")
     [problem] = [p for p in found.problems if p.field == "dataset.template"]
     assert problem.proposal == "gpt2"
+
+
+def test_gpt2_wants_the_two_files_that_mindformers_reads(examined):
+    assert not examined("gpt2", "1.3.2", "2.7.0").errors
+    folder = examined.folder / "toy-gpt2"
+    for name in ("vocab.json", "merges.txt"):
+        (folder / name).unlink()
+    [problem] = examined("gpt2", "1.3.2", "2.7.0").errors
+    assert problem.field == "model.hf_dir" and "vocab.json and merges.txt" in problem.message
+    assert "GPT2Tokenizer" in problem.message and "tokenizer.json alone is not enough" in problem.hint

@@ -14,16 +14,22 @@ NAME = "hyper_parallel"
 
 
 class _Empty(ModuleType):
-    """A module in which every name is there; what is used of it, and not only imported, is an error."""
+    """A module in which every name is there and can be called; to use what that gives is an error."""
 
     def __getattr__(self, name: str) -> type:
         if name.startswith("__"):
             raise AttributeError(name)
-        return type(name, (), {"__init__": _refuse, "__module__": self.__name__})
+        return type(name, (), {"__init__": _accept, "__getattr__": _refuse, "__module__": self.__name__})
 
 
-def _refuse(self: object, *_: object, **__: object) -> None:
-    raise NotImplementedError(f"{type(self).__module__}.{type(self).__name__}: {NAME} is not installed")
+def _accept(self: object, *_: object, **__: object) -> None:
+    """MindFormers calls some of them while it is imported, `get_platform` for example, and keeps what they give."""
+
+
+def _refuse(self: object, name: str) -> None:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    raise NotImplementedError(f"{type(self).__module__}.{type(self).__name__}.{name}: {NAME} is not installed")
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
