@@ -276,7 +276,7 @@ def check_made(profile: Profile, parameters: int, facts: Facts) -> list[Problem]
     manifest = load_weights_manifest(Path(paths.ckpt)) if Path(paths.ckpt).is_file() else None
     problems = [] if manifest is None else _weights_made(paths.ckpt, manifest, profile, parameters, facts)
     data = load_data_manifest(Path(paths.mindrecord("train")))
-    if data is not None and (data.work.labels == "shifted") != (facts.direct):
+    if data is not None and data.work.labels != FAMILIES[facts.model.family].labels:
         message = f"{paths.mindrecord('train')} has labels for the other kind of network; it will be written again."
         problems.append(Problem("model.family", message, "Do not begin at a later step.", "warning"))
     if data is not None and data.work.seq_length != profile.dataset.seq_length:

@@ -141,6 +141,7 @@ class Family:
     Trained: `trained` are the releases of MindFormers that do, `refused` says of others why they do not. `direct`:
     MindFormers loads the Hugging Face folder itself and saves safetensors, labels come shifted, there is no `.ckpt`.
     `planned`: a profile can name it; `about` is its help there. `rehearsed`: a whole training was seen to work on CPU.
+    `shifted_labels`: its network takes the label behind a place, on the checkpoint route as well.
 
     YAML: `base_yaml` is the one below MindFormers' configs/ that a training on the direct route starts from,
     `network` has the words of the checkpoint route, `lora` the cells that LoRA adapts.
@@ -151,9 +152,9 @@ class Family:
     may begin with `prefix`. `aliases` are the words of MindFormers' convert_weight.py. `config_names` and
     `config_defaults` are where config.json does not speak as Llama's does. `tokenizer` is the file that such a model
     always comes with. `expert` are the parameters of each expert of a layer. `counters` matches what MindFormers counts
-    in a training and saves beside the parameters. `fixed` are values that config.json must have where it has the field:
-    what is built otherwise is another model. `unmapped` says why its parameters are not brought back. `gated`: its
-    feed-forward has three matrices, else two.
+    or caches in a training and saves beside the parameters. `fixed` are values that config.json must have where it has
+    the field: what is built otherwise is another model. `unmapped` says why its parameters are not brought back.
+    `gated`: its feed-forward has three matrices, else two.
     """
 
     name: str
@@ -165,6 +166,7 @@ class Family:
     planned: bool = False
     about: str = ""
     rehearsed: bool = False
+    shifted_labels: bool = False
     base_yaml: str = ""
     network: Optional[Network] = None
     lora: Optional[AdaptableCells] = None
@@ -189,7 +191,7 @@ class Family:
     @property
     def labels(self) -> Labels:
         """The label of a place: the token there (the network shifts), or the one behind it (it does not)."""
-        return "shifted" if self.direct and self.trained else "as tokens"
+        return "shifted" if self.shifted_labels or (self.direct and self.trained) else "as tokens"
 
     def route(self, release: str) -> Optional[Route]:
         """How a release of MindFormers ("1.7") trains it; None where it does not."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Dict, Mapping, Optional
 
 from sft_tui.errors import InvalidInputError
+from sft_tui.families.chatglm import CHATGLM
 from sft_tui.families.deepseek_v3 import DEEPSEEK_V3
 from sft_tui.families.family import Family
 from sft_tui.families.glm4 import GLM4
@@ -15,7 +16,7 @@ from sft_tui.families.qwen3 import QWEN3
 from sft_tui.families.qwen3_moe import QWEN3_MOE
 
 FAMILIES: Dict[str, Family] = {
-    family.name: family for family in (LLAMA, QWEN2, GPT2, QWEN3, QWEN3_MOE, GLM4, DEEPSEEK_V3)
+    family.name: family for family in (LLAMA, QWEN2, GPT2, QWEN3, QWEN3_MOE, CHATGLM, GLM4, DEEPSEEK_V3)
 }
 # those whose tensors are known
 KEY_MAPS = {name: family for name, family in FAMILIES.items() if family.layer}

@@ -44,7 +44,8 @@ FACT_WORDS = (
     b"Eval result: ", b"parameters are not loaded: ",
 )  # fmt: skip
 NODE_NEWS = "sft-tui nodes: "  # begins a line of the head's log
-_PET_PARAMETER = re.compile(r"mindpet_delta|lora_[abAB]\b")
+# new adapters, and the caches of inference that ChatGLM2 has beside its own parameters: in no checkpoint
+_IN_NO_CHECKPOINT = re.compile(r"mindpet_delta|lora_[abAB]\b|paged_attention_mgr\.(key|value)_cache")
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class EvaluatedMeanwhile:
 
 @dataclass(frozen=True)
 class LoadedWeights:
-    """Which parameters of the network got nothing from the checkpoint (new LoRA parameters left out)."""
+    """Which parameters of the network got nothing from the checkpoint (but new adapters and caches of inference)."""
 
     not_loaded: tuple[str, ...]
 
@@ -167,4 +168,4 @@ def _loaded_weights(text: str) -> Optional[LoadedWeights]:
         lists = ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         return None
-    return LoadedWeights(tuple(str(name) for name in lists[0] if not _PET_PARAMETER.search(str(name))))
+    return LoadedWeights(tuple(str(name) for name in lists[0] if not _IN_NO_CHECKPOINT.search(str(name))))

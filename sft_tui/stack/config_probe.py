@@ -43,7 +43,9 @@ def find_refused_keys(python: str, home: str, family: str, config: Mapping[str, 
     """
     try:
         # by stdin: a long one, a vocabulary of labels for example, is more than one argument may hold
-        out, err, code = run_script(python, _SCRIPT, (home, family, str(_STAND_IN)), seconds=_SECONDS, stdin=json.dumps(dict(config)))
+        out, err, code = run_script(
+            python, _SCRIPT, (home, family, str(_STAND_IN)), seconds=_SECONDS, stdin=json.dumps(dict(config))
+        )
     except subprocess.TimeoutExpired:
         return [], f"{python} did not answer within {_SECONDS} s"
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Rehearses every toy model of `sft-tui demo` with every interpreter that trains it: seconds, losses, and whether it resumes.
+"""Rehearses every toy model of `sft-tui demo` with every interpreter that trains it: seconds, losses, resumption.
 
     python -m tests.benchmarks.versions PYTHON [PYTHON ...] [--models llama qwen3 gpt2] [--workers 1 2] [--no-resume]
 
@@ -127,6 +127,8 @@ def describe(rehearsal: Rehearsal, *, resume: bool) -> tuple[str, bool]:
         return f"failed: {error}", False
     before, after = (math.log(whole[f"perplexity_{when}"]) for when in ("before", "after"))
     words = f"{seconds:.0f} | {whole['first_loss']:.4f} | {before:.5f} | {after:.5f}"
+    if after >= before:
+        return f"{words} | it learned nothing", False
     if not resume:
         return f"{words} | not tried", True
     try:

@@ -112,6 +112,7 @@ def dimensions_of(config: ModelConfig) -> Dict[str, int]:
         "q_group": q // config.num_kv_heads,  # the queries that share a head of keys
         "one": 1,
         "intermediate": config.intermediate_size,
+        "qkv": q + 2 * kv,
         "gate_up": 2 * config.intermediate_size,
         "experts": config.num_experts,
         "expert_intermediate": config.moe_intermediate_size,

@@ -165,7 +165,11 @@ class _PlanBuilder:
         template = prompt_template(self.profile, self.facts.route)
         words: tuple[str, ...] = ("--model_file", tokenizer)
         if template == CHAT_TEMPLATE:
-            words = ("--tokenizer", tokenizer, "--labels", "shifted" if self.direct else "as-tokens")
+            words = ("--tokenizer", tokenizer)
+        family = FAMILIES.get(self.facts.model.family)
+        shifted = self.direct or (family is not None and family.shifted_labels)
+        if template == CHAT_TEMPLATE or shifted:
+            words = (*words, "--labels", "shifted" if shifted else "as-tokens")
         argv = (
             *self.facts.training_command, "preprocess", "--dataset_type", "qa", "--input_glob", conversation,
             *words, "--seq_length", str(data.seq_length), "--purpose", part, "--output_file", output,

@@ -15,11 +15,12 @@ def test_a_row_says_all_that_its_route_wants(family):
     if family.planned:
         assert family.trained is not None and family.about and family.lora is not None and family.layer
         assert family.base_yaml if family.direct else family.network
-    assert (family.labels == "shifted") == (family.direct and family.trained is not None)
+    direct = family.direct and family.trained is not None
+    assert (family.labels == "shifted") == (direct or family.shifted_labels)
 
 
 def test_what_a_profile_can_name_has_a_key_map():
-    assert list(PLANNED) == ["llama", "qwen2", "gpt2", "qwen3", "qwen3_moe"]
+    assert list(PLANNED) == ["llama", "qwen2", "gpt2", "qwen3", "qwen3_moe", "chatglm"]
     assert set(PLANNED) <= set(KEY_MAPS)
 
 

@@ -27,6 +27,7 @@ CONFIGS = {
     "gpt2": r"configs/gpt2/.*",
     "qwen3": r"configs/qwen3/.*",
     "qwen3_moe": r"configs/qwen3_moe/.*",
+    "chatglm": r"configs/glm4/finetune_glm4_9b",
     "glm4": r"(?!)",  # configs/glm4 is of the older model: its network is ChatGLM2's
     "deepseek_v3": r"configs/deepseek3/.*",
 }
@@ -78,7 +79,7 @@ def test_what_was_not_rehearsed_is_marked():
     assert choose_route("qwen3", "1.7.0").rehearsed and choose_route("qwen3_moe", "1.7.0").rehearsed
     assert not choose_route("deepseek_v3", "1.9.0").rehearsed
     assert trained_families("1.9.0") == {
-        "checkpoint": ["Llama", "Qwen2"],
+        "checkpoint": ["Llama", "Qwen2", "GLM-4-9B"],
         "direct": ["Qwen3", "Qwen3-MoE", "DeepSeek-V3 (not rehearsed on CPU)"],
     }
 

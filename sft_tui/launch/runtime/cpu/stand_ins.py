@@ -10,7 +10,7 @@ import importlib
 # taken by name when MindFormers is imported
 BEFORE_MINDFORMERS = ("without_hyper_parallel", "operators.argmax", "operators.barrier")
 # parts of MindFormers itself, in the networks of the checkpoint route
-OF_MINDFORMERS = ("cell_cast",)
+OF_MINDFORMERS = ("cell_cast", "chatglm")
 # the same of networks of MindFormers' new kind (`use_legacy: False`)
 BEFORE_NEW_KIND = tuple(
     f"operators.{name}" for name in ("split_with_size", "outer", "attention_score", "embedding", "dropout", "topk")
