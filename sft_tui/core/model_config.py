@@ -7,6 +7,17 @@ from typing import Dict, Optional, Tuple
 
 
 @dataclass(frozen=True)
+class LowRankAttention:
+    """Sizes of DeepSeek's attention: the ranks, and of a head what is not rotated, what is, and its values."""
+
+    q_rank: int
+    kv_rank: int
+    not_rotated: int
+    rotated: int
+    value: int
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """What a checkpoint's config.json says, in the words of Hugging Face, defaults filled in.
 
@@ -37,6 +48,10 @@ class ModelConfig:
     moe_intermediate_size: int = 0
     experts_per_token: int = 0
     qk_norms: bool = False
+    low_rank: Optional[LowRankAttention] = None
+    dense_layers: int = 0  # the first ones, without experts
+    shared_experts: int = 0  # that every token goes to
+    layers_ahead: int = 0  # beside num_layers: they predict tokens further ahead
     dropout: float = 0.0  # the shares that training leaves out at random: of what a block adds,
     attention_dropout: float = 0.0  # of attention,
     embedding_dropout: float = 0.0  # of the embeddings

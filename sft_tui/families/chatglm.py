@@ -70,7 +70,6 @@ CHATGLM = Family(
     refused=((Releases(until="1.2"), "it has no configuration for it"),),
     planned=True,
     about="GLM-4-9B",
-    rehearsed=True,
     shifted_labels=True,
     network=NETWORK,
     lora=CELLS,

@@ -10,6 +10,7 @@ from typing import Literal, Mapping, Optional, Tuple
 
 Route = Literal["checkpoint", "direct"]
 Labels = Literal["as tokens", "shifted"]
+WhichLayers = Literal["all", "dense", "experts", "ahead"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class TensorRule:
     `part` (which, of how many) takes an equal share of the source's last dimension; `transposed` turns a matrix after
     that. So a source has the shape of the parameter, turned back, with its last dimension times `part[1]`.
     With `fused` the shape is that of the source, which has some rows of the parameter, with `stacked` that of the
-    source, which is a block of it. A rule one of whose dimensions is 0 has no tensor in this model.
+    source, which is a block of it. A rule one of whose dimensions is 0 has no tensor in this model. `layers`: which of
+    the model's have it; "ahead" are those that predict tokens further ahead, which have experts too.
     """
 
     source: str
@@ -54,6 +56,7 @@ class TensorRule:
     part: Tuple[int, int] = (0, 1)
     fused: Optional[Fused] = None
     stacked: Optional[Stacked] = None
+    layers: WhichLayers = "all"
 
 
 @dataclass(frozen=True)
@@ -140,7 +143,7 @@ class Family:
 
     Trained: `trained` are the releases of MindFormers that do, `refused` says of others why they do not. `direct`:
     MindFormers loads the Hugging Face folder itself and saves safetensors, labels come shifted, there is no `.ckpt`.
-    `planned`: a profile can name it; `about` is its help there. `rehearsed`: a whole training was seen to work on CPU.
+    `planned`: a profile can name it; `about` is its help there.
     `shifted_labels`: its network takes the label behind a place, on the checkpoint route as well.
 
     YAML: `base_yaml` is the one below MindFormers' configs/ that a training on the direct route starts from,
@@ -154,7 +157,8 @@ class Family:
     always comes with. `expert` are the parameters of each expert of a layer. `counters` matches what MindFormers counts
     or caches in a training and saves beside the parameters. `fixed` are values that config.json must have where it has
     the field: what is built otherwise is another model. `unmapped` says why its parameters are not brought back.
-    `gated`: its feed-forward has three matrices, else two.
+    `gated`: its feed-forward has three matrices, else two. `low_rank_attention`: queries, keys and values go through
+    matrices of low rank.
     """
 
     name: str
@@ -165,7 +169,6 @@ class Family:
     direct: bool = False
     planned: bool = False
     about: str = ""
-    rehearsed: bool = False
     shifted_labels: bool = False
     base_yaml: str = ""
     network: Optional[Network] = None
@@ -186,6 +189,7 @@ class Family:
     counters: Tuple[str, ...] = ()
     fixed: Mapping[str, object] = field(default_factory=dict)
     unmapped: str = ""
+    low_rank_attention: bool = False
     published: Tuple[PublishedModel, ...] = ()
 
     @property

@@ -39,7 +39,6 @@ LLAMA = Family(
     trained=Releases(),
     planned=True,
     about="Llama 1, 2, 3, Code Llama",
-    rehearsed=True,
     network=NETWORK,
     lora=CELLS,
     architectures=("LlamaForCausalLM", "LLaMAForCausalLM"),

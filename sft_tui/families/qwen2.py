@@ -16,7 +16,6 @@ QWEN2 = Family(
     trained=Releases(),
     planned=True,
     about="Qwen2, Qwen2.5",
-    rehearsed=True,
     network=replace(NETWORK, trainer_model="qwen2_5_7b", words={"qkv_has_bias": True}),
     lora=CELLS,
     architectures=("Qwen2ForCausalLM",),

@@ -25,7 +25,6 @@ QWEN3 = Family(
     direct=True,
     planned=True,
     about="dense",
-    rehearsed=True,
     base_yaml="qwen3/finetune_qwen3.yaml",
     lora=CELLS,
     architectures=("Qwen3ForCausalLM",),

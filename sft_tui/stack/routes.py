@@ -20,13 +20,12 @@ Need = Literal["ckpt", "folder", "no training"]
 class RouteChoice:
     """What a version of MindFormers does with a model: its route, or None and why.
 
-    `versions` are those that train it; `rehearsed`: the route was seen to work on CPU.
+    `versions` are those that train it.
     """
 
     route: Optional[Route]
     reason: str = ""
     versions: tuple[str, ...] = ()
-    rehearsed: bool = False
     labels: Labels = "as tokens"
 
 
@@ -39,10 +38,10 @@ def choose_route(model_type: str, version: str) -> RouteChoice:
     release = find_release(version)
     route = family.route(release.mindformers) if release else None
     if route is not None:
-        return RouteChoice(route, "", trained, family.rehearsed, family.labels)
+        return RouteChoice(route, "", trained, family.labels)
     refused = family.refused if release else ()
     why = next((text for releases, text in refused if release and release.mindformers in releases), "")
-    return RouteChoice(None, why or "that version is not known here", trained, labels=family.labels)
+    return RouteChoice(None, why or "that version is not known here", trained, family.labels)
 
 
 def find_route(family: str, mindformers_version: str) -> Route:
@@ -85,8 +84,6 @@ def describe_weight_needs(model_type: str, needs: dict[str, Need]) -> list[str]:
         "ckpt": "wants a .ckpt: sft-tui convert-weight",
         "folder": "loads this folder as it is: nothing is to be converted",
     }
-    if model_type in FAMILIES and not FAMILIES[model_type].rehearsed:
-        texts["folder"] += " (not rehearsed on CPU)"
     lines = []
     for need, text in texts.items():
         versions = [version for version, found in needs.items() if found == need]
@@ -104,6 +101,5 @@ def trained_families(version: str) -> dict[Route, list[str]]:
     for model_type, family in FAMILIES.items():
         choice = choose_route(model_type, version)
         if choice.route is not None:
-            marked = choice.rehearsed or choice.route == "checkpoint"
-            found[choice.route].append(family.title if marked else f"{family.title} (not rehearsed on CPU)")
+            found[choice.route].append(family.title)
     return found

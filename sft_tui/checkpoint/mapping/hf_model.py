@@ -105,6 +105,8 @@ def model_parameters(config: ModelConfig, contiguous: Tuple[str, ...] = ()) -> L
         tied=config.tied,
         dimensions=dimensions_of(config),
         contiguous=contiguous,
+        dense_layers=config.dense_layers,
+        layers_ahead=config.layers_ahead,
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Dict, List, Mapping, Optional
 
 from sft_tui.checkpoint.formats.source_file import load_json_object
-from sft_tui.core.model_config import ModelConfig
+from sft_tui.core.model_config import LowRankAttention, ModelConfig
 from sft_tui.errors import InvalidInputError
 from sft_tui.families.family import Family
 from sft_tui.families.table import KEY_MAPS, family_of, find_family_name
@@ -75,14 +75,16 @@ def parse_model_config(data: Mapping[str, object], where: str) -> ModelConfig:
         eos_token_id=fields.token("eos_token_id"),
         pad_token_id=fields.token("pad_token_id"),
         architectures=fields.texts("architectures"),
-        head_dim=fields.positive("head_dim", hidden // heads if heads else 0)
-        if words.direct
-        else hidden // (heads or 1),
+        head_dim=_head_dim(fields, words, hidden, heads),
         attention_bias=fields.flag("attention_bias"),
         num_experts=fields.positive("num_experts") if words.expert else 0,
         moe_intermediate_size=fields.positive("moe_intermediate_size") if words.expert else 0,
         experts_per_token=fields.positive("num_experts_per_tok") if words.expert else 0,
         qk_norms=any("q_norm" in rule.source for rule in words.layer),
+        low_rank=_low_rank(fields) if words.low_rank_attention else None,
+        dense_layers=fields.count("first_k_dense_replace") if words.expert else 0,
+        shared_experts=fields.count("n_shared_experts") if words.expert else 0,
+        layers_ahead=fields.count("num_nextn_predict_layers") if words.expert else 0,
         **{name: fields.share(name) for name in DROPOUTS if name in words.config_names},
     )
     if not words.tied_target and not config.tied:
@@ -96,6 +98,18 @@ def parse_model_config(data: Mapping[str, object], where: str) -> ModelConfig:
             "Take config.json from the same place as the weights.",
         )
     return config
+
+
+def _head_dim(fields: _Fields, words: Family, hidden: int, heads: int) -> int:
+    if words.low_rank_attention:
+        return fields.positive("qk_nope_head_dim") + fields.positive("qk_rope_head_dim")
+    usual = hidden // heads if heads else 0
+    return fields.positive("head_dim", usual) if words.direct else usual
+
+
+def _low_rank(fields: _Fields) -> LowRankAttention:
+    names = ("q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
+    return LowRankAttention(*(fields.positive(name) for name in names))
 
 
 def dimensions_of(config: ModelConfig) -> Dict[str, int]:
@@ -114,10 +128,26 @@ def dimensions_of(config: ModelConfig) -> Dict[str, int]:
         "intermediate": config.intermediate_size,
         "qkv": q + 2 * kv,
         "gate_up": 2 * config.intermediate_size,
+        **_low_rank_dimensions(config),
         "experts": config.num_experts,
+        "shared_intermediate": config.shared_experts * config.moe_intermediate_size,
         "expert_intermediate": config.moe_intermediate_size,
         "vocab": config.vocab_size,
         "positions": config.max_position_embeddings,
+    }
+
+
+def _low_rank_dimensions(config: ModelConfig) -> Dict[str, int]:
+    sizes = config.low_rank
+    if sizes is None:
+        return {}
+    return {
+        "q_rank": sizes.q_rank,
+        "kv_rank": sizes.kv_rank,
+        "kv_rank_and_rope": sizes.kv_rank + sizes.rotated,
+        "keys_and_values": config.num_heads * (sizes.not_rotated + sizes.value),
+        "values": config.num_heads * sizes.value,
+        "two_hidden": 2 * config.hidden_size,
     }
 
 
@@ -191,6 +221,11 @@ class _Fields:
         else:
             self._refuse(name, "a positive integer")
         return 0
+
+    def count(self, name: str) -> int:
+        """A number from 0 on; 0 where it is left out."""
+        value = self._find(name)
+        return 0 if value in (None, 0) and not isinstance(value, bool) else self.positive(name)
 
     def positive_number(self, name: str, default: float) -> float:
         value = self._find(name)

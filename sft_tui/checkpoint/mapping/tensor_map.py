@@ -83,17 +83,28 @@ class TensorMap:
 
 
 def expected_parameters(
-    family: Family, *, num_layers: int, tied: bool, dimensions: Mapping[str, int], contiguous: Tuple[str, ...] = ()
+    family: Family,
+    *,
+    num_layers: int,
+    tied: bool,
+    dimensions: Mapping[str, int],
+    contiguous: Tuple[str, ...] = (),
+    dense_layers: int = 0,
+    layers_ahead: int = 0,
 ) -> List[Parameter]:
     """Every parameter of such a model, in the order of the `.ckpt`; `dimensions`: sizes by name, in elements.
 
-    `contiguous` are the (ends of) names of fused parameters that keep each tensor's rows together.
+    `contiguous` are the (ends of) names of fused parameters that keep each tensor's rows together. The first
+    `dense_layers` of `num_layers` have no experts, `layers_ahead` come after them.
     """
     experts = range(dimensions.get("experts", 0))
     placed = [(rule, 0, 0) for rule in family.first]
-    for layer in range(num_layers):
-        placed += [(rule, layer, 0) for rule in family.layer]
-        placed += [(rule, layer, expert) for expert in experts for rule in family.expert]
+    for layer in range(num_layers + layers_ahead):
+        dense, ahead = layer < dense_layers, layer >= num_layers
+        kinds = ("all", "dense") if dense else ("all", "experts", "ahead") if ahead else ("all", "experts")
+        placed += [(rule, layer, 0) for rule in family.layer if rule.layers in kinds]
+        if not dense:
+            placed += [(rule, layer, expert) for expert in experts for rule in family.expert]
     placed += [(rule, 0, 0) for rule in family.last]
     return [
         _place(rule, (layer, expert), family, tied, dimensions, contiguous)
