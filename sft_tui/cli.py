@@ -32,6 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.set_defaults(call="wizard:open_wizard", json=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _add_demo_and_doctor(commands)
+    _add_download(commands)
     _add_converters(commands)
     _add_preprocess(commands)
     _add_plan_and_run(commands)
@@ -94,6 +95,33 @@ def _add_demo_and_doctor(commands: _Commands) -> None:
     )
 
 
+def _add_download(commands: _Commands) -> None:
+    text = "download a model or a data set from a hub, checked and resumable"
+    parser = _Group(commands).add("download", "download:download", text, json=True)
+    parser.add_argument("repo", nargs="?", default="", metavar="ORG/NAME", help="as on its page")
+    sources = "auto, hf, hf-mirror, modelscope, modelers, or an address like https://... (default: %(default)s)"
+    parser.add_argument("--from", dest="source", default="auto", metavar="SOURCE", help=sources)
+    flag(parser, "to", default="", metavar="DIR", help="folder to fill (default: NAME)")
+    flag(parser, "revision", default="", metavar="REV", help="branch, tag or commit (default: the newest)")
+    flag(parser, "dataset", action="store_true", help="a data set, not a model")
+    flag(parser, "files", nargs="+", metavar="PATTERN", help="these files alone (default: what training needs)")
+    flag(parser, "token_env", default="", metavar="NAME", help="environment variable with the token for the source")
+    flag(parser, "dry_run", action="store_true", help="tell what would be fetched, and fetch nothing")
+    flag(parser, "print_urls", action="store_true", help="print addresses and checksums, as aria2c -i takes them")
+    flag(parser, "verify", action="store_true", help="check a folder by its own listing, or that of ORG/NAME")
+    flag(parser, "force", action="store_true", help="replace files that are there and differ")
+    flag(
+        parser,
+        "stall",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="without bytes until it connects anew (default: 60)",
+    )
+    flag(parser, "timeout", type=float, default=0.0, metavar="SECONDS", help="for all of it (default: no limit)")
+    flag(parser, "tries", type=int, default=0, metavar="N", help="failures in a row that end it (default: 8 a source)")
+
+
 def _add_converters(commands: _Commands) -> None:
     group = _Group(commands)
     inspect = group.add("inspect", "model.inspect:inspect", "tell what is in a checkpoint folder", json=True)
@@ -105,7 +133,12 @@ def _add_converters(commands: _Commands) -> None:
         "convert a Hugging Face checkpoint to .ckpt, or back",
         json=True,
     )
-    flag(weight, "model", default="llama", help="llama, qwen2 (qwen2_5), gpt2 (gpt); --reversed: qwen3, qwen3_moe too")
+    flag(
+        weight,
+        "model",
+        default="llama",
+        help="llama, qwen2 (qwen2_5), gpt2 (gpt), chatglm; --reversed: qwen3, qwen3_moe too",
+    )
     flag(
         weight,
         "input_path",

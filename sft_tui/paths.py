@@ -18,6 +18,11 @@ def in_job() -> bool:
     return bool(os.environ.get(JOB_MARK))
 
 
+def variable(name: str) -> str:
+    """An environment variable that other programs have made known (HF_TOKEN, HTTPS_PROXY), or an empty string."""
+    return os.environ.get(name, "").strip()
+
+
 def _home() -> Path | None:
     """`SFT_TUI_HOME` puts configuration and state below one folder (a shared disk, a test)."""
     home = os.environ.get("SFT_TUI_HOME", "")

@@ -17,6 +17,9 @@ MAY_IMPORT_MINDSPORE = ("dataset/mindrecord/file.py", "checkpoint/verify.py", "l
 LOADED_BY_MINDFORMERS = ("launch/runtime/cpu/", "launch/runtime/direct/", "launch/runtime/networks/")
 # files/ writes whole files; what else renames or syncs, and why
 MAY_RENAME = {
+    "hub/download.py": "a part that was checked takes its place; parts outlive the process",
+    "hub/folder_lock.py": "a lock that was left is moved out of the way",
+    "hub/transfer.py": "a part is brought to the disk before it is whole",
     "checkpoint/copy/output_file.py": "fdatasync, so that the disk works while a big file is written",
     "error_log.py": "mkstemp for tracebacks where there is no home: a log, which grows",
     "jobs/completion.py": "a record that is there becomes that of the attempt before",

@@ -1,0 +1,1 @@
+"""Downloads models and data sets from the hubs: lists, chooses, transfers with checksums, resumes, verifies."""
