@@ -124,8 +124,10 @@ def _add_download(commands: _Commands) -> None:
 
 def _add_converters(commands: _Commands) -> None:
     group = _Group(commands)
-    inspect = group.add("inspect", "model.inspect:inspect", "tell what is in a checkpoint folder", json=True)
-    inspect.add_argument("hf_dir", help="Hugging Face folder")
+    inspect = group.add("inspect", "model.inspect:inspect", "tell what is in a checkpoint folder or a .ckpt", json=True)
+    inspect.add_argument("hf_dir", metavar="HF_DIR", help="Hugging Face folder, or a ready .ckpt of MindSpore")
+    flag(inspect, "base_yaml", default="", help="of a .ckpt: YAML of MindFormers that tells what shapes do not")
+    flag(inspect, "config_path", default="", help="of a .ckpt: folder with config.json that tells it")
     inspect.add_argument("--mindformers", default="", metavar="VERSION", help="what this version wants of it")
     weight = group.add(
         "convert-weight",

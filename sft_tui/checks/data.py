@@ -54,7 +54,7 @@ def check_merges(path: Path, tokenizer: Tokenizer, environment: EnvironmentFacts
 
 
 def look_at_samples(
-    path: Path, tokenizer: Tokenizer, template: str, seq_length: int, columns: dict[str, str], model_dir: Path
+    path: Path, tokenizer: Tokenizer, template: str, seq_length: int, columns: dict[str, str], model_dir: Optional[Path]
 ) -> tuple[Optional[AuditReport], list[Problem]]:
     """The first records as they would be encoded; or why they cannot be, by the template or the data."""
     from sft_tui.dataset.audit.sample import audit_sample

@@ -50,10 +50,12 @@ def check_paths(profile: Profile) -> list[Problem]:
 def check_family(profile: Profile, checkpoint: CheckpointReport) -> list[Problem]:
     """The folder holds a model of the family that the profile names."""
     found, named = checkpoint.model_type, profile.model.family
-    if checkpoint.config is None or found == named:
+    if (checkpoint.config is None and checkpoint.ready is None) or found == named:
         return []
-    hint = f"Choose the family {found}." if found in PLANNED else "Choose a folder of that family."
-    return [Problem("model.family", f"{profile.model.hf_dir} holds a model of type {found}, not {named}.", hint)]
+    other = "folder" if checkpoint.ckpt is None else "checkpoint"
+    hint = f"Choose the family {found}." if found in PLANNED else f"Choose a {other} of that family."
+    where = checkpoint.ckpt or profile.model.hf_dir
+    return [Problem("model.family", f"{where} holds a model of type {found}, not {named}.", hint)]
 
 
 def check_environment(profile: Profile, environment: EnvironmentFacts) -> list[Problem]:

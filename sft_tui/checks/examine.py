@@ -33,6 +33,7 @@ from sft_tui.checks.environment_and_data import (
     needed_bytes,
 )
 from sft_tui.checks.kept import Kept
+from sft_tui.checks.ready import check_ready, look_at_ready
 from sft_tui.checks.run_folder import check_run_folder
 from sft_tui.checks.tokenizer_path import (
     check_tokenizer_files,
@@ -100,7 +101,6 @@ def examine(profile: Profile, *, into: bool = False) -> Findings:
     neither the fields of the profile nor the files it depends on changed.
     """
     environment = probe_environment(profile.environment.python, profile.environment.mindformers_home)
-    checkpoint = _look_at_checkpoint(profile.model.hf_dir)
     columns, column_problems = read_columns(profile)
     train = _look_at_data(profile.dataset.train_path, "dataset.train_path", columns)
     evaluation = _look_at_data(profile.dataset.eval_path, "dataset.eval_path", columns)
@@ -108,6 +108,7 @@ def examine(profile: Profile, *, into: bool = False) -> Findings:
     tokenizer = find_tokenizer(profile, route)
     base_path = installed_base(environment, profile.model.family) if route == "direct" else ""
     base_yaml, base_problems = read_base(profile, base_path)
+    checkpoint = _look_at_model(profile, route, base_yaml)
     vocab, tokenizer_problems = _count_pieces(profile, route, tokenizer, checkpoint, environment)
     problems = [
         *missing_fields(profile),
@@ -116,6 +117,7 @@ def examine(profile: Profile, *, into: bool = False) -> Findings:
         *filter(None, [check_route(checkpoint.model_type or profile.model.family, environment.mindformers_version)]),
         *(p for p in checkpoint.problems if not (tokenizer and p.field == "model.tokenizer_model")),
         *check_family(profile, checkpoint),
+        *check_ready(profile, route, tokenizer),
         *tokenizer_problems,
         *column_problems,
         *_data_problems(profile, train),
@@ -187,6 +189,13 @@ _tokenizers: Kept[Tokenizer] = Kept(2)
 _samples: Kept[tuple[Optional[AuditReport], list[Problem]]] = Kept(8)
 _configs: Kept[tuple[Path, ...]] = Kept()
 _refused: Kept[tuple[list[str], str]] = Kept()
+
+
+def _look_at_model(profile: Profile, route: Route, base_yaml: str) -> CheckpointReport:
+    """The ready checkpoint where the profile has one and the route takes it, else the folder."""
+    if profile.model.ckpt and route == "checkpoint":
+        return look_at_ready(profile, base_yaml)
+    return _look_at_checkpoint(profile.model.hf_dir)
 
 
 def _look_at_checkpoint(hf_dir: str) -> CheckpointReport:
@@ -273,7 +282,8 @@ def _look_at_samples(
     profile: Profile, path: Path, template: str, columns: dict[str, str]
 ) -> tuple[Optional[AuditReport], list[Problem]]:
     """The template is known, and answers are not cut away, seen on the first records."""
-    dataset, model = profile.dataset, Path(profile.model.hf_dir)
+    dataset = profile.dataset
+    model = Path(profile.model.hf_dir) if profile.model.hf_dir else None
     data = Path(dataset.train_path)
     try:
         tokenizer = keep_tokenizer(path)

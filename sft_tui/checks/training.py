@@ -273,7 +273,8 @@ def check_made(profile: Profile, parameters: int, facts: Facts) -> list[Problem]
     A step whose input changed runs again by itself, but `--from train` and files put there by hand go around that.
     """
     paths = work_paths(profile)
-    manifest = load_weights_manifest(Path(paths.ckpt)) if Path(paths.ckpt).is_file() else None
+    converted = not profile.model.ckpt and Path(paths.ckpt).is_file()
+    manifest = load_weights_manifest(Path(paths.ckpt)) if converted else None
     problems = [] if manifest is None else _weights_made(paths.ckpt, manifest, profile, parameters, facts)
     data = load_data_manifest(Path(paths.mindrecord("train")))
     if data is not None and data.work.labels != FAMILIES[facts.model.family].labels:

@@ -121,23 +121,27 @@ class _Judge:
         return self._find("code", "failed", text, f"rsync -a {self._launch.mindformers_home}/ to it.")
 
     def files(self) -> NodeFinding:
-        if self._shared:
-            return self._find("files", text="the working folder is shared")
         for path in self._launch.inputs:
+            inside = path.startswith(f"{self._launch.work_dir}/")
+            if self._shared and inside:
+                continue
             there = self._launch.path_on(self._part, path)
             ours, theirs = self._head["files"].get(path), self._facts["files"].get(there)
             copy = shlex.join(["rsync", "-a", path, f"{self._part.node.host}:{there}"])
+            if ours is None and not inside:
+                return self._find("files", "failed", f"{path} is missing on the head", "Mend the profile.")
             if ours is None:
                 text = f"its working folder is not shared with the head, where {path} is not made yet"
                 return self._find(
                     "files", "failed", text, f"sft-tui run PROFILE --until preprocess-train makes it; then {copy}"
                 )
             if theirs is None:
-                return self._find("files", "failed", f"{there} is missing, and the folder is not shared", copy)
+                why = ", and the folder is not shared" if inside else " there"
+                return self._find("files", "failed", f"{there} is missing{why}", copy)
             if theirs != ours:
                 text = f"{there} is another file ({short_size(theirs[0])}; the head's: {short_size(ours[0])})"
                 return self._find("files", "failed", text, copy)
-        return self._find("files")
+        return self._find("files", text="the working folder is shared" if self._shared else "")
 
     def disk(self) -> NodeFinding:
         known = [found[0] for found in self._head["files"].values() if found]

@@ -66,10 +66,15 @@ class Environment(_Section):
 
 
 class Model(_Section):
-    """The Hugging Face checkpoint to start from."""
+    """The checkpoint to start from: a Hugging Face folder, or a ready `.ckpt`."""
 
     hf_dir: Text = Field(
         "", title="Model folder", description="Hugging Face folder with config.json and the safetensors files."
+    )
+    ckpt: Text = Field(
+        "",
+        title="Ready checkpoint",
+        description="A .ckpt of MindSpore to start from as it is. Empty: converted from the model folder.",
     )
     tokenizer_model: Text = Field(
         "", title="Tokenizer", description="tokenizer.model or tokenizer.json. Empty: the one in the model folder."
@@ -308,6 +313,7 @@ PATH_FIELDS: dict[str, Literal["file", "folder"]] = {
     "environment.mindformers_home": "folder",
     "environment.work_dir": "folder",
     "model.hf_dir": "folder",
+    "model.ckpt": "file",
     "model.tokenizer_model": "file",
     "dataset.train_path": "file",
     "dataset.eval_path": "file",

@@ -81,11 +81,20 @@ def _sentence(message: str) -> str:
     return f"{message[:1].upper()}{message[1:]}."
 
 
+def _start(profile: Profile) -> tuple[tuple[str, str, str], ...]:
+    """What a training starts from: a folder, which has its tokenizer, or a ready checkpoint and a tokenizer."""
+    model = profile.model
+    if model.ckpt and not model.hf_dir:
+        hint = "Choose the tokenizer that belongs to the ready checkpoint."
+        return (("model.tokenizer_model", model.tokenizer_model, hint),)
+    return (("model.hf_dir", model.hf_dir, "Choose the folder that holds config.json, or a ready checkpoint."),)
+
+
 def missing_fields(profile: Profile) -> list[Problem]:
     """Fields that have no default that works and were not chosen yet."""
     required = (
         ("environment.work_dir", profile.environment.work_dir, "Name a folder on a disk with room for the model."),
-        ("model.hf_dir", profile.model.hf_dir, "Choose the folder that holds config.json."),
+        *_start(profile),
         ("dataset.train_path", profile.dataset.train_path, "Choose a file of instructions and answers."),
     )
     problems = [Problem(field, "Not chosen yet.", hint) for field, value, hint in required if not value]

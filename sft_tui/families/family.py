@@ -158,7 +158,8 @@ class Family:
     or caches in a training and saves beside the parameters. `fixed` are values that config.json must have where it has
     the field: what is built otherwise is another model. `unmapped` says why its parameters are not brought back.
     `gated`: its feed-forward has three matrices, else two. `low_rank_attention`: queries, keys and values go through
-    matrices of low rank.
+    matrices of low rank. `not_loaded` matches what MindFormers' own conversion writes besides, and its network does not
+    have.
     """
 
     name: str
@@ -188,6 +189,7 @@ class Family:
     expert: Tuple[TensorRule, ...] = ()
     counters: Tuple[str, ...] = ()
     fixed: Mapping[str, object] = field(default_factory=dict)
+    not_loaded: Tuple[str, ...] = ()
     unmapped: str = ""
     low_rank_attention: bool = False
     published: Tuple[PublishedModel, ...] = ()

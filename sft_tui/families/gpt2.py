@@ -106,6 +106,7 @@ GPT2 = Family(
     gated=False,
     tied_source="wte.weight",
     skipped=(r"h\.\d+\.attn\.(bias|masked_bias)", r"lm_head\.weight"),
+    not_loaded=(r"backbone\.blocks\.\d+\.attention\.(beta|masked_beta)",),
     prefix="transformer.",
     aliases=("gpt",),
     config_names={

@@ -12,7 +12,7 @@ from sft_tui.checkpoint.formats.weight_files import SAFETENSORS, TORCH_BIN, Weig
 from sft_tui.checkpoint.mapping.read_config import CONFIG_NAME
 
 State = Literal["present", "missing", "not needed"]
-Role = Literal["config", "generation config", "safetensors", "index", "bin", "bin index", "tokenizer"]
+Role = Literal["config", "generation config", "safetensors", "index", "bin", "bin index", "tokenizer", "ckpt"]
 
 # Left by huggingface-cli, wget and browsers, aria2.
 _UNFINISHED = re.compile(r".*\.(incomplete|part|partial|crdownload|aria2)$")

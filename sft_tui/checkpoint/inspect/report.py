@@ -20,6 +20,7 @@ from sft_tui.checkpoint.mapping.config_words import ConfigWords, translate_confi
 from sft_tui.checkpoint.mapping.folder_kind import look_at_folder, tell_kind
 from sft_tui.checkpoint.mapping.hf_model import count_parameters, describe_complaints, map_model, plan_output
 from sft_tui.checkpoint.mapping.read_config import CONFIG_NAME, UnknownFamilyError, parse_model_config
+from sft_tui.checkpoint.mapping.ready_ckpt import ReadyCkpt
 from sft_tui.checkpoint.mapping.tensor_map import TensorMap
 from sft_tui.checkpoint.mapping.tied_head import check_tied_head
 from sft_tui.core.model_config import ModelConfig
@@ -43,6 +44,7 @@ class CheckpointReport:
     None when config or tensors could not be read. `output_sizes` is empty when nothing can be converted.
     `direct`: MindFormers loads such a folder as it is; then `tokenizer` says what its tokenizer.json is,
     and `words` is its config.json as MindFormers reads it.
+    `ckpt`: not a folder was looked at but this ready `.ckpt`, and `ready` is what its names and shapes tell.
     """
 
     folder: Path
@@ -61,6 +63,8 @@ class CheckpointReport:
     direct: bool = False
     tokenizer: Optional[TokenizerFacts] = None
     words: Optional[ConfigWords] = None
+    ckpt: Optional[Path] = None
+    ready: Optional[ReadyCkpt] = None
 
     @property
     def family(self) -> Optional[str]:
@@ -70,7 +74,7 @@ class CheckpointReport:
     @property
     def convertible(self) -> bool:
         """Whether convert-weight would take it."""
-        return not self.direct and not any(problem.severity == "error" for problem in self.problems)
+        return not self.direct and self.ckpt is None and not any(problem.severity == "error" for problem in self.problems)
 
     def output_bytes(self, dtype: str) -> int:
         """Size of the `.ckpt` under `--dtype`; 0 when it cannot be told."""
@@ -94,6 +98,7 @@ class CheckpointReport:
             "convertible": self.convertible,
             "direct": self.direct,
             "tokenizer": self.tokenizer.to_json() if self.tokenizer else None,
+            "ckpt": self.ready.to_json() if self.ready else None,
             "problems": [problem.to_json() for problem in self.problems],
         }
 

@@ -5,10 +5,23 @@ from __future__ import annotations
 from typing import List
 
 from sft_tui.checkpoint.inspect.report import CheckpointReport
+from sft_tui.checkpoint.mapping.ready_ckpt import ReadyCkpt
 from sft_tui.core.terminal_text import short_size
 
 SHARDS_SHOWN = 4
 _SHARD_ROLES = ("safetensors", "bin")
+
+
+def _describe_sizes(ready: ReadyCkpt, dtype: str) -> str:
+    """What names and shapes tell, where nothing tells the rest."""
+    words = {"hidden": "hidden", "intermediate": "feed-forward", "kv": "keys and values", "vocab": "vocabulary"}
+    sizes = ", ".join(f"{text} {ready.sizes[name]}" for name, text in words.items() if name in ready.sizes)
+    positions = f", up to {ready.sizes['positions']} tokens" if "positions" in ready.sizes else ""
+    head = ", no output layer" if ready.headless else ""
+    return (
+        f"{ready.family.name}: {ready.parameters:,} parameters in {dtype}, {len(ready.shapes)} tensors, "
+        f"{ready.num_layers} layers, {sizes}{positions}{head}"
+    )
 
 
 def describe_checkpoint(report: CheckpointReport) -> List[str]:
@@ -32,6 +45,8 @@ def describe_checkpoint(report: CheckpointReport) -> List[str]:
             f"({config.num_kv_heads} for keys and values){norms}, vocabulary {config.vocab_size}, "
             f"up to {config.max_position_embeddings} tokens{', tied embeddings' if config.tied else ''}"
         )
+    elif report.ready is not None:
+        lines.append(_describe_sizes(report.ready, report.dtype))
     if report.tokenizer is not None and report.tokenizer.ids:
         known = report.tokenizer
         template = f"chat template in {known.chat_template}" if known.chat_template else "no chat template"

@@ -33,6 +33,12 @@ class Adapter:
         return self.a.name, self.b.name
 
 
+def is_adapter(name: str) -> bool:
+    """Whether it is the name of an adapter's matrix, and not of the optimizer's state of one."""
+    ends = tuple(f".{end}" for pair in _ENDINGS for end in pair)
+    return name.endswith(ends) and not name.startswith("adam")
+
+
 def find_adapters(saved: Path, entries: Dict[str, StoredTensor]) -> Dict[str, Adapter]:
     """The adapters among the parameters, by the name of the one that they belong to.
 

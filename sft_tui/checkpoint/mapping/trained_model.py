@@ -26,7 +26,7 @@ from sft_tui.families.table import KEY_MAPS, find_family
 
 _COUNTER_BYTES = 8
 _EMBEDDINGS = 2
-_MERGE_HINT = (
+CKPT_MERGE_HINT = (
     "Merge the parts of all ranks first: mindformers/tools/transform_ckpt.py --src_ckpt_strategy STRATEGY "
     "--src_ckpt_dir CHECKPOINTS --dst_ckpt_dir MERGED (in MindFormers), without a --dst_ckpt_strategy."
 )
@@ -86,7 +86,7 @@ def load_reversed_model(
     entries, notes = saved.tensors, [saved.note]
     wanted = model_parameters(config)
     optional = {family.tied_target} if config.tied else set()
-    merge = MERGE_HINT if family.direct else _MERGE_HINT
+    merge = MERGE_HINT if family.direct else CKPT_MERGE_HINT
     _check_whole(ckpt, wanted, entries, optional, merge)
     if family.direct:
         contiguous, note = find_contiguous(config, config_dir, entries)
@@ -125,7 +125,7 @@ def _check_whole(
 ) -> None:
     missing = [p.name for p in wanted if p.name not in entries and p.name not in optional]
     shapes = [(p, entries[p.name].dims) for p in wanted if p.name in entries and entries[p.name].dims != p.stored_shape]
-    slices = [(p, dims) for p, dims in shapes if _is_slice(dims, p.stored_shape)]
+    slices = [(p, dims) for p, dims in shapes if is_slice(dims, p.stored_shape)]
     whole = len(wanted) - len(missing) - len(shapes)
     # in a cut model at least the norms stay whole; embeddings alone differ with another vocabulary
     if len(slices) > _EMBEDDINGS and whole > 0:
@@ -137,16 +137,16 @@ def _check_whole(
         )
     if shapes:
         told = [f"{p.name} has the shape {list(dims)} instead of {list(p.stored_shape)}" for p, dims in shapes]
-        raise InvalidInputError(f"{ckpt} does not fit config.json: {_cut(list(dict.fromkeys(told)))}.", _CONFIG_HINT)
+        raise InvalidInputError(f"{ckpt} does not fit config.json: {cut_list(list(dict.fromkeys(told)))}.", _CONFIG_HINT)
     if missing:
         partly = len(missing) < len(wanted) - len(optional)
         what = "holds only a part of the model" if partly else "holds no parameter of this family"
         hint = f"{_CONFIG_HINT} If it is one stage of a pipeline: {merge_hint}" if partly else _CONFIG_HINT
         names = list(dict.fromkeys(missing))  # several tensors may lie in one parameter
-        raise InvalidInputError(f"{ckpt} {what}: {_cut([f'{name} is missing' for name in names])}.", hint)
+        raise InvalidInputError(f"{ckpt} {what}: {cut_list([f'{name} is missing' for name in names])}.", hint)
 
 
-def _is_slice(dims: Tuple[int, ...], whole: Tuple[int, ...]) -> bool:
+def is_slice(dims: Tuple[int, ...], whole: Tuple[int, ...]) -> bool:
     """Whether a shape is the whole one with some dimension cut into equal parts."""
     return len(dims) == len(whole) and all(0 < part <= size and size % part == 0 for part, size in zip(dims, whole))
 
@@ -158,14 +158,14 @@ def _sort_out(ckpt: Path, names: set[str], counters: Sequence[str], entries: Dic
     for name, entry in entries.items():
         if name not in names:
             counts = any(re.fullmatch(pattern, name) for pattern in counters)
-            (left_out if counts or _is_of_training(entry, names) else unknown).append(name)
+            (left_out if counts or is_of_training(entry, names) else unknown).append(name)
     if unknown:
         told = [f"{name} is unknown to this model" for name in unknown]
-        raise InvalidInputError(f"{ckpt} does not fit config.json: {_cut(told)}.", _CONFIG_HINT)
+        raise InvalidInputError(f"{ckpt} does not fit config.json: {cut_list(told)}.", _CONFIG_HINT)
     return left_out
 
 
-def _is_of_training(entry: StoredTensor, names: set[str]) -> bool:
+def is_of_training(entry: StoredTensor, names: set[str]) -> bool:
     """Counters, texts, and the optimizer's copies of parameters: adam_m.NAME, adam_v.NAME and so on."""
     if entry.tensor_type == TEXT_TYPE or (entry.nbytes <= _COUNTER_BYTES and math.prod(entry.dims) <= 1):
         return True
@@ -253,7 +253,8 @@ def _turned_additions(parts: Sequence[Parameter], adapters: Dict[str, Adapter], 
     return additions
 
 
-def _cut(told: List[str]) -> str:
+def cut_list(told: List[str]) -> str:
+    """The first few of what is to be told, and how many more there are."""
     shown = told[:COMPLAINTS_SHOWN]
     if len(told) > COMPLAINTS_SHOWN:
         shown.append(f"{len(told) - COMPLAINTS_SHOWN} more")

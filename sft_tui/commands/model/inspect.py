@@ -1,4 +1,4 @@
-"""inspect: what is in a checkpoint folder, what is missing, and whether it can be converted."""
+"""inspect: what is in a checkpoint folder or a `.ckpt`, what is missing, and whether it can be converted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def inspect(arguments: argparse.Namespace) -> int:
-    """`sft-tui inspect`: exit code 2 unless the folder can be converted, or MindFormers loads it as it is.
+    """`sft-tui inspect`: exit code 2 unless the folder can be converted, or MindFormers loads it or the file as it is.
 
     4 when that is so, but not with the version asked for.
     """
@@ -24,7 +24,11 @@ def inspect(arguments: argparse.Namespace) -> int:
     from sft_tui.checkpoint.inspect.text import describe_checkpoint
     from sft_tui.stack.routes import check_route, describe_weight_needs, weight_needs
 
-    report = inspect_checkpoint(Path(arguments.hf_dir))
+    path = Path(arguments.hf_dir)
+    ready = _is_file(path)
+    if not ready and (arguments.base_yaml or arguments.config_path):
+        raise InvalidInputError("--base_yaml and --config_path go with a .ckpt.", "A folder has its config.json.")
+    report = _inspect_file(path, arguments) if ready else inspect_checkpoint(path)
     needs = weight_needs(report.model_type, arguments.mindformers)
     direct = "folder" in needs.values()
     # a family that we do not convert is no fault where nothing is to be converted
@@ -39,11 +43,34 @@ def inspect(arguments: argparse.Namespace) -> int:
         shown = [problem.to_json() for problem in problems]
         print_json({**report.to_json(), "problems": shown, "mindformers": needs})
         return code
-    about = describe_weight_needs(report.model_type, needs)
+    about = [] if ready else describe_weight_needs(report.model_type, needs)
     for line in (*describe_checkpoint(report), *_describe_outputs(report), *about):
         say(line)
     print_problems(problems)
     return code
+
+
+def _is_file(path: Path) -> bool:
+    """It is meant as a file: one that is there, whatever it is, or by its name."""
+    return path.suffix == ".ckpt" or (path.exists() and not path.is_dir())
+
+
+def _inspect_file(path: Path, arguments: argparse.Namespace) -> CheckpointReport:
+    from sft_tui.checks.ready import inspect_ready
+    from sft_tui.files.small_file import read_small_text
+    from sft_tui.launch.yaml.base_yaml import parse_base
+
+    name, text = arguments.base_yaml, ""
+    if name:
+        try:
+            text = read_small_text(Path(name))
+            parse_base(text)
+        except OSError as error:
+            raise InvalidInputError(f"{name} could not be read: {error.strerror}.", "Check --base_yaml.") from error
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{name} cannot be used. {error.message}", error.hint) from error
+    alone = not (name or arguments.config_path)
+    return inspect_ready(path, base_yaml=text, base_name=name, config_dir=arguments.config_path, alone=alone)
 
 
 def _template_problems(folder: Path) -> tuple[Problem, ...]:

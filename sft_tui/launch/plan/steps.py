@@ -113,18 +113,29 @@ class _PlanBuilder:
         )
 
     def inspect(self) -> Step:
-        hf_dir = self.profile.model.hf_dir
-        return self._step("inspect", "Inspect the model folder", (*self.facts.own_command, "inspect", hf_dir), (), ())
+        model, base = self.profile.model, self.profile.training.base_yaml
+        if not model.ckpt:
+            argv = (*self.facts.own_command, "inspect", model.hf_dir)
+            return self._step("inspect", "Inspect the model folder", argv, (), ())
+        argv = (
+            *self.facts.own_command, "inspect", model.ckpt,
+            *(("--base_yaml", base) if base else ()), *(("--config_path", model.hf_dir) if model.hf_dir else ()),
+        )  # fmt: skip
+        return self._step("inspect", "Inspect the ready checkpoint", argv, (), ())
 
     def convert_weight(self) -> Step:
+        ready = self.profile.model.ckpt
+        source = ready or self.profile.model.hf_dir
         argv = (
             *self.facts.own_command, "convert-weight", "--model", self.profile.model.family,
-            "--input_path", self.profile.model.hf_dir, "--output_path", self.paths.ckpt,
+            "--input_path", source, "--output_path", self.paths.ckpt,
             "--dtype", self.profile.weights.dtype, "--force",
             *(("--verify",) if self.profile.weights.verify else ()),
         )  # fmt: skip
         outputs = (Output(path=self.paths.ckpt, kind="ckpt"),)
-        step = self._step("convert-weight", "Convert weights", argv, (self.profile.model.hf_dir,), outputs)
+        step = self._step("convert-weight", "Convert weights", argv, (source,), outputs)
+        if ready:
+            return step.model_copy(update={"not_needed": f"weights are taken from {ready} as they are"})
         if self.direct:
             return step.model_copy(update={"not_needed": "this MindFormers loads the Hugging Face folder as it is"})
         return step

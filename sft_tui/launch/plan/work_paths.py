@@ -24,7 +24,7 @@ class WorkPaths:
 
     def weights(self, profile: Profile, direct: bool) -> str:
         """What training starts from."""
-        return profile.model.hf_dir if direct else self.ckpt
+        return profile.model.hf_dir if direct else profile.model.ckpt or self.ckpt
 
     def conversation(self, part: str) -> str:
         """Conversations; `part` is train or eval."""

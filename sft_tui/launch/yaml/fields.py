@@ -111,7 +111,7 @@ def _tokenizer_file(key: str) -> Value:
         files = run.network.tokenizer_files
         if not files:
             return (run.facts.tokenizer_file or run.facts.tokenizer_model) if key == "vocab_file" else OMITTED
-        return f"{run.profile.model.hf_dir}/{files[key]}" if key in files else OMITTED
+        return f"{run.tokenizer_dir}/{files[key]}" if key in files else OMITTED
 
     return value
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -137,6 +138,12 @@ class RunSpec:
         """The words for the family's network on the checkpoint route; those of Llama where it has none."""
         family = FAMILIES.get(self.profile.model.family)
         return family.network if family and family.network else LLAMA_NETWORK
+
+    @property
+    def tokenizer_dir(self) -> str:
+        """Where the files are that MindFormers' tokenizer reads: the model's folder, or with a ready checkpoint that of
+        the tokenizer."""
+        return posixpath.dirname(self.facts.tokenizer_model) if self.profile.model.ckpt else self.profile.model.hf_dir
 
     @property
     def exit_file(self) -> str:

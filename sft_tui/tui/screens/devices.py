@@ -211,7 +211,7 @@ def watched_nodes(profile: Optional[Profile]) -> tuple[WatchedNode, ...]:
     if profile is None:
         return (WatchedNode("this host", Node(host="localhost")),)
     environment = profile.environment
-    files = (profile.model.hf_dir, profile.dataset.train_path)
+    files = (profile.model.hf_dir, profile.model.ckpt, profile.dataset.train_path)
     if not profile.nodes.hosts:
         paths = tuple(path for path in (environment.work_dir, *files) if path)
         return (WatchedNode("this host", Node(host="localhost"), environment.python, paths),)

@@ -20,7 +20,8 @@ class ModelScreen(FormScreen):
 
     STEP = "model"
     ABOUT = (
-        "The Hugging Face folder to start from. The list tells what fits and how to fetch it; then choose the folder."
+        "The Hugging Face folder to start from. The list tells what fits and how to fetch it; then choose the folder. "
+        "A ready .ckpt of MindFormers takes its place, with its tokenizer."
     )
 
     def compose_above(self) -> ComposeResult:
@@ -42,13 +43,15 @@ class ModelScreen(FormScreen):
         report = session.findings.checkpoint
         problems = [f"! {p.message} {p.hint}" for p in report.problems]
         if not report.files:
-            return problems or ["Choose the model folder: ctrl+o browses."]
+            return problems or ["Choose the model folder, or a ready checkpoint: ctrl+o browses."]
         folder, *files = describe_checkpoint(report)
         # what the model is comes first: a narrow terminal has no room for all the files
-        about = [files.pop()] if report.config else []
+        about = [files.pop()] if report.config or report.ready else []
         if session.findings.tokenizer_vocab:
             about.append(f"tokenizer: {session.findings.tokenizer_vocab} pieces")
-        if report.config and not report.direct:
+        if report.ready is not None:
+            about.append("weights are taken from it as they are: nothing is converted")
+        elif report.config and not report.direct:
             about.append(f".ckpt will take {short_size(report.output_bytes(_dtype(session)))}")
         return ["Found", *problems, *about, folder, *files]
 

@@ -95,10 +95,12 @@ def _uses(session: Session, profile: Profile, summary: RunSummary) -> list[str]:
     lines = []
     export = shlex.join(
         ["sft-tui", "convert-weight", "--reversed", "--model", profile.model.family, "--input_path", summary.checkpoint,
-         "--config_path", profile.model.hf_dir, "--output_path", f"{summary.run_dir}/hf"]
+         "--config_path", profile.model.hf_dir or "HF_DIR", "--output_path", f"{summary.run_dir}/hf"]
     )  # fmt: skip
     if not summary.exported:
-        lines += ["To serve it elsewhere, as a Hugging Face folder:", export, ""]
+        lines += ["To serve it elsewhere, as a Hugging Face folder:", export]
+        lines += [] if profile.model.hf_dir else ["HF_DIR is a folder with config.json and tokenizer of this model."]
+        lines += [""]
     asks = _asking(session, profile, summary.checkpoint)
     if asks:
         written = "YOUR TEXT is written as Dataset (F4), ctrl+g shows a record, up to where the answer begins."

@@ -19,7 +19,12 @@ class WeightsScreen(FormScreen):
         assert session.findings is not None
         report, profile = session.findings.checkpoint, session.readable
         if report.config is None or profile is None:
-            return ["The model folder cannot be converted yet: see step Model (F2)."]
+            return ["There are no weights to start from yet: see step Model (F2)."]
+        if report.ready is not None:
+            return [
+                "Nothing is to be converted: training loads this file as it is, and precision and verify mean nothing.",
+                f"from  {report.ckpt} ({report.parameters:,} parameters, {report.dtype})",
+            ]
         if report.direct:
             exported = work_paths(profile).exported
             return [
