@@ -120,11 +120,10 @@ def check_ready(profile: Profile, route: Route, tokenizer: Optional[Path]) -> li
 def _told_of_training(ready: ReadyCkpt) -> list[Problem]:
     if not ready.left_out:
         return []
+    first = next((name for name in ready.left_out if "." in name), ready.left_out[0])  # a tensor, not a counter
     more = f" and {len(ready.left_out) - 1:,} more" if len(ready.left_out) > 1 else ""
-    message = (
-        f"{ready.path} holds more than the model: {ready.left_out[0][:200]}{more}, which MindFormers does not load here."
-    )
-    hint = "Training starts at step 0 with a new optimizer, from the weights in it."
+    message = f"{ready.path} holds more than the model: {first[:200]}{more}, which a training does not load."
+    hint = "It starts at step 0 with a new optimizer, from the weights alone."
     return [Problem(FIELD, message, hint, "warning")]
 
 

@@ -74,7 +74,9 @@ class CheckpointReport:
     @property
     def convertible(self) -> bool:
         """Whether convert-weight would take it."""
-        return not self.direct and self.ckpt is None and not any(problem.severity == "error" for problem in self.problems)
+        return (
+            not self.direct and self.ckpt is None and not any(problem.severity == "error" for problem in self.problems)
+        )
 
     def output_bytes(self, dtype: str) -> int:
         """Size of the `.ckpt` under `--dtype`; 0 when it cannot be told."""

@@ -249,7 +249,7 @@ def _check_names(path: Path, family: Family, wanted: Sequence[str], entries: Dic
     if unknown:
         hint = f"{_CHOOSE_HINT} Their names are those that its convert_weight.py gives."
         if any(_CONCATENATED.fullmatch(name) for name in unknown):
-            hint = "It was saved with qkv_concat: True. Split its matrices with MindFormers' own script, or convert again."
+            hint = "It was saved with qkv_concat: True, which is not trained here: convert the model without that."
         told = [f"{unknown[0][:200]} is unknown to this model"]
         if len(unknown) > 1:
             told.append(f"{len(unknown) - 1} more")

@@ -137,7 +137,9 @@ def _check_whole(
         )
     if shapes:
         told = [f"{p.name} has the shape {list(dims)} instead of {list(p.stored_shape)}" for p, dims in shapes]
-        raise InvalidInputError(f"{ckpt} does not fit config.json: {cut_list(list(dict.fromkeys(told)))}.", _CONFIG_HINT)
+        raise InvalidInputError(
+            f"{ckpt} does not fit config.json: {cut_list(list(dict.fromkeys(told)))}.", _CONFIG_HINT
+        )
     if missing:
         partly = len(missing) < len(wanted) - len(optional)
         what = "holds only a part of the model" if partly else "holds no parameter of this family"

@@ -30,7 +30,7 @@ _FUNCTIONS = ("hidden_act",)
 
 @dataclass(frozen=True)
 class ModelWords:
-    """What a YAML says of a model. `values` by the field of ModelConfig; `missing` and `wrong` are told by YAML keys."""
+    """What a YAML says of a model: `values` by the field of ModelConfig, what is `missing` and `wrong` by its key."""
 
     values: dict[str, Any] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
