@@ -19,6 +19,7 @@ from sft_tui.families.family import Network, Route
 from sft_tui.families.llama import NETWORK as LLAMA_NETWORK
 from sft_tui.families.table import FAMILIES
 from sft_tui.files.stamps import stamp
+from sft_tui.launch.plan.work_paths import work_paths
 from sft_tui.launch.yaml.base_yaml import parse_base
 from sft_tui.launch.yaml.model_words import (
     find_contradictions,
@@ -100,7 +101,7 @@ def inspect_ready(
 
 
 def check_ready(profile: Profile, route: Route, tokenizer: Optional[Path]) -> list[Problem]:
-    """The route starts from a `.ckpt`, and what MindFormers' tokenizer reads is there."""
+    """The route starts from a `.ckpt`, the run leaves it alone, and what MindFormers' tokenizer reads is there."""
     if not profile.model.ckpt:
         return []
     family = FAMILIES[profile.model.family]
@@ -108,6 +109,10 @@ def check_ready(profile: Profile, route: Route, tokenizer: Optional[Path]) -> li
         message = f"{family.title} is trained from its Hugging Face folder: this route loads no .ckpt."
         hint = "Leave Ready checkpoint empty and name the Model folder; or choose the family of the .ckpt."
         return [Problem(FIELD, message, hint)]
+    run = Path(work_paths(profile).run_dir)
+    if profile.environment.work_dir and run in Path(profile.model.ckpt).parents:
+        message = f"{profile.model.ckpt} is of this very run, which would write it anew."
+        return [Problem("training.run_name", message, "Name this run otherwise: the file is then only read.")]
     files = family.network.tokenizer_files.values() if family.network else ()
     folder = tokenizer.parent if tokenizer else None
     missing = [name for name in files if folder and not (folder / name).is_file()]
