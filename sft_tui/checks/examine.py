@@ -264,7 +264,7 @@ def _count_pieces(
     return tokenizer.vocab_size, [
         *check_tokenizer(path, tokenizer, checkpoint),
         *check_merges(path, tokenizer, environment),
-        *(check_tokenizer_files(profile) if checkpoint.files else []),
+        *(check_tokenizer_files(profile) if checkpoint.files and not profile.model.ckpt else []),
     ]
 
 

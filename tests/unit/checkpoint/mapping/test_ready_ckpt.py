@@ -82,7 +82,7 @@ def test_no_value_is_read(tmp_path):
     [
         (lambda s: of_one_rank(s, 2), "one rank of a parallel training: model.layers.0.attention.wq.weight has the "
          "shape [32, 64], the whole model [64, 64]", "transform_ckpt.py"),
-        (lambda s: {n: (d[0] // 4, *d[1:]) if len(d) == 2 else d for n, d in s.items()}, "one rank", "transform_ckpt.py"),
+        (lambda s: {n: (d[0] // 4, *d[1:]) if d[1:] else d for n, d in s.items()}, "one rank", "transform_ckpt.py"),
         (lambda s: without(s, "layers.0.", "tok_emb"), "model.tok_embeddings.embedding_weight is missing; "
          "model.layers.0.attention.wq.weight is missing", "stage of a pipeline"),
         (lambda s: without(s, "layers.1.ffn_norm"), "model.layers.1.ffn_norm.weight is missing", "whole"),
