@@ -11,7 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Callable, NoReturn
 
 from sft_tui import __version__
-from sft_tui.commands._common.flags import add_columns, add_encoding, add_on_unread, add_rejects, flag
+from sft_tui.commands._common.flags import add_columns, add_encoding, add_on_unread, add_rejects, add_text, flag
 from sft_tui.errors import EnvironmentNotFitError, SftError, StoppedError
 
 if TYPE_CHECKING:
@@ -203,7 +203,6 @@ def _add_convert_alpaca(group: _Group) -> None:
 def _add_preprocess(commands: _Commands) -> None:
     group = _Group(commands)
     parser = group.add("preprocess", "dataset.preprocess:preprocess", "write conversations as MindRecord", json=True)
-    flag(parser, "dataset_type", choices=("qa", "wiki"), default="qa", help="default: %(default)s")
     flag(parser, "input_glob", required=True, help="files with records, or text files for wiki")
     flag(parser, "output_file", required=True, help="MindRecord file to write")
     flag(parser, "file_partition", type=int, default=1, help="number of files (default: %(default)s)")
@@ -216,6 +215,12 @@ def _add_preprocess(commands: _Commands) -> None:
         parser, "labels", choices=("as-tokens", "shifted"), default="",
         help="shifted: for models that MindFormers loads from a folder (default: what config.json beside it says)",
     )  # fmt: skip
+    add_text(parser)
+    flag(
+        parser, "eval_fraction", type=float, default=0.0, metavar="SHARE",
+        help="of plain text: that share of the passages, evenly spread, is written with --purpose eval, the others with"
+        " --purpose train (default: 0, all of them)",
+    )  # fmt: skip
     parser.add_argument("--pack", action="store_true", help="several whole records to a row; shifted labels only")
     add_rejects(parser)
     flag(parser, "seed", type=int, default=0, help=argparse.SUPPRESS)  # of a split that is gone; still accepted
@@ -223,6 +228,7 @@ def _add_preprocess(commands: _Commands) -> None:
     audit = group.add("audit", "dataset.audit:run_audit", "tell what training will see of a data set", json=True)
     audit.add_argument("path", help="MindRecord, or file with records")
     add_encoding(audit)
+    add_text(audit)
     flag(audit, "record", type=int, default=0, metavar="N", help="show record N as the model sees it")
     flag(audit, "strict", action="store_true", help="exit 2 where preprocess would refuse")
 

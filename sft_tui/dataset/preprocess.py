@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from sft_tui.dataset.audit.report import AuditReport, Tally
 from sft_tui.dataset.encode.packing import Packer
 from sft_tui.dataset.encode.pad_rows import packed_rows, padded_rows, shifted_rows, split_records
 from sft_tui.dataset.encode.pipeline import EncodedBatch, Encoding, Pipeline
-from sft_tui.dataset.encode.plain_text import encode_wiki
+from sft_tui.dataset.encode.plain_text import cut_rows, encode_pieces, text_row
 from sft_tui.dataset.mindrecord.file import RowWriter, choose_page_size, import_mindrecord
 from sft_tui.dataset.mindrecord.manifest import (
     DataManifest,
@@ -36,8 +37,10 @@ from sft_tui.dataset.mindrecord.request import (
     check_tokenizer,
     count_row_bytes,
 )
+from sft_tui.dataset.read.held_out import HeldOut, count_held_out
 from sft_tui.dataset.read.rejects import Rejects
 from sft_tui.dataset.read.remarks import check_unread
+from sft_tui.dataset.text.passages import LeftOut, Piece, Share, choose, count_passages, read_pieces
 from sft_tui.dataset.tokenizer.load import Tokenizer, load_tokenizer
 from sft_tui.errors import InvalidInputError
 from sft_tui.files.made import FORCE_HINT
@@ -45,12 +48,10 @@ from sft_tui.files.whole_file import check_output_path, check_replaceable
 from sft_tui.files.whole_folder import PartialFolder
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from sft_tui.dataset.encode.pad_rows import Row
 
 _WIKI_ROWS = 128
+_FEW_PASSAGES = "Name a file for evaluation, or part the text by blank lines."
 _BYTES_OF_A_TOKEN = 3  # of text, about
 
 
@@ -89,7 +90,7 @@ class PreprocessResult:
 def preprocess(request: Request, *, reuse: bool = True, progress: ProgressCallback = no_progress) -> PreprocessResult:
     """Tokenize records ("qa") or plain text ("wiki") into a MindRecord.
 
-    Columns: `input_ids` and, for qa, `labels`, int32 [-1] (MindFormers llama_preprocess). `reuse`: when the same
+    Columns: `Request.written_columns`, int32 [-1] (MindFormers' own scripts). `reuse`: when the same
     work is done already, nothing is done; without it files that we did not make are replaced. `progress` hears of
     records. An output from before is kept until the new one is whole. Raises InvalidInputError for bad input, and when
     too much of it teaches nothing; EnvironmentNotFitError when MindSpore is missing, or the output cannot be written.
@@ -100,7 +101,7 @@ def preprocess(request: Request, *, reuse: bool = True, progress: ProgressCallba
     found = load_same(output, work) if reuse else None
     if found is not None:
         return _result(found, output, started, load_audit(output))
-    by_records = request.dataset_type == "qa"
+    by_records = not request.is_text
     tokenizer = load_tokenizer(request.model_file, threads=1 if by_records else 0)
     check_tokenizer(request, tokenizer)
     check_output_path(output)
@@ -153,8 +154,9 @@ class _Output:
         self.folder, self.work = folder, work
         self.tally = Tally(request.row_length)
         self.rows = 0
+        self.passages = 0
+        self.left_out: LeftOut = Counter()
         self._packer = Packer(self.tally.row_length)
-        self._columns = ("input_ids", "labels") if request.dataset_type == "qa" else ("input_ids",)
         self._request = request
         self._writer: Optional[RowWriter] = None
 
@@ -163,7 +165,7 @@ class _Output:
         request, name, length = self._request, self.folder.path / self._request.output_file.name, self.tally.row_length
         check_space(request.output_file, rows, length, vocab_size, request.file_partition)
         page = choose_page_size(rows / request.file_partition, count_row_bytes(length, vocab_size))
-        self._writer = RowWriter(name, request.file_partition, self._columns, request.dataset_type, page)
+        self._writer = RowWriter(name, request.file_partition, request.written_columns, request.dataset_type, page)
 
     @property
     def writer(self) -> RowWriter:
@@ -193,9 +195,11 @@ class _Output:
     def finish(self) -> AuditReport:
         """The audit of what was written. Raises InvalidInputError when that is nothing."""
         request = self._request
-        kind = "conversations" if request.dataset_type == "qa" else "wiki"
+        kind = "wiki" if request.is_text else "conversations"
         if not self.tally.rows:
             raise _no_rows(self.work, self.tally.row_length)
+        for name, count in self.left_out.items():
+            self.tally.remarks.merge({("left_out", name): count})
         report = self.tally.report(self.work.inputs[0].path, kind, request.seq_length)
         if not request.pack:
             return report
@@ -208,7 +212,7 @@ class _Output:
         manifest = DataManifest(
             work=self.work,
             rows=self.rows or report.rows,
-            records=report.rows,
+            records=self.passages if request.is_text else report.rows,
             cut=report.cut or 0,
             masked=report.masked,
             pad_share=report.pad_share,
@@ -253,42 +257,56 @@ class _Run:
 
     def write_text(self) -> None:
         """Write rows of plain text: every token is learned."""
-        output, work = self._output, self._output.work
+        request, output, work = self._request, self._output, self._output.work
+        length, shifted = output.tally.row_length, request.labels == SHIFTED
         size = sum(stamp.size for stamp in work.inputs)
-        output.open(size / _BYTES_OF_A_TOKEN / output.tally.row_length, self._tokenizer.vocab_size)
-        rows: List[npt.NDArray[np.int32]] = []
+        output.open(size / _BYTES_OF_A_TOKEN / length, self._tokenizer.vocab_size)
+        rows: List[Row] = []
 
         def flush() -> None:
-            output.writer.write([{"input_ids": ids} for ids in rows])
+            output.writer.write(rows)
             rows.clear()
             self._tell(output.tally.rows)
 
-        for ids in _wiki_rows(work, self._tokenizer, output.tally.row_length):
-            output.tally.add_row(len(ids), len(ids), int(ids.max()))
-            rows.append(ids)
-            if len(rows) == _WIKI_ROWS:
-                flush()
+        for stamp in work.inputs:
+            encoded = encode_pieces(self._pieces(Path(stamp.path)), self._tokenizer, request.text)
+            for ids in cut_rows(encoded, length, output.left_out, shifted=shifted, keep_all=request.text.keep_all):
+                row = text_row(ids, length, self._tokenizer.pad_id, shifted=shifted)
+                output.tally.add_row(min(len(ids), length), len(ids) - shifted, int(ids.max()))
+                rows.append({name: row[name] for name in request.written_columns})
+                if len(rows) == _WIKI_ROWS:
+                    flush()
         if rows:
             flush()
+
+    def _pieces(self, path: Path) -> Iterator[Piece]:
+        """The passages of a file that are asked for, counted."""
+        request = self._request
+        share = Share()
+        if request.eval_fraction:
+            total = count_passages(path, request.text)
+            held_out = count_held_out(total, request.eval_fraction)
+            if not held_out:
+                raise InvalidInputError(f"{path} has {total} passage(s): too few to hold some out.", _FEW_PASSAGES)
+            share = Share(HeldOut(total, held_out), request.purpose == "eval")
+        for piece in choose(read_pieces(path, request.text, self._output.left_out), share):
+            self._output.passages += piece.begins
+            yield piece
 
     def _tell(self, done: int, total: Optional[int] = None) -> None:
         tally = self._output.tally
         counts = [f"{tally.cut} cut"] * bool(tally.cut) + [f"{tally.masked} teach nothing"] * bool(tally.masked)
         counts += [f"{self._rejects.count} rejected"] * bool(self._rejects.count)
-        unit = "records" if self._request.dataset_type == "qa" else "rows"
+        unit = "rows" if self._request.is_text else "records"
         self._progress(Progress(done, done if total is None else total, unit, ", ".join(counts)))
-
-
-def _wiki_rows(work: Work, tokenizer: Tokenizer, length: int) -> Iterator[npt.NDArray[np.int32]]:
-    for stamp in work.inputs:
-        yield from encode_wiki(Path(stamp.path), tokenizer, length)
 
 
 def _no_rows(work: Work, length: int) -> InvalidInputError:
     first = work.inputs[0].path
     if work.dataset_type == "wiki":
         return InvalidInputError(
-            f"{first} does not fill a single row of {length} tokens.", "Give more text, or a smaller seq_length."
+            f"{first} does not fill a single row of {length} tokens.",
+            "Give more text, or a smaller seq_length; --keep_all fills the row up with padding.",
         )
     return InvalidInputError(f"{first} holds no record.", "Give a file with at least one.")
 

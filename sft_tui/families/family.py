@@ -11,6 +11,8 @@ from typing import Literal, Mapping, Optional, Tuple
 Route = Literal["checkpoint", "direct"]
 Labels = Literal["as tokens", "shifted"]
 WhichLayers = Literal["all", "dense", "experts", "ahead"]
+# how MindFormers' script for a family makes rows of plain text (dataset/text/passages)
+TextLayout = Literal["paragraphs", "passages"]
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,7 @@ class Family:
     the field: what is built otherwise is another model. `unmapped` says why its parameters are not brought back.
     `gated`: its feed-forward has three matrices, else two. `low_rank_attention`: queries, keys and values go through
     matrices of low rank. `not_loaded` matches what MindFormers' own conversion writes besides, and its network does not
-    have.
+    have. `text_layout`: how plain text becomes rows for it.
     """
 
     name: str
@@ -193,6 +195,7 @@ class Family:
     unmapped: str = ""
     low_rank_attention: bool = False
     published: Tuple[PublishedModel, ...] = ()
+    text_layout: TextLayout = "paragraphs"
 
     @property
     def labels(self) -> Labels:

@@ -138,6 +138,7 @@ GPT2 = Family(
         "scale_attn_by_inverse_layer_idx": False,
     },
     tokenizer="tokenizer.json",
+    text_layout="passages",
     published=(
         PublishedModel("GPT-2 (124M)", "openai-community/gpt2", 0.124, 0.55, 1024, _OLD),
         PublishedModel("GPT-2 Medium", "openai-community/gpt2-medium", 0.355, 1.52, 1024, _OLD),

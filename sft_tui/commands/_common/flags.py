@@ -57,6 +57,26 @@ def add_on_unread(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def add_text(parser: argparse.ArgumentParser) -> None:
+    """How plain text is read."""
+    flag(parser, "dataset_type", choices=("qa", "wiki"), default="qa", help="wiki: plain text (default: %(default)s)")
+    flag(
+        parser, "model", default="", metavar="FAMILY",
+        help="plain text in the rows that MindFormers' script for this family makes: gpt2 as wikitext2_data_process"
+        " (its --max_length is seq_length + 1 here), others as llama_preprocess (default)",
+    )  # fmt: skip
+    flag(
+        parser, "clean", choices=("wikitext", "none"), default="wikitext",
+        help="wikitext: undo its spacing and leave headings out, as MindFormers' scripts do with every text; none: the"
+        " text as it is, blank lines part its passages (default: %(default)s)",
+    )  # fmt: skip
+    flag(
+        parser, "keep_all", action="store_true",
+        help="keep what those scripts lose: for gpt2 the last passage and what stands behind a tab, and what does not"
+        " fill a last row, which is padded then; without it that is counted and said",
+    )  # fmt: skip
+
+
 def add_rejects(parser: argparse.ArgumentParser) -> None:
     """What happens to records that cannot be used."""
     flag(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sft_tui.commands._common.encoder_file import find_encoder_file
 from sft_tui.commands._common.report import ProgressReport, print_json, say, say_remarks, warn
+from sft_tui.commands._common.text_reading import text_reading
 from sft_tui.core.terminal_text import short_duration
 from sft_tui.errors import InvalidInputError
 from sft_tui.files.small_file import read_small_object
@@ -25,6 +26,7 @@ def preprocess(arguments: argparse.Namespace) -> int:
 
     model_file = find_encoder_file(arguments)
     config = _config_beside(model_file)
+    text = text_reading(arguments)
     request = Request(
         input_glob=arguments.input_glob,
         model_file=model_file,
@@ -41,6 +43,8 @@ def preprocess(arguments: argparse.Namespace) -> int:
         labels=_labels(arguments, config),
         pack=arguments.pack,
         on_unread=arguments.on_unread,
+        text=text,
+        eval_fraction=arguments.eval_fraction,
     )
     with ProgressReport("preprocess") as report:
         result = run_preprocess(request, reuse=not arguments.force, progress=report)
@@ -77,6 +81,7 @@ def _vocab_size(arguments: argparse.Namespace, config: dict[str, object]) -> int
 
 def _say_preprocessed(result: PreprocessResult, on_unread: str) -> None:
     from sft_tui.dataset.encode.packing import MASK_NOTE
+    from sft_tui.dataset.text.passages import keepable
 
     counts = result.manifest
     done = "already there" if result.skipped else f"in {short_duration(result.seconds)}"
@@ -89,7 +94,11 @@ def _say_preprocessed(result: PreprocessResult, on_unread: str) -> None:
         say("labels are shifted by one: for networks that do not shift them (Qwen3 and later), and for no other")
     if counts.work.pack:
         say(f"packed: {counts.records} records in {counts.rows} rows. {MASK_NOTE}")
+    if counts.work.dataset_type == "wiki":
+        say(f"passages: {counts.records}, which run on from row to row; all tokens are trained on")
     say_remarks(result.remarks, on_unread)
+    if keepable(result.remarks):
+        warn("note: --keep_all keeps what MindFormers' script would lose here as well, all but headings")
     if result.warning:
         warn(f"warning: {result.warning}")
     elif counts.cut:

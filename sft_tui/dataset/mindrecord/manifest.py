@@ -36,7 +36,7 @@ class Work:
     """All that decides what is in a MindRecord, and whether it is accepted.
 
     `labels` is "as tokens" or "shifted" (see `Request`). `chat_sha256` is that of the folder's chat template, where it
-    is used.
+    is used. What follows is of plain text (see `TextReading` and `Request`).
     """
 
     dataset_type: str
@@ -55,6 +55,10 @@ class Work:
     labels: str = "as tokens"
     pack: bool = False
     chat_sha256: str = ""
+    layout: str = "paragraphs"
+    clean: str = "wikitext"
+    keep_all: bool = False
+    eval_fraction: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class DataManifest:
 
     `row_length` is in tokens; `tokens` before cutting; `pad_share` the share of padding among all tokens, 0 to 1;
     `rejected` counts records that could not be used, and were skipped. `records` are those in the rows, which hold
-    several where they are packed; 0 in files of older versions.
+    several where they are packed; 0 in files of older versions. Of plain text they are its passages.
     """
 
     work: Work
@@ -125,6 +129,10 @@ def describe_work(request: Request) -> Work:
             labels=request.labels,
             pack=request.pack,
             chat_sha256=_hash_template(request),
+            layout=request.text.layout,
+            clean=request.text.clean,
+            keep_all=request.text.keep_all,
+            eval_fraction=request.eval_fraction,
         )
     except OSError as error:
         raise InvalidInputError(f"{error.filename} could not be read: {error.strerror}.", "Check the path.") from error

@@ -13,6 +13,7 @@ from sft_tui.dataset.read.rejects import OnError
 from sft_tui.dataset.read.remarks import OnUnread
 from sft_tui.dataset.template.chat import CHAT
 from sft_tui.dataset.template.layouts import DEFAULT_TEMPLATE, check_template
+from sft_tui.dataset.text.passages import CLEANINGS, LAYOUTS, TextReading
 from sft_tui.dataset.tokenizer.load import Tokenizer
 from sft_tui.errors import InvalidInputError
 from sft_tui.files.disk_room import check_room
@@ -37,6 +38,8 @@ class Request:
     `labels`: MindFormers' networks of the first generation shift labels by one themselves; those of today want them
     "shifted", and rows of exactly seq_length. `pack`: several whole records to a row. `on_unread`: "fail" stops at
     a field that is not read.
+    `text`: how plain text is read. `eval_fraction`: of its passages that share is held out; rows for training are those
+    of the others, rows for evaluation those of the share. 0: rows are of all.
     """
 
     input_glob: str
@@ -54,6 +57,22 @@ class Request:
     labels: str = AS_TOKENS
     pack: bool = False
     on_unread: OnUnread = "warn"
+    text: TextReading = field(default_factory=TextReading)
+    eval_fraction: float = 0.0
+
+    @property
+    def is_text(self) -> bool:
+        """Plain text, not conversations."""
+        return self.dataset_type == "wiki"
+
+    @property
+    def written_columns(self) -> Tuple[str, ...]:
+        """Those of the rows: as the script for the layout has them, and labels wherever some are needed."""
+        if not self.is_text:
+            return ("input_ids", "labels")
+        if self.text.layout == "passages":
+            return ("input_ids", "attention_mask", "labels")
+        return ("input_ids", "labels") if self.text.keep_all or self.labels == SHIFTED else ("input_ids",)
 
     @property
     def row_length(self) -> int:
@@ -79,9 +98,8 @@ def check_request(request: Request) -> None:
         raise InvalidInputError(
             "Only conversations with shifted labels can be packed.", "Leave out --pack, or use --labels shifted."
         )
-    if request.labels == SHIFTED and request.dataset_type != "qa":
-        raise InvalidInputError("Plain text has no labels to shift.", "Leave out --labels.")
     check_seq_length(request.seq_length)
+    _check_text(request)
     if not 1 <= request.file_partition <= _MAX_PARTITIONS:
         raise InvalidInputError(
             f"file_partition is {request.file_partition}; it must lie between 1 and {_MAX_PARTITIONS}.",
@@ -91,6 +109,20 @@ def check_request(request: Request) -> None:
     share = request.limits.max_masked
     if not 0.0 <= share <= 1.0:
         raise InvalidInputError(f"max_masked is {share}; it must lie between 0 and 1.", "For example 0.05.")
+
+
+def _check_text(request: Request) -> None:
+    if not request.is_text and (request.text != TextReading() or request.eval_fraction):
+        raise InvalidInputError(
+            "How plain text is read was given, but these are conversations.", "Use --dataset_type wiki for plain text."
+        )
+    if request.text.layout not in LAYOUTS or request.text.clean not in CLEANINGS:
+        known = f"{', '.join(LAYOUTS)}; {', '.join(CLEANINGS)}"
+        raise InvalidInputError(f"{request.text} is unknown.", f"Known: {known}.")
+    if not 0.0 <= request.eval_fraction < 1.0:
+        raise InvalidInputError(
+            f"eval_fraction is {request.eval_fraction}; it must lie between 0 and 1.", "For example 0.05."
+        )
 
 
 def _check_name(output: Path) -> None:
@@ -106,7 +138,7 @@ def check_tokenizer(request: Request, tokenizer: Tokenizer) -> None:
     Only with a folder's own template all ids must be known, since both are of one model: Llama's sentencepiece models
     often have a piece more than the model has embeddings, which never occurs.
     """
-    if request.dataset_type != "qa":
+    if request.is_text:
         return
     check_template(request.template, tokenizer)
     known = request.limits.vocab_size

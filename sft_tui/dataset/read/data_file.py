@@ -15,7 +15,7 @@ from sft_tui.files.stand_in import check_stand_in
 # No record that a model could be trained on is larger, and one record has to fit in memory.
 MAX_RECORD_BYTES = 32 * 1024 * 1024
 CHUNK_BYTES = 256 * 1024
-_HEAD_BYTES = 64 * 1024
+HEAD_BYTES = 64 * 1024
 _PACKED = {b"\x1f\x8b": "gunzip", b"PK\x03\x04": "unzip", b"\x28\xb5\x2f\xfd": "unzstd", b"BZh": "bunzip2"}
 _LINES = (".jsonl", ".ndjson")
 _WRITE_OUT = "Write it out as JSON Lines, with Python:"
@@ -54,12 +54,12 @@ def find_data_file(path: Path) -> DataFile:
         if not stat.S_ISREG(found.st_mode):
             raise InvalidInputError(f"{path} is not an ordinary file.", "The data is read twice: save it to a file.")
         with path.open("rb") as stream:
-            head = stream.read(_HEAD_BYTES)
+            head = stream.read(HEAD_BYTES)
     except OSError as error:
         raise unreadable(path, error) from error
     if head.startswith(b"PAR1"):
         return DataFile(path, "parquet", found.st_size)
-    _check_head(path, head, found.st_size)
+    check_head(path, head, found.st_size, HINT)
     text = head[len(codecs.BOM_UTF8) :] if head.startswith(codecs.BOM_UTF8) else head
     text = text.lstrip(b" \t\r\n")
     suffix = path.suffix.lower()
@@ -83,9 +83,10 @@ def _check_saved(folder: Path) -> None:
     raise InvalidInputError(f"{folder} was written by save_to_disk of the library datasets.", f"{_WRITE_OUT} {command}")
 
 
-def _check_head(path: Path, head: bytes, size: int) -> None:
-    if size <= _HEAD_BYTES and not head.strip(b" \t\r\n" + codecs.BOM_UTF8):
-        raise InvalidInputError(f"{path} is empty.", HINT)
+def check_head(path: Path, head: bytes, size: int, hint: str) -> None:
+    """Raise InvalidInputError for what no data begins with; `hint`: what to give in place of an empty file."""
+    if size <= HEAD_BYTES and not head.strip(b" \t\r\n" + codecs.BOM_UTF8):
+        raise InvalidInputError(f"{path} is empty.", hint)
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise InvalidInputError(f"{path} is UTF-16, not UTF-8.", "Save it as UTF-8.")
     check_stand_in(path, head, "the data itself")
@@ -105,7 +106,7 @@ def _is_lines(path: Path) -> bool:
         line = b" "
         while line and not line.strip(b" \t\r\n" + codecs.BOM_UTF8):
             line = stream.readline(MAX_RECORD_BYTES)
-        more = stream.read(_HEAD_BYTES).lstrip(b" \t\r\n")
+        more = stream.read(HEAD_BYTES).lstrip(b" \t\r\n")
     if not more:
         return False
     try:

@@ -9,7 +9,7 @@ from typing import Dict, FrozenSet, Iterable, List, Literal, Mapping, Tuple
 from sft_tui.dataset.read.bad_record import show_names
 from sft_tui.errors import InvalidInputError
 
-Kind = Literal["unread", "used", "role", "dropped"]
+Kind = Literal["unread", "used", "role", "dropped", "left_out"]
 # what is remarked of one record: a kind, and the name of the field or role
 Remark = Tuple[Kind, str]
 OnUnread = Literal["warn", "fail", "ignore"]
@@ -120,6 +120,8 @@ def remark_lines(remarks: Mapping[str, Mapping[str, int]], *, with_unread: bool 
         lines.append(f"{name} taken into account: {_records(count)}.")
     for name, count in remarks.get("role", {}).items():
         lines.append(f"role {name}: {_records(count)}.")
+    for name, count in remarks.get("left_out", {}).items():  # of plain text, not by records
+        lines.append(f"left out: {count:,} {name}.")
     return lines
 
 

@@ -99,7 +99,7 @@ def request_(tmp_path: Path) -> Request:
     [
         ({"labels": "odd"}, "Labels `odd` are unknown"),
         ({"pack": True, "labels": "as tokens"}, "can be packed"),
-        ({"dataset_type": "wiki"}, "no labels to shift"),
+        ({"eval_fraction": 0.1}, "these are conversations"),
         ({"model_file": Path(__file__).parents[3] / "golden" / "tokenizer.model"}, "chat templates come with those"),
     ],
 )
