@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Dict, Iterator, List, Mapping, Optional, Tuple
 from sft_tui.core.progress import Progress, ProgressCallback, no_progress
 from sft_tui.dataset.audit.limits import check_limits, cut_warning
 from sft_tui.dataset.audit.report import AuditReport, Tally
+from sft_tui.dataset.audit.text_sample import too_short
 from sft_tui.dataset.encode.packing import Packer
 from sft_tui.dataset.encode.pad_rows import packed_rows, padded_rows, shifted_rows, split_records
 from sft_tui.dataset.encode.pipeline import EncodedBatch, Encoding, Pipeline
@@ -304,10 +305,7 @@ class _Run:
 def _no_rows(work: Work, length: int) -> InvalidInputError:
     first = work.inputs[0].path
     if work.dataset_type == "wiki":
-        return InvalidInputError(
-            f"{first} does not fill a single row of {length} tokens.",
-            "Give more text, or a smaller seq_length; --keep_all fills the row up with padding.",
-        )
+        return InvalidInputError(*too_short(first, length))
     return InvalidInputError(f"{first} holds no record.", "Give a file with at least one.")
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 
 def find_encoder_file(arguments: argparse.Namespace) -> Path:
-    """The tokenizer that is meant: a chat template goes with tokenizer.json. Raises InvalidInputError."""
+    """The tokenizer that is meant: chat template and shifted labels go with tokenizer.json. Raises InvalidInputError."""
     from sft_tui.dataset.template.chat import CHAT
     from sft_tui.dataset.tokenizer.load import find_tokenizer
 
     folder = Path(arguments.model_file)
-    if arguments.template == CHAT and (folder / "tokenizer.json").is_file():
+    as_folder = arguments.template == CHAT or getattr(arguments, "labels", "") == "shifted"
+    if as_folder and (folder / "tokenizer.json").is_file():
         return folder / "tokenizer.json"
     return find_tokenizer(folder)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sft_tui.commands._common.output_gate import beside_gate
 from sft_tui.commands._common.report import ProgressReport, print_json, say
+from sft_tui.commands._common.text_reading import text_reading
 from sft_tui.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -29,21 +30,27 @@ def _print_audit(arguments: argparse.Namespace) -> int:
     from sft_tui.commands._common.encoder_file import find_encoder_file
     from sft_tui.dataset.audit.limits import Limits, check_limits, cut_warning
     from sft_tui.dataset.audit.text import audit_lines
+    from sft_tui.dataset.audit.text_sample import audit_text
     from sft_tui.dataset.read.sources import parse_columns
-    from sft_tui.dataset.run_audit import audit
+    from sft_tui.dataset.run_audit import audit, is_mindrecord
     from sft_tui.dataset.template.taught_end import describe_mismatch
+    from sft_tui.dataset.tokenizer.load import load_tokenizer
 
     limits = Limits(arguments.max_masked, arguments.warn_cut, arguments.vocab_size)
+    path, reading = Path(arguments.path), text_reading(arguments)
     with ProgressReport("audit") as report:
-        result = audit(
-            Path(arguments.path),
-            find_encoder_file(arguments),
-            arguments.seq_length,
-            template=arguments.template,
-            columns=tuple(parse_columns(arguments.columns).items()),
-            on_unread=arguments.on_unread,
-            progress=report,
-        )
+        if arguments.dataset_type == "wiki" and not is_mindrecord(path):
+            result = audit_text(path, load_tokenizer(find_encoder_file(arguments)), arguments.seq_length, reading)
+        else:
+            result = audit(
+                path,
+                find_encoder_file(arguments),
+                arguments.seq_length,
+                template=arguments.template,
+                columns=tuple(parse_columns(arguments.columns).items()),
+                on_unread=arguments.on_unread,
+                progress=report,
+            )
     if arguments.json:
         print_json(result.to_json())
     else:
@@ -63,20 +70,26 @@ def _print_record(arguments: argparse.Namespace) -> int:
     """One record as the model sees it."""
     from sft_tui.commands._common.encoder_file import find_encoder_file
     from sft_tui.dataset.audit.sample import view_record
+    from sft_tui.dataset.audit.text_sample import PassageViewer
     from sft_tui.dataset.read.sources import parse_columns
     from sft_tui.dataset.run_audit import is_mindrecord
+    from sft_tui.dataset.tokenizer.load import load_tokenizer
 
     if is_mindrecord(Path(arguments.path)):
         hint = "Name the conversations that it was made of, with the same --template and --seq_length."
         raise InvalidInputError(f"{arguments.path} is a MindRecord: --record shows a record of a data file.", hint)
-    view = view_record(
-        Path(arguments.path),
-        find_encoder_file(arguments),
-        arguments.record,
-        seq_length=arguments.seq_length,
-        template=arguments.template,
-        columns=tuple(parse_columns(arguments.columns).items()),
-    )
+    path, encoder, reading = Path(arguments.path), find_encoder_file(arguments), text_reading(arguments)
+    if arguments.dataset_type == "wiki":
+        view = PassageViewer(path, load_tokenizer(encoder), arguments.seq_length, reading).view(arguments.record)
+    else:
+        view = view_record(
+            path,
+            encoder,
+            arguments.record,
+            seq_length=arguments.seq_length,
+            template=arguments.template,
+            columns=tuple(parse_columns(arguments.columns).items()),
+        )
     if arguments.json:
         print_json(view.to_json())
         return 0

@@ -13,7 +13,7 @@ from sft_tui.dataset.read.rejects import OnError
 from sft_tui.dataset.read.remarks import OnUnread
 from sft_tui.dataset.template.chat import CHAT
 from sft_tui.dataset.template.layouts import DEFAULT_TEMPLATE, check_template
-from sft_tui.dataset.text.passages import CLEANINGS, LAYOUTS, TextReading
+from sft_tui.dataset.text.passages import CLEANINGS, LAYOUTS, TextReading, text_columns
 from sft_tui.dataset.tokenizer.load import Tokenizer
 from sft_tui.errors import InvalidInputError
 from sft_tui.files.disk_room import check_room
@@ -67,12 +67,8 @@ class Request:
 
     @property
     def written_columns(self) -> Tuple[str, ...]:
-        """Those of the rows: as the script for the layout has them, and labels wherever some are needed."""
-        if not self.is_text:
-            return ("input_ids", "labels")
-        if self.text.layout == "passages":
-            return ("input_ids", "attention_mask", "labels")
-        return ("input_ids", "labels") if self.text.keep_all or self.labels == SHIFTED else ("input_ids",)
+        """Those of the rows."""
+        return text_columns(self.text, shifted=self.labels == SHIFTED) if self.is_text else ("input_ids", "labels")
 
     @property
     def row_length(self) -> int:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Callable, Iterator, List, Literal, Mapping, NamedTuple, Optional, Tuple
 from typing import Counter as CounterType
-from typing import Iterator, List, Literal, Mapping, NamedTuple, Optional
 
 from sft_tui.core.progress import ProgressCallback, no_progress
 from sft_tui.dataset.read.held_out import HeldOut
 from sft_tui.dataset.text.text_file import find_text_file, read_lines
 from sft_tui.dataset.text.wikitext import clean_wikitext
+from sft_tui.errors import InvalidInputError
 
 Layout = Literal["paragraphs", "passages"]
 Clean = Literal["wikitext", "none"]
@@ -25,13 +27,16 @@ BELOW_HEADING = "characters below a heading without an empty line between"
 REST = "tokens at the end, too few for a row"
 KEPT_ON_REQUEST = (LAST_PASSAGE, BEHIND_TAB, BELOW_HEADING, REST)
 LeftOut = CounterType[str]
-
+# the lines of a file, none longer than so many characters
+Lines = Callable[[int], Iterator[str]]
 
 # characters: no piece and no line is longer, where everything is kept
 LONGEST = 2**20
 _LONGEST_LINE = 2**25
-# of WikiText, what is cleaned together: WikiText-2 as a whole
-_BLOCK = 2**24
+# characters of WikiText that are cleaned together: WikiText-2 as a whole
+BLOCK = 2**24
+# a passage that may turn out to be the last one has to wait, as a whole
+_LONGEST_WAITING = 2**26
 
 
 @dataclass(frozen=True)
@@ -69,20 +74,29 @@ class Share:
     evaluation: bool = False
 
 
+def text_columns(reading: TextReading, *, shifted: bool) -> Tuple[str, ...]:
+    """Columns of the rows: as the script for the layout has them, and labels wherever some are needed."""
+    if reading.layout == "passages":
+        return ("input_ids", "attention_mask", "labels")
+    return ("input_ids", "labels") if reading.keep_all or shifted else ("input_ids",)
+
+
 def read_pieces(
-    path: Path, reading: TextReading, left_out: LeftOut, progress: ProgressCallback = no_progress
+    path: Path, reading: TextReading, left_out: LeftOut, progress: ProgressCallback = no_progress, head: int = 0
 ) -> Iterator[Piece]:
     """Yield the passages of a text file in order; `left_out` counts what is not among them.
 
-    Memory stays flat but for WikiText that is read exactly as the script for Llama does, as a whole. Raises
-    InvalidInputError for a file that is no text.
+    `head`: of its first bytes alone, so many, up to the end of a line; 0: of all. Memory stays flat. For that
+    WikiText is cleaned in blocks: the script for Llama, which takes the file as a whole, pairs quotes and brackets
+    over more than BLOCK characters too. Raises InvalidInputError for a file that is no text.
     """
     file = find_text_file(path)
+    lines = functools.partial(read_lines, path, progress=progress, head=head)
     if reading.clean == "none":
-        return _as_it_is(path, by_lines=file.by_lines, progress=progress)
+        return _as_it_is(lines, by_lines=file.by_lines)
     if reading.layout == "passages":
-        return _passages(path, reading, left_out, progress)
-    return _paragraphs(path, reading, left_out, progress)
+        return _passages(path, lines, reading, left_out)
+    return _paragraphs(lines, reading, left_out)
 
 
 def choose(pieces: Iterator[Piece], share: Share) -> Iterator[Piece]:
@@ -104,12 +118,12 @@ def keepable(remarks: Mapping[str, Mapping[str, int]]) -> bool:
     return any(name in KEPT_ON_REQUEST for name in remarks.get("left_out", {}))
 
 
-def _as_it_is(path: Path, *, by_lines: bool, progress: ProgressCallback) -> Iterator[Piece]:
+def _as_it_is(lines: Lines, *, by_lines: bool) -> Iterator[Piece]:
     """From one blank line to the next; spaces and line ends within a passage stay."""
     before = "\n" if by_lines else "\n\n"
     held: List[str] = []
     size, begins = 0, True
-    for line in read_lines(path, LONGEST, progress):
+    for line in lines(LONGEST):
         if not line.strip() and begins and not held:
             continue
         ends = (by_lines and line.endswith("\n")) or not line.strip()
@@ -124,13 +138,13 @@ def _as_it_is(path: Path, *, by_lines: bool, progress: ProgressCallback) -> Iter
         yield Piece("".join(held).rstrip("\n"), begins, True, before)
 
 
-def _paragraphs(path: Path, reading: TextReading, left_out: LeftOut, progress: ProgressCallback) -> Iterator[Piece]:
-    """As llama_preprocess: cleaned as a whole, parted at empty lines, without headings."""
-    for block in _blocks(path, _BLOCK if reading.keep_all else 0, progress):
+def _paragraphs(lines: Lines, reading: TextReading, left_out: LeftOut) -> Iterator[Piece]:
+    """As llama_preprocess: cleaned together, parted at empty lines, without headings."""
+    for block in _blocks(lines, BLOCK):
         for paragraph in clean_wikitext(block).split("\n\n"):
             if paragraph.strip().startswith("="):
                 paragraph = _below_headings(paragraph, reading, left_out)
-            yield from _cut(paragraph, LONGEST if reading.keep_all else max(1, len(paragraph)), "\n\n")
+            yield from _cut(paragraph, LONGEST, "\n\n")
 
 
 def _below_headings(paragraph: str, reading: TextReading, left_out: LeftOut) -> str:
@@ -147,14 +161,14 @@ def _is_heading(line: str) -> bool:
     return line.startswith("=") and line.endswith("=")
 
 
-def _blocks(path: Path, size: int, progress: ProgressCallback) -> Iterator[str]:
-    """The text in blocks of about `size` characters, which end with an empty line; 0: in one."""
+def _blocks(lines: Lines, size: int) -> Iterator[str]:
+    """The text in blocks of about `size` characters, which end with an empty line."""
     held: List[str] = []
     length = 0
-    for line in read_lines(path, LONGEST if size else _LONGEST_LINE, progress):
+    for line in lines(_LONGEST_LINE):
         held.append(line)
         length += len(line)
-        if size and length >= size and (not line.strip() or length >= 2 * size):
+        if length >= size and (not line.strip() or length >= 2 * size):
             yield "".join(held)
             held, length = ["\n\n"], 0  # what follows begins behind an empty line
     yield "".join(held)
@@ -165,14 +179,14 @@ def _cut(text: str, longest: int, before: str) -> Iterator[Piece]:
         yield Piece(text[at : at + longest], at == 0, at + longest >= len(text), before)
 
 
-def _passages(path: Path, reading: TextReading, left_out: LeftOut, progress: ProgressCallback) -> Iterator[Piece]:
+def _passages(path: Path, lines: Lines, reading: TextReading, left_out: LeftOut) -> Iterator[Piece]:
     """As wikitext2_data_process: lines cleaned one by one, those between two headings joined by spaces.
 
     The script writes a passage when it meets the next heading, and so never the last one; of the whole text it takes
     what stands before the first tab. (Where there is exactly one tab it appends what follows to every row: not we.)
     """
     tab = False
-    for piece in _between_headings(path, reading, left_out, progress):
+    for piece in _between_headings(path, lines, reading, left_out):
         before, found, behind = piece.text.partition("\t")
         if reading.keep_all or not (tab or found):
             yield piece
@@ -183,12 +197,10 @@ def _passages(path: Path, reading: TextReading, left_out: LeftOut, progress: Pro
         tab = True
 
 
-def _between_headings(
-    path: Path, reading: TextReading, left_out: LeftOut, progress: ProgressCallback
-) -> Iterator[Piece]:
+def _between_headings(path: Path, lines: Lines, reading: TextReading, left_out: LeftOut) -> Iterator[Piece]:
     held: List[str] = []
     size, begins = 0, True
-    for whole in read_lines(path, LONGEST if reading.keep_all else _LONGEST_LINE, progress):
+    for whole in lines(LONGEST if reading.keep_all else _LONGEST_LINE):
         line = whole.strip()
         if _is_heading(line):
             left_out[HEADINGS] += 1
@@ -201,6 +213,11 @@ def _between_headings(
             if reading.keep_all and size >= LONGEST:
                 yield _joined(held, begins, ends=False)
                 held, size, begins = [], 0, False
+            elif size > _LONGEST_WAITING:
+                raise InvalidInputError(
+                    f"{path} has no heading of WikiText (`= Title =`) in {_LONGEST_WAITING // 2**20} million characters.",
+                    "Use --clean none for a text of another kind, or --keep_all.",
+                )
     if held and reading.keep_all:
         yield _joined(held, begins, ends=True)
     elif held:

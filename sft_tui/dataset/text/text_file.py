@@ -20,6 +20,7 @@ INSTRUCTIONS_HINT = (
     "preprocess --dataset_type qa."
 )
 _CHUNK_BYTES = 2**20
+_SUFFIXES = (".txt", ".text", ".tokens", ".raw", ".md")  # .tokens and .raw: those of WikiText
 _WIKITEXT_BYTES = 2**20
 _RECORDS = {".json": "JSON", ".jsonl": "JSON Lines", ".ndjson": "JSON Lines", ".csv": "a CSV table"}
 # a list of objects, or an object: no prose begins so
@@ -82,6 +83,41 @@ def _check_text(path: Path, head: bytes, size: int) -> None:
         raise InvalidInputError(f"{path} is no text: it holds control characters.", HINT)
 
 
+def is_meant_as_text(path: Path) -> bool:
+    """Whether a file is to be read as plain text where nobody says: by its name, unless it begins as JSON does, or by
+    its beginning.
+    """
+    if path.suffix.lower() not in _SUFFIXES:
+        return looks_like_text(path)
+    try:
+        with path.open("rb") as stream:
+            _check_text(path, stream.read(HEAD_BYTES), path.stat().st_size)
+    except InstructionDataError:
+        return False
+    except (OSError, InvalidInputError):
+        return True  # what it lacks to be a text is told where it is read
+    return True
+
+
+def check_whole(path: Path) -> None:
+    """Raise InvalidInputError for bytes that are no text, anywhere in a file."""
+    utf8, read = codecs.getincrementaldecoder("utf-8")(), 0
+    try:
+        with path.open("rb") as stream:
+            while True:
+                chunk, held = stream.read(_CHUNK_BYTES), len(utf8.getstate()[0])
+                utf8.decode(chunk, final=not chunk)
+                if 0 in chunk:
+                    raise InvalidInputError(f"{path} is no text: byte {read + chunk.index(0)} is 0.", HINT)
+                read += len(chunk)
+                if not chunk:
+                    return
+    except UnicodeDecodeError as error:
+        raise not_utf8(path, read - held + error.start, 0) from error
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
 def looks_like_text(path: Path) -> bool:
     """Whether the beginning of a file is plain text, and not that of a file of records."""
     try:
@@ -102,20 +138,20 @@ def _overlapping(stream: io.BufferedReader) -> Iterator[bytes]:
         before = chunk[-256:]
 
 
-def read_lines(path: Path, longest: int, progress: ProgressCallback = no_progress) -> Iterator[str]:
+def read_lines(path: Path, longest: int, progress: ProgressCallback = no_progress, head: int = 0) -> Iterator[str]:
     """Yield the lines of a UTF-8 file, each with its `\\n` if it has one; a BOM is left out.
 
-    A line of more than `longest` characters comes in pieces, cut at spaces where it has some. Raises
+    `head`: those that begin within so many bytes, and whole chunks of them; 0: all. A line of more than `longest` characters comes in pieces, cut at spaces where it has some. Raises
     InvalidInputError for a file that cannot be read or is not UTF-8.
     """
     try:
         with path.open("rb") as stream:
-            yield from _lines(path, stream, longest, progress)
+            yield from _lines(path, stream, longest, progress, head)
     except OSError as error:
         raise unreadable(path, error) from error
 
 
-def _lines(path: Path, stream: io.BufferedReader, longest: int, progress: ProgressCallback) -> Iterator[str]:
+def _lines(path: Path, stream: io.BufferedReader, longest: int, progress: ProgressCallback, head: int) -> Iterator[str]:
     utf8 = codecs.getincrementaldecoder("utf-8")()
     lines = io.IncrementalNewlineDecoder(utf8, translate=True)
     size, read, text = path.stat().st_size, 0, ""
@@ -136,6 +172,10 @@ def _lines(path: Path, stream: io.BufferedReader, longest: int, progress: Progre
         progress(Progress(read, size, "bytes"))
         if not chunk:
             break
+        if head and head <= read < size:
+            if not whole:
+                break  # it is all one line
+            return  # what follows the last end of a line is not of the head
     if text:
         yield text
 

@@ -81,6 +81,7 @@ def test_without_mindspore_the_interpreter_is_named(request_):
         "import sys; sys.modules['mindspore'] = None\n"
         "from pathlib import Path\nfrom sft_tui.dataset.preprocess import preprocess\n"
         "from sft_tui.dataset.mindrecord.request import Request\nfrom sft_tui.dataset.audit.limits import Limits\n"
+        "from sft_tui.dataset.text.passages import TextReading\n"
         "from sft_tui.errors import EnvironmentNotFitError\n"
         f"try:\n    preprocess({as_code(request_)})\nexcept EnvironmentNotFitError as error:\n    print(error)"
     )
@@ -97,7 +98,7 @@ def run_real(code: str, request: Request, *more: str) -> Any:
         "import json, sys\nfrom pathlib import Path\n"
         "from dataclasses import replace\nfrom sft_tui.dataset.mindrecord.file import read_rows\n"
         "from sft_tui.dataset.preprocess import preprocess\nfrom sft_tui.dataset.mindrecord.request import Request\n"
-        "from sft_tui.dataset.audit.limits import Limits\n"
+        "from sft_tui.dataset.audit.limits import Limits\nfrom sft_tui.dataset.text.passages import TextReading\n"
         "from sft_tui.dataset.run_audit import audit\nfrom sft_tui.errors import SftError\n"
         f"request = {as_code(request)}\nout = request.output_file\n"
         + code

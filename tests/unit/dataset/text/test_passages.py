@@ -92,7 +92,7 @@ def test_long_passages_come_in_parts(read, monkeypatch, tmp_path, text, reading)
 def test_wikitext_in_blocks_reads_as_it_does_as_a_whole(read, monkeypatch):
     text = "".join(f" = Title {n} = \n \n The {n} @-@ th ( small ) text , it is . \n \n" for n in range(300))
     whole = read(text, TextReading(keep_all=True))
-    monkeypatch.setattr(passages_module, "_BLOCK", 500)
+    monkeypatch.setattr(passages_module, "BLOCK", 500)
     assert read(text, TextReading(keep_all=True)) == whole and len(whole[0]) == 300
 
 
