@@ -227,12 +227,25 @@ def needed_bytes(profile: Profile, checkpoint: CheckpointReport, train: DataRepo
     if checkpoint.direct:
         # MindFormers writes a copy under its own names where it trains and where it evaluates; then comes the export
         weights = 2 * checkpoint.total_bytes + 4 * checkpoint.parameters
-    data = 0 if Path(paths.mindrecord("train")).is_file() else train.count * (profile.dataset.seq_length + 1) * 8
+    data = 0 if Path(paths.mindrecord("train")).is_file() else _row_bytes(profile, train)
     layout, lora = build_layout(profile, parse_base(base_yaml)), profile.training.method == "lora"
     whole = layout.data_parallel if lora or not layout.parallel_optimizer else 1
     # adapters and their moments are less than a hundredth
     numbers = 2 if lora else 4
     return weights + data + KEPT_CHECKPOINTS * whole * numbers * 4 * checkpoint.parameters
+
+
+def _row_bytes(profile: Profile, train: DataReport) -> int:
+    """What the rows take at most: ids and labels, four bytes each. A token of a text is a byte at least."""
+    return train.size * 8 if train.is_text else train.count * (profile.dataset.seq_length + 1) * 8
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Both paths lead to one file."""
+    try:
+        return one == other or Path(one).samefile(other)
+    except OSError:
+        return False
 
 
 def check_training(profile: Profile, facts: Facts) -> list[Problem]:
@@ -243,7 +256,7 @@ def check_training(profile: Profile, facts: Facts) -> list[Problem]:
         message = f"{profile.dataset.seq_length} tokens are more than the model's {longest} (max_position_embeddings)."
         problems.append(Problem("dataset.seq_length", message, f"Use {longest} or less."))
     problems += check_positions(facts)
-    if profile.dataset.eval_path and profile.dataset.eval_path == profile.dataset.train_path:
+    if profile.dataset.eval_path and _is_same(profile.dataset.eval_path, profile.dataset.train_path):
         message = "This is the file that is trained on: it cannot tell what the model has learned."
         problems.append(Problem("dataset.eval_path", message, "Name another file, or leave it empty.", "warning"))
     if profile.training.evaluate and facts.train_records and not facts.eval_records:

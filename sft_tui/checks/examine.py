@@ -35,6 +35,7 @@ from sft_tui.checks.environment_and_data import (
 from sft_tui.checks.kept import Kept
 from sft_tui.checks.ready import check_ready, look_at_ready
 from sft_tui.checks.run_folder import check_run_folder
+from sft_tui.checks.text import TextFindings, inspect_text_file, is_text, look_at_text
 from sft_tui.checks.tokenizer_path import (
     check_tokenizer_files,
     find_tokenizer,
@@ -83,6 +84,7 @@ class Findings:
     plan: Optional[Plan] = None
     early_plan: Optional[Plan] = None  # where only the run's folder forbids a start: of its steps those before the run
     sample: Optional[AuditReport] = None  # of the first records, as they would be encoded
+    text: Optional[TextFindings] = None  # where the data is plain text
     audit: Optional[AuditReport] = None  # of the last MindRecord for training that this profile made
     workload: Optional[tuple[Workload, Optional[int]]] = None  # what training takes, and its memory pool in bytes
     needed_bytes: int = 0  # what the job will still put on disk
@@ -102,8 +104,9 @@ def examine(profile: Profile, *, into: bool = False) -> Findings:
     """
     environment = probe_environment(profile.environment.python, profile.environment.mindformers_home)
     columns, column_problems = read_columns(profile)
-    train = _look_at_data(profile.dataset.train_path, "dataset.train_path", columns)
-    evaluation = _look_at_data(profile.dataset.eval_path, "dataset.eval_path", columns)
+    plain = is_text(profile)
+    train = _look_at_data(profile.dataset.train_path, "dataset.train_path", columns, plain=plain)
+    evaluation = _look_at_data(profile.dataset.eval_path, "dataset.eval_path", columns, plain=plain)
     route = find_route(profile.model.family, environment.mindformers_version)
     tokenizer = find_tokenizer(profile, route)
     base_path = installed_base(environment, profile.model.family) if route == "direct" else ""
@@ -126,14 +129,21 @@ def examine(profile: Profile, *, into: bool = False) -> Findings:
         *check_work_dir(profile, checkpoint, train, base_yaml),
         *check_nodes(profile, environment),
     ]
-    sample = None
-    if tokenizer and vocab and _fits(profile, checkpoint) and train and train.count:
+    sample = text = None
+    if plain:
+        read = train is not None and train.count and (evaluation is None or evaluation.count)
+        if read and tokenizer and vocab and checkpoint.config:
+            text, text_problems = look_at_text(profile, route, tokenizer, checkpoint.config.vocab_size, keep_tokenizer)
+            problems += text_problems
+    elif tokenizer and vocab and _fits(profile, checkpoint) and train and train.count:
         sample, sample_problems = _look_at_samples(profile, tokenizer, prompt_template(profile, route), columns)
         problems += sample_problems
-    findings = Findings(tuple(problems), environment, checkpoint, train, evaluation, vocab, sample=sample)
+    findings = Findings(tuple(problems), environment, checkpoint, train, evaluation, vocab, sample=sample, text=text)
     if checkpoint.config is None or environment.release is None or train is None:
         return findings
     records = _records(profile, train, evaluation)
+    if plain:
+        records = (text.train_rows, text.eval_rows) if text else (0, 0)
     facts = replace(
         _facts(profile, environment, checkpoint.config, str(tokenizer), records, base_yaml),
         route=route,
@@ -143,13 +153,15 @@ def examine(profile: Profile, *, into: bool = False) -> Findings:
         config_text=checkpoint.words.text if checkpoint.words and route == "direct" else "",
         end_token=_end_to_add(sample),
         packed_rows=_foretell_rows(sample, records[0]) if profile.dataset.pack else 0,
+        text=text.facts if text else None,
+        made_rows=text.made_rows if text else 0,
     )
     problems += [*check_training(profile, facts), *check_parallel(profile, facts)]
     if route == "direct" and checkpoint.words and checkpoint.words.unknown:
         problems += _refused_keys(environment, checkpoint.config.family, checkpoint.words)
     if not _wrong(problems):
         problems += check_made(profile, checkpoint.parameters, facts)
-    plan = early_plan = None if _wrong(problems) else build_plan(profile, facts)
+    plan = early_plan = None if _wrong(problems) or plain != bool(text) else build_plan(profile, facts)
     if plan is not None:
         problems += check_run_folder(profile, plan, into=into)
         plan = None if _wrong(problems) else plan
@@ -225,11 +237,13 @@ def _refused_keys(environment: EnvironmentFacts, family: str, words: ConfigWords
     return [Problem("model.hf_dir", message, hint)]
 
 
-def _look_at_data(path: str, field: str, columns: dict[str, str]) -> Optional[DataReport]:
+def _look_at_data(path: str, field: str, columns: dict[str, str], *, plain: bool) -> Optional[DataReport]:
     """Reading a large file again after every key in the wizard would take a core."""
     if not path:
         return None
-    key = path, field, tuple(columns.items()), stamp(Path(path))
+    key = path, field, tuple(columns.items()), stamp(Path(path)), plain
+    if plain:
+        return _data.get(key, lambda: inspect_text_file(Path(path), field), sound=lambda found: found.count > 0)
     return _data.get(key, lambda: inspect_data(Path(path), field, columns=columns), sound=lambda found: found.count > 0)
 
 

@@ -33,6 +33,14 @@ def find_tokenizer(profile: Profile, route: Route = "checkpoint") -> Optional[Pa
     return other if other.is_file() and not usual.exists() else usual
 
 
+def text_tokenizer(path: Path, route: Route) -> Path:
+    """The file that `preprocess` takes for plain text: with shifted labels a folder's tokenizer.json."""
+    better = path / "tokenizer.json"
+    if route == "direct" and better.is_file():
+        return better
+    return Path(tokenizer_file(path) or path)
+
+
 def tokenizer_file(path: Optional[Path]) -> str:
     """The file in a folder that has a tokenizer; empty where the path is a file itself, or has none."""
     if path is None or not path.is_dir():

@@ -93,7 +93,7 @@ def check_parallel(profile: Profile, facts: Facts) -> list[Problem]:
     layout = training_layout(profile, facts)
     problems = _cpu_limits(profile) if profile.environment.device_target == "CPU" else _layout(profile, facts, layout)
     direct = facts.direct
-    if profile.dataset.pack and not direct:
+    if profile.dataset.pack and not direct and facts.text is None:
         message = "Records are packed for models that MindFormers loads directly alone."
         problems.append(Problem("dataset.pack", message, "Switch it off: every record has a row of its own."))
     problems += _steps(profile, facts) + _adapters(profile, facts) + (check_direct(profile, facts) if direct else [])
@@ -179,8 +179,7 @@ def _steps(profile: Profile, facts: Facts) -> list[Problem]:
         factors = "batch size x workers"
         if layout.model_parallel * layout.pipeline_stage * layout.rows_factor > 1:
             factors = "batch size x data_parallel x batches of a step"
-        rows = f"{facts.packed_rows} packed rows" if facts.packed_rows else f"{facts.train_records} records"
-        message = f"{rows} do not fill one batch of {batch} ({factors})."
+        message = f"{facts.rows_in_words} do not fill one batch of {batch} ({factors})."
         return [Problem("training.batch_size", message, "Use a smaller batch or more data.")]
     if not schedule.steps:
         whole = schedule.steps_per_epoch * profile.training.epochs
@@ -280,6 +279,9 @@ def check_made(profile: Profile, parameters: int, facts: Facts) -> list[Problem]
     if data is not None and data.work.labels != FAMILIES[facts.model.family].labels:
         message = f"{paths.mindrecord('train')} has labels for the other kind of network; it will be written again."
         problems.append(Problem("model.family", message, "Do not begin at a later step.", "warning"))
+    if data is not None and (data.work.dataset_type == "wiki") != (facts.text is not None):
+        message = f"{paths.mindrecord('train')} was made of data of the other kind; it will be written again."
+        problems.append(Problem("dataset.kind", message, "Do not begin at a later step.", "warning"))
     if data is not None and data.work.seq_length != profile.dataset.seq_length:
         message = f"{paths.mindrecord('train')} has rows of {data.work.seq_length} tokens; it will be written again."
         hint = f"Use {data.work.seq_length} to keep it."

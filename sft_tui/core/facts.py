@@ -37,6 +37,19 @@ class EnvironmentFacts:
 
 
 @dataclass(frozen=True)
+class TextFacts:
+    """How training data that is plain text becomes rows.
+
+    `clean` is "wikitext" or "none"; `columns` are those of the rows. `counted`: the numbers of rows are those that will
+    be; else they are foretold from the beginning of a long text.
+    """
+
+    clean: str
+    columns: tuple[str, ...]
+    counted: bool = True
+
+
+@dataclass(frozen=True)
 class Facts:
     """Everything `build_plan` needs to know that the profile does not say."""
 
@@ -51,6 +64,8 @@ class Facts:
     tokenizer_file: str = ""  # the file itself, where tokenizer_model is a folder
     pad_token_id: Optional[int] = None  # a token that stands in no row; None: 0 is one
     packed_rows: int = 0  # about as many rows train_records make when they are packed; 0: each makes one
+    text: Optional[TextFacts] = None  # of plain text train_records and eval_records are rows; None: these are records
+    made_rows: int = 0  # of the MindRecord that was made of this text; 0: none yet
     config_text: str = ""  # config.json in MindFormers' words, where that of the folder is in others
     end_token: str = ""  # what ends an answer, where the model's folder does not stop at it
     route: Route = "checkpoint"
@@ -58,6 +73,22 @@ class Facts:
     base_yaml: str = ""  # text of the YAML that training starts from; empty: one is built
     base_yaml_path: str = ""  # where that was read
     device_memory_gb: float = 0.0  # HBM of one NPU, in 2**30 bytes; 0: not known
+
+    @property
+    def rows_to_train(self) -> int:
+        """Rows of an epoch, as far as is known."""
+        return self.made_rows or self.packed_rows or self.train_records
+
+    @property
+    def foretold(self) -> bool:
+        """What is said of the rows to train on is an estimate."""
+        return bool(self.packed_rows) or (self.text is not None and not self.text.counted and not self.made_rows)
+
+    @property
+    def rows_in_words(self) -> str:
+        """How many rows there are to train on, and of what."""
+        kind = "packed rows" if self.packed_rows else "records" if self.text is None else "rows of text"
+        return f"{self.rows_to_train} {kind}"
 
     @property
     def direct(self) -> bool:

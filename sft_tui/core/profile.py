@@ -29,6 +29,7 @@ Name = Annotated[str, StringConstraints(strip_whitespace=True, pattern=NAME_PATT
 DeviceTarget = Literal["CPU", "Ascend"]
 WeightDtype = Literal["fp32", "fp16", "bf16", "keep"]
 Switch = Literal["auto", "on", "off"]
+DataKind = Literal["auto", "instructions", "text"]
 if TYPE_CHECKING:
     FamilyName = str
 else:
@@ -98,13 +99,22 @@ class Weights(_Section):
 
 
 class Dataset(_Section):
-    """The instruction data."""
+    """The data: instructions with answers, or plain text."""
 
     train_path: Text = Field(
-        "", title="Data file", description="Alpaca, ShareGPT or messages; JSON, JSON Lines, CSV or Parquet."
+        "", title="Data file", description="JSON, JSON Lines, CSV, Parquet with records; or plain text."
     )
     eval_path: Text = Field(
         "", title="Held-out file", description="Never trained on. Empty: a share of the data file is held out."
+    )
+    kind: DataKind = Field(
+        "auto", title="Kind of data", description="instructions: records. text: plain text, all of it trained on."
+    )
+    clean: Literal["auto", "wikitext", "none"] = Field(
+        "auto", title="Cleaning", description="wikitext: its spacing undone, no headings. auto: where it is WikiText."
+    )
+    keep_all: bool = Field(
+        False, title="Keep all", description="Of a text also what MindFormers' scripts lose; the last row is padded."
     )
     columns: Text = Field(
         "", title="Columns", description="Fields of the file: instruction=prompt,output=answer. Empty: found out."

@@ -95,7 +95,11 @@ def missing_fields(profile: Profile) -> list[Problem]:
     required = (
         ("environment.work_dir", profile.environment.work_dir, "Name a folder on a disk with room for the model."),
         *_start(profile),
-        ("dataset.train_path", profile.dataset.train_path, "Choose a file of instructions and answers."),
+        (
+            "dataset.train_path",
+            profile.dataset.train_path,
+            "Choose a file of instructions and answers, or of plain text.",
+        ),
     )
     problems = [Problem(field, "Not chosen yet.", hint) for field, value, hint in required if not value]
     nodes = profile.nodes

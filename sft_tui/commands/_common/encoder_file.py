@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def find_encoder_file(arguments: argparse.Namespace) -> Path:
-    """The tokenizer that is meant: chat template and shifted labels go with tokenizer.json. Raises InvalidInputError."""
+    """The tokenizer that is meant: chat template and shifted labels go with tokenizer.json. Raises SftError."""
     from sft_tui.dataset.template.chat import CHAT
     from sft_tui.dataset.tokenizer.load import find_tokenizer
 

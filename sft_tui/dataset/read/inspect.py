@@ -25,6 +25,7 @@ class DataReport:
 
     `size` is in bytes; `problems` are the first five. `description` says what kind of file it is, and how it is read;
     `remarks`, by kind and name, how many records have fields that are not read, or read in a way to know of.
+    `is_text`: it is plain text, and `count` its passages, in a long text about so many.
     """
 
     path: str
@@ -36,6 +37,7 @@ class DataReport:
     problems: Tuple[Problem, ...]
     description: str = ""
     remarks: Dict[str, Dict[str, int]] = dataclasses.field(default_factory=dict)
+    is_text: bool = False
 
     def to_json(self) -> Dict[str, object]:
         """The report as a JSON object."""

@@ -215,7 +215,7 @@ def _between_headings(path: Path, lines: Lines, reading: TextReading, left_out: 
                 held, size, begins = [], 0, False
             elif size > _LONGEST_WAITING:
                 raise InvalidInputError(
-                    f"{path} has no heading of WikiText (`= Title =`) in {_LONGEST_WAITING // 2**20} million characters.",
+                    f"{path} has no heading of WikiText, `= Title =`, in {_LONGEST_WAITING} characters.",
                     "Use --clean none for a text of another kind, or --keep_all.",
                 )
     if held and reading.keep_all:

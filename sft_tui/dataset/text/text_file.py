@@ -139,10 +139,11 @@ def _overlapping(stream: io.BufferedReader) -> Iterator[bytes]:
 
 
 def read_lines(path: Path, longest: int, progress: ProgressCallback = no_progress, head: int = 0) -> Iterator[str]:
-    """Yield the lines of a UTF-8 file, each with its `\\n` if it has one; a BOM is left out.
+    """Yield the lines of a UTF-8 file, each with its `\n` if it has one; a BOM is left out.
 
-    `head`: those that begin within so many bytes, and whole chunks of them; 0: all. A line of more than `longest` characters comes in pieces, cut at spaces where it has some. Raises
-    InvalidInputError for a file that cannot be read or is not UTF-8.
+    `head`: of its first bytes alone, so many, up to the end of a line; 0: all. A line of more than `longest`
+    characters comes in pieces, cut at spaces where it has some. Raises InvalidInputError for a file that cannot be
+    read or is not UTF-8.
     """
     try:
         with path.open("rb") as stream:

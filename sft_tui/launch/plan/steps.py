@@ -14,6 +14,7 @@ from sft_tui.families.family import Route
 from sft_tui.families.table import FAMILIES
 from sft_tui.launch.plan.msrun import build_msrun, worker_log
 from sft_tui.launch.plan.nodes import ON_NODES, NodeSteps, facts_on, profile_on, spread
+from sft_tui.launch.plan.text_steps import TEXT, text_arguments
 from sft_tui.launch.plan.work_paths import work_paths
 from sft_tui.launch.plan.yaml_texts import YamlTexts
 from sft_tui.launch.yaml.run_spec import RunMode, is_distributed, saves_on_request, training_steps
@@ -32,8 +33,7 @@ def build_plan(profile: Profile, facts: Facts) -> Plan:
     """
     hosts = profile.nodes.hosts
     texts = YamlTexts(profile, facts, work_dirs=tuple(host.work_dir for host in hosts if host.work_dir))
-    # of packed rows the number of steps is only foretold
-    steps = 0 if facts.packed_rows else training_steps(profile, facts)
+    steps = 0 if facts.foretold else training_steps(profile, facts)
     numbers = _Numbers(tokens_per_step(profile, facts), steps)
     head = _PlanBuilder(profile, facts, 0, texts, numbers)
     plan = Plan(
@@ -65,7 +65,7 @@ def _all_steps(builder: _PlanBuilder) -> list[Step]:
         builder.inspect(),
         builder.convert_weight(),
         builder.convert_alpaca(),
-        *([builder.convert_alpaca_eval()] if builder.profile.dataset.eval_path else []),
+        *([builder.convert_alpaca_eval()] if builder.profile.dataset.eval_path and not builder.facts.text else []),
         builder.preprocess("train"),
         builder.preprocess("eval"),
         *_on_nodes(builder),
@@ -147,10 +147,11 @@ class _PlanBuilder:
         if not data.eval_path and self.facts.eval_records:
             outputs.append(self.paths.conversation("eval"))
             argv = (*argv, "--eval_output_path", outputs[1], "--eval_fraction", str(data.eval_fraction))
-        return self._step(
+        step = self._step(
             "convert-alpaca", "Convert alpaca data", argv, (data.train_path,),
             tuple(Output(path=path, kind="conversation") for path in outputs),
         )  # fmt: skip
+        return step.model_copy(update={"not_needed": TEXT}) if self.facts.text else step
 
     def _convert(self, path: str, output: str) -> tuple[str, ...]:
         data = self.profile.dataset
@@ -173,6 +174,10 @@ class _PlanBuilder:
     def preprocess(self, part: str) -> Step:
         data, conversation, output = self.profile.dataset, self.paths.conversation(part), self.paths.mindrecord(part)
         tokenizer = self.facts.tokenizer_model
+        title = "Write training MindRecord" if part == "train" else "Write held-out MindRecord"
+        if self.facts.text:
+            path, argv = text_arguments(self.profile, self.facts, part, output)
+            return self._mindrecord(part, title, argv, (path, tokenizer), output)
         template = prompt_template(self.profile, self.facts.route)
         words: tuple[str, ...] = ("--model_file", tokenizer)
         if template == CHAT_TEMPLATE:
@@ -191,11 +196,10 @@ class _PlanBuilder:
         for limit in ("max_masked", "warn_cut"):
             if getattr(data, limit) != getattr(Dataset(), limit):
                 argv = (*argv, f"--{limit}", str(getattr(data, limit)))
-        title = "Write training MindRecord" if part == "train" else "Write held-out MindRecord"
-        step = self._step(
-            f"preprocess-{part}", title, argv, (conversation, tokenizer),
-            (Output(path=output, kind="mindrecord"),),
-        )  # fmt: skip
+        return self._mindrecord(part, title, argv, (conversation, tokenizer), output)
+
+    def _mindrecord(self, part: str, title: str, argv: tuple[str, ...], inputs: tuple[str, ...], output: str) -> Step:
+        step = self._step(f"preprocess-{part}", title, argv, inputs, (Output(path=output, kind="mindrecord"),))
         return self._unless_no_evaluation(step) if part == "eval" else step
 
     def evaluate(self, step_id: str, title: str, checkpoint: str) -> Step:

@@ -25,7 +25,7 @@ def build_loss_scale(run: RunSpec) -> dict[str, Any]:
 def build_datasets(run: RunSpec) -> dict[str, Any]:
     """train_dataset or eval_dataset, with its task."""
     dataset: dict[str, Any] = {
-        "input_columns": ["input_ids", "labels"],
+        "input_columns": _input_columns(run),
         "num_parallel_workers": 1 if run.cpu else 8,
         "python_multiprocessing": False,
         "batch_size": run.profile.training.batch_size if run.trains else 1,
@@ -38,6 +38,12 @@ def build_datasets(run: RunSpec) -> dict[str, Any]:
     name = "train_dataset" if run.trains else "eval_dataset"
     task = {"type": "CausalLanguageModelDataset", "dataset_config": deepcopy(dataset)}
     return {name: dataset, f"{name}_task": task}
+
+
+def _input_columns(run: RunSpec) -> list[str]:
+    """What the network takes. Rows of plain text may have no labels: then each token is one."""
+    text = run.facts.text
+    return [name for name in ("input_ids", "labels") if text is None or name in text.columns]
 
 
 def build_callbacks(run: RunSpec) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import posixpath
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from sft_tui.core.facts import Facts
@@ -39,7 +39,7 @@ def training_schedule(profile: Profile, facts: Facts) -> Schedule:
     training, layout = profile.training, training_layout(profile, facts)
     cpu = profile.environment.device_target == "CPU"
     return build_schedule(
-        facts.packed_rows or facts.train_records,
+        facts.rows_to_train,
         batch_size=training.batch_size * (1 if cpu else layout.data_parallel),
         data_parallel=layout.data_parallel if cpu else 1,
         epochs=training.epochs,
@@ -59,10 +59,13 @@ def training_steps(profile: Profile, facts: Facts) -> int:
 
 
 def save_steps(profile: Profile, facts: Facts) -> int:
-    """Steps between two checkpoints: the user's choice, else four over the run with the last step among them."""
+    """Steps between two checkpoints: the user's choice, else four over the run with the last step among them.
+
+    Of rows that were foretold it stays so once they are counted: the YAML of a run that goes on must not change.
+    """
     if profile.training.save_checkpoint_steps:
         return profile.training.save_checkpoint_steps
-    return max(1, math.ceil(training_steps(profile, facts) / 4))
+    return max(1, math.ceil(training_steps(profile, replace(facts, made_rows=0)) / 4))
 
 
 def is_distributed(profile: Profile, run_mode: RunMode) -> bool:
