@@ -259,7 +259,8 @@ def check_training(profile: Profile, facts: Facts) -> list[Problem]:
     if profile.dataset.eval_path and _is_same(profile.dataset.eval_path, profile.dataset.train_path):
         message = "This is the file that is trained on: it cannot tell what the model has learned."
         problems.append(Problem("dataset.eval_path", message, "Name another file, or leave it empty.", "warning"))
-    if profile.training.evaluate and facts.train_records and not facts.eval_records:
+    told = facts.text is not None and (profile.dataset.eval_path or profile.dataset.eval_fraction)
+    if profile.training.evaluate and facts.train_records and not facts.eval_records and not told:
         message = "No data is held out: the gain will not be measured."
         problems.append(Problem("dataset.eval_fraction", message, "Hold out 0.05 or name a held-out file.", "warning"))
     return problems

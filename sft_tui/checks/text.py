@@ -158,7 +158,7 @@ def _row_problems(profile: Profile, found: TextFindings, length: int) -> list[Pr
         hint = "Name a held-out file, part the text by blank lines, or hold out 0."
         return [Problem("dataset.eval_fraction", message, hint)]
     tokens = found.train.held_out_tokens
-    message = f"{found.train.held_out} passages are held out, {tokens} tokens: less than a row of {data.seq_length}."
+    message = f"{found.train.held_out} passage(s) are held out, {tokens} tokens: less than a row of {data.seq_length}."
     all_tokens = tokens + found.train.tokens
     share = math.ceil(100 * (data.seq_length + 1) / all_tokens) / 100 + data.eval_fraction
     hint = "Hold out more, or name a held-out file; or keep all: the row is then filled up with padding."

@@ -130,7 +130,7 @@ class Dataset(_Section):
         "vicuna_v1.1", title="Prompt template", description="Of FastChat. A Qwen3 folder has its own."
     )
     seq_length: int = Field(
-        2048, ge=16, le=1_048_576, title="Sequence length", description="Tokens per sample; longer samples are cut."
+        2048, ge=16, le=1_048_576, title="Sequence length", description="Tokens of a row; longer records are cut."
     )
     pack: bool = Field(
         False, title="Pack", description="Several whole records to a row: far fewer steps where records are short."

@@ -99,7 +99,7 @@ def _print_record(arguments: argparse.Namespace) -> int:
     say("")
     how = "in reverse" if live else "between [[ and ]]"
     say(
-        f"record {view.number} (id {view.id}): {view.tokens} tokens, {view.trained_tokens} learned ({how})"
+        f"{view.name}: {view.tokens} tokens, {view.trained_tokens} learned ({how})"
         + (f"; {view.tokens - view.row_length} beyond the row are cut" if view.tokens > view.row_length else "")
         + (f"; teaches nothing: {view.masked_reason}" if view.masked_reason else "")
     )

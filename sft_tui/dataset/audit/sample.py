@@ -38,7 +38,10 @@ class Span:
 
 @dataclass(frozen=True)
 class RecordView:
-    """One record as the model sees it. `tokens` before cutting; `masked_reason` is a sentence, or ""."""
+    """One record as the model sees it. `tokens` before cutting; `masked_reason` is a sentence, or "".
+
+    Of plain text it is a passage, which has no id and is not cut.
+    """
 
     number: int
     id: str
@@ -47,6 +50,11 @@ class RecordView:
     trained_tokens: int
     masked_reason: str
     spans: Tuple[Span, ...]
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        return f"record {self.number} (id {self.id})" if self.id else f"passage {self.number}"
 
     def to_json(self) -> Dict[str, object]:
         """The view as a JSON object."""

@@ -18,6 +18,8 @@ from sft_tui.errors import InvalidInputError
 
 # so many bytes are encoded to know; of a longer text the beginning, and the rest by its size
 HEAD = 2**22
+# of the beginning that is shown
+_SHOWN, _SHOWN_PIECES = 400, 4
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class TextSample:
     """Passages and tokens of a text. `held_out` and `held_out_tokens` are those of the share that is not trained on.
 
     `counted`: of all of it; else foretold from its beginning. `largest_id` is the largest token id. `left_out` is of
-    what was read.
+    what was read. `begins` is the beginning, as it is trained on.
     """
 
     passages: int
@@ -55,6 +57,7 @@ class TextSample:
     counted: bool
     largest_id: int
     left_out: Dict[str, int] = field(default_factory=dict)
+    begins: str = ""
 
     def rows(self, length: int, *, shifted: bool, keep_all: bool, held_out: bool = False) -> int:
         """How many rows of `length` tokens there will be, to train on or held out."""
@@ -93,8 +96,17 @@ def sample_text(path: Path, tokenizer: Tokenizer, reading: TextReading, eval_fra
         scale = size / _bytes_read(path)
         passages = round(passages * scale)
         held_out = count_held_out(passages, eval_fraction)
+        total, share = sum(tokens), held_out / max(1, passages)
+        tokens = [round(total * (1 - share)), round(total * share)]
     return TextSample(
-        passages, held_out, round(tokens[0] * scale), round(tokens[1] * scale), counted, largest, dict(left_out)
+        passages,
+        held_out,
+        round(tokens[0] * scale),
+        round(tokens[1] * scale),
+        counted,
+        largest,
+        dict(left_out),
+        "\n".join(piece.text[:_SHOWN] for piece in pieces[:_SHOWN_PIECES])[:_SHOWN],
     )
 
 
@@ -150,7 +162,7 @@ class PassageViewer:
         text = self._tokenizer.decode(ids)
         # it runs on into the next row, so nothing of it is beyond
         length = max(self._seq_length + 1, len(ids))
-        return RecordView(number, "passage", len(ids), length, len(ids), "", (Span(text, trained=True, beyond=False),))
+        return RecordView(number, "", len(ids), length, len(ids), "", (Span(text, trained=True, beyond=False),))
 
     def _rewind(self) -> None:
         self._pieces: Iterator[Piece] = read_pieces(self._path, self._reading, Counter())

@@ -1,4 +1,4 @@
-"""Plain text as training data, with the real MindFormers: what is measured on held-out passages is what the model is."""
+"""Plain text as training data, with the real MindFormers: what is measured is what the model is."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, ClassVar, Optional
+from typing import TYPE_CHECKING, Callable, ClassVar, Optional, Protocol
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -19,31 +19,61 @@ from sft_tui.errors import SftError
 from sft_tui.tui.widgets.text_block import TextBlock
 
 if TYPE_CHECKING:
-    from sft_tui.dataset.audit.sample import RecordView, RecordViewer
+    from sft_tui.dataset.audit.sample import RecordView
+    from sft_tui.dataset.text.passages import TextReading
+    from sft_tui.dataset.tokenizer.load import Tokenizer
+
+
+class Viewer(Protocol):
+    """Shows records or passages of a file by their number."""
+
+    def view(self, number: int) -> RecordView:
+        """Raises InvalidInputError where there is none."""
+
 
 LOAD = "Reading ..."
 CUT = "\n-- cut here: the model does not see what follows --\n"
 
 
+def open_records(
+    path: Path, seq_length: int, template: str, columns: tuple[tuple[str, str], ...]
+) -> Callable[[Tokenizer], Viewer]:
+    """What opens a file of records."""
+
+    def opens(tokenizer: Tokenizer) -> Viewer:
+        from sft_tui.dataset.audit.sample import RecordViewer
+
+        return RecordViewer(path, tokenizer, seq_length, template, columns)
+
+    return opens
+
+
+def open_passages(path: Path, seq_length: int, reading: TextReading) -> Callable[[Tokenizer], Viewer]:
+    """What opens a file of plain text."""
+
+    def opens(tokenizer: Tokenizer) -> Viewer:
+        from sft_tui.dataset.audit.text_sample import PassageViewer
+
+        return PassageViewer(path, tokenizer, seq_length, reading)
+
+    return opens
+
+
 class RecordLoader:
     """Reads records in a thread: tokenizer and file are opened once."""
 
-    def __init__(
-        self, path: Path, tokenizer: Path, seq_length: int, template: str, columns: tuple[tuple[str, str], ...]
-    ) -> None:
-        self._opens = path, tokenizer, seq_length, template, columns
-        self._viewer: Optional[RecordViewer] = None
+    def __init__(self, tokenizer: Path, opens: Callable[[Tokenizer], Viewer]) -> None:
+        self._tokenizer, self._opens = tokenizer, opens
+        self._viewer: Optional[Viewer] = None
         self._lock = threading.Lock()
 
     def __call__(self, number: int) -> RecordView:
         """Raises SftError, OSError."""
         from sft_tui.checks.examine import keep_tokenizer
-        from sft_tui.dataset.audit.sample import RecordViewer
 
         with self._lock:
             if self._viewer is None:
-                path, tokenizer, seq_length, template, columns = self._opens
-                self._viewer = RecordViewer(path, keep_tokenizer(tokenizer), seq_length, template, columns)
+                self._viewer = self._opens(keep_tokenizer(self._tokenizer))
             return self._viewer.view(number)
 
 
@@ -97,7 +127,7 @@ class RecordScreen(ModalScreen[None]):
 
 
 def _head(view: RecordView) -> str:
-    parts = [f"record {view.number} (id {neutralise(view.id)}): {view.tokens} tokens"]
+    parts = [f"{neutralise(view.name)}: {view.tokens} tokens"]
     parts.append(f"{view.trained_tokens} learned, in reverse")
     if view.tokens > view.row_length:
         parts.append(f"{view.tokens - view.row_length} cut away")

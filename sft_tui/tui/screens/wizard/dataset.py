@@ -11,6 +11,7 @@ from sft_tui.core.terminal_text import short_size
 from sft_tui.dataset.encode.packing import MASK_NOTE
 from sft_tui.dataset.read.remarks import remark_lines
 from sft_tui.tui.screens.wizard.form import FormScreen
+from sft_tui.tui.screens.wizard.plain_text import OF_RECORDS, OF_TEXT, is_plain, text_lines
 from sft_tui.tui.session import Session
 
 _BAR_WIDTH = 22
@@ -20,20 +21,27 @@ class DatasetScreen(FormScreen):
     """The data to learn from."""
 
     STEP = "dataset"
-    ABOUT = "Records become conversations, then MindRecord. ctrl+t prepares the data now, ctrl+g shows a record."
+    ABOUT = "Records or plain text become MindRecord. ctrl+t prepares the data now, ctrl+g shows a record."
     BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+g", "record", "Record")]
 
     def pointless_fields(self, session: Session) -> frozenset[str]:
-        """A model that is loaded directly has the chat template of its own folder; for others nothing is packed."""
+        """Plain text has no records, and they are not cleaned.
+
+        A model that is loaded directly has the chat template of its own folder; for others nothing is packed.
+        """
+        if is_plain(session):
+            return OF_RECORDS
         facts = session.findings.facts if session.findings else None
         if facts is None:
-            return frozenset()
-        return frozenset({"template"} if facts.direct else {"pack"})
+            return OF_TEXT
+        return OF_TEXT | {"template" if facts.direct else "pack"}
 
     def found_lines(self, session: Session) -> list[str]:
         """Records, what is wrong with them, and what a row will hold."""
         assert session.findings is not None
         findings = session.findings
+        if is_plain(session):
+            return text_lines(session)
         lines = ["Found"]
         for name, report in (("training", findings.train), ("held out", findings.evaluation)):
             if report is not None:
@@ -80,12 +88,12 @@ class DatasetScreen(FormScreen):
         """A record can be shown once there are data and a tokenizer."""
         if action == "record":
             findings = self.session.findings
-            return self.is_active and findings is not None and findings.sample is not None
+            return self.is_active and findings is not None and (findings.sample or findings.text) is not None
         return super().check_action(action, parameters)
 
     def action_record(self) -> None:
         """Show the first record as the model sees it."""
-        from sft_tui.tui.screens.dialogs.record import RecordLoader, RecordScreen
+        from sft_tui.tui.screens.dialogs.record import RecordLoader, RecordScreen, open_passages, open_records
 
         session = self.session
         if session.findings is None or session.findings.facts is None or session.findings.train is None:
@@ -94,12 +102,10 @@ class DatasetScreen(FormScreen):
         from sft_tui.launch.plan.steps import prompt_template
 
         assert session.readable is not None  # there would be no facts
-        data = session.readable.dataset
-        load = RecordLoader(
-            Path(data.train_path),
-            Path(session.findings.facts.tokenizer_model),
-            data.seq_length,
-            prompt_template(session.readable, session.findings.facts.route),
-            tuple(parse_columns(data.columns).items()),
-        )
+        data, path = session.readable.dataset, Path(session.readable.dataset.train_path)
+        template = prompt_template(session.readable, session.findings.facts.route)
+        opens = open_records(path, data.seq_length, template, tuple(parse_columns(data.columns).items()))
+        if session.findings.text:
+            opens = open_passages(path, data.seq_length, session.findings.text.reading)
+        load = RecordLoader(Path(session.findings.facts.tokenizer_model), opens)
         self.app.push_screen(RecordScreen(load))

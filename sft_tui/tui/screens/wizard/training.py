@@ -67,8 +67,7 @@ class TrainingScreen(FormScreen):
             return ["Steps are counted once Environment (F1), Model (F2) and Dataset (F4) are in order."]
         schedule = training_schedule(profile, findings.facts)
         batch = schedule.rows_per_step * (profile.nodes.worker_num if profile.environment.device_target == "CPU" else 1)
-        packed, records = findings.facts.packed_rows, findings.facts.train_records
-        about, rows = ("about ", f"{packed} packed rows") if packed else ("", f"{records} records")
+        about, rows = "about " if findings.facts.foretold else "", findings.facts.rows_in_words
         lines = [
             "What happens",
             f"{about}{schedule.steps} steps of {batch} samples, {profile.dataset.seq_length} tokens each",

@@ -6,7 +6,14 @@ import json
 
 import pytest
 
-from sft_tui.dataset.text.text_file import InstructionDataError, find_text_file, looks_like_text, read_lines
+from sft_tui.dataset.text.text_file import (
+    InstructionDataError,
+    check_whole,
+    find_text_file,
+    is_meant_as_text,
+    looks_like_text,
+    read_lines,
+)
 from sft_tui.errors import InvalidInputError
 
 
@@ -53,6 +60,49 @@ def test_what_is_not_there_or_a_folder_is_named(tmp_path):
         with pytest.raises(InvalidInputError, match=words):
             find_text_file(path)
         assert not looks_like_text(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("a.txt", b"[1] prose", True),
+        ("a.tokens", b"", True),
+        ("a.raw", b"\xff\xfe", True),
+        ("missing.txt", None, True),
+        ("a.txt", b'[{"instruction": "i"}]', False),
+        ("a", b"Once upon a time", True),
+        ("a", b"[1] prose", False),
+        ("a", b"", False),
+        ("a", b"\xffabc", False),
+        ("a.json", b"Once upon a time", False),
+        ("missing", None, False),
+    ],
+)
+def test_what_is_meant_as_text_is_told_by_name_and_beginning(tmp_path, name, content, expected):
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    assert is_meant_as_text(path) is expected
+
+
+def test_the_whole_of_a_file_is_looked_through(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("\u4e00" * 400_000, encoding="utf-8")  # characters lie across chunks
+    check_whole(path)
+    for byte, words in ((b"\x00", "byte 1200000 is 0"), (b"\xe4\xb8", "not valid UTF-8: byte 1200000")):
+        path.write_bytes("\u4e00".encode() * 400_000 + byte)
+        with pytest.raises(InvalidInputError, match=words):
+            check_whole(path)
+
+
+def test_the_head_of_a_file_ends_with_a_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("sft_tui.dataset.text.text_file._CHUNK_BYTES", 10)
+    path = tmp_path / "a.txt"
+    path.write_text("one\ntwo\nthree four\nfive\n")
+    assert list(read_lines(path, 100, head=10)) == ["one\n", "two\n"]
+    assert list(read_lines(path, 100, head=1000)) == list(read_lines(path, 100))
+    path.write_text("one line and no end of it")
+    assert "".join(read_lines(path, 100, head=10)) == "one line a"
 
 
 @pytest.mark.parametrize("text", ["Once upon a time.", "[1] A footnote\nof a book", "{curly}", "= = =", "\u4e00\u4e8c"])
