@@ -96,8 +96,8 @@ def sample_text(path: Path, tokenizer: Tokenizer, reading: TextReading, eval_fra
         scale = size / _bytes_read(path)
         passages = round(passages * scale)
         held_out = count_held_out(passages, eval_fraction)
-        total, share = sum(tokens), held_out / max(1, passages)
-        tokens = [round(total * (1 - share)), round(total * share)]
+        total, part = sum(tokens), held_out / max(1, passages)
+        tokens = [round(total * (1 - part)), round(total * part)]
     return TextSample(
         passages,
         held_out,

@@ -38,8 +38,8 @@ def text_lines(session: Session) -> list[str]:
     about = "" if train.counted else "about "
     lines.append(f"train on {about}{train.passages - train.held_out} passages, {about}{train.tokens:,} tokens")
     length, shifted = session.readable.dataset.seq_length, facts is not None and facts.direct
-    rows = f"{text.made_rows} rows, as they were made" if text.made_rows else f"{about}{text.train_rows} rows"
-    lines.append(f"{rows} of {length + (not shifted)} tokens; passages run on from row to row")
+    rows = f"{text.made_rows or about + str(text.train_rows)} rows of {length + (not shifted)} tokens"
+    lines.append(f"{rows}{', as they were made' * bool(text.made_rows)}; passages run on from row to row")
     if text.evaluation is not None:
         about = "" if text.evaluation.counted else "about "
         held_out = f"{about}{text.evaluation.passages} passages, {about}{text.evaluation.tokens:,} tokens"
