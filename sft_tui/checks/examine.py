@@ -118,7 +118,7 @@ def examine(profile: Profile, *, into: bool = False) -> Findings:
         *check_paths(profile),
         *check_environment(profile, environment),
         *filter(None, [check_route(checkpoint.model_type or profile.model.family, environment.mindformers_version)]),
-        *(p for p in checkpoint.problems if not (tokenizer and p.field == "model.tokenizer_model")),
+        *(p for p in checkpoint.problems if not _is_of_other_tokenizer(p, tokenizer, route)),
         *check_family(profile, checkpoint),
         *check_ready(profile, route, tokenizer),
         *tokenizer_problems,
@@ -133,7 +133,7 @@ def examine(profile: Profile, *, into: bool = False) -> Findings:
     if plain:
         read = train is not None and train.count and (evaluation is None or evaluation.count)
         if read and tokenizer and vocab and checkpoint.config:
-            text, text_problems = look_at_text(profile, route, tokenizer, checkpoint.config.vocab_size, keep_tokenizer)
+            text, text_problems = look_at_text(profile, route, tokenizer, keep_tokenizer)
             problems += text_problems
     elif tokenizer and vocab and _fits(profile, checkpoint) and train and train.count:
         sample, sample_problems = _look_at_samples(profile, tokenizer, prompt_template(profile, route), columns)
@@ -181,6 +181,13 @@ def examine(profile: Profile, *, into: bool = False) -> Findings:
 def _wrong(problems: list[Problem]) -> set[str]:
     """The fields with an error."""
     return {p.field for p in problems if p.severity == "error"}
+
+
+def _is_of_other_tokenizer(problem: Problem, tokenizer: Optional[Path], route: Route) -> bool:
+    """Of the folder's tokenizer, where another one was chosen or is looked at by itself."""
+    if tokenizer is None or problem.field != "model.tokenizer_model":
+        return False
+    return route != "direct" or problem.severity != "error"
 
 
 def _needed(

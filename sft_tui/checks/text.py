@@ -1,4 +1,4 @@
-"""Checks plain text as training data: that it is text, that it fills rows, that the model has its tokens."""
+"""Checks plain text as training data: that it is text, and that it fills rows."""
 
 from __future__ import annotations
 
@@ -74,12 +74,13 @@ def text_reading(profile: Profile) -> TextReading:
 
 
 def look_at_text(
-    profile: Profile, route: Route, path: Path, vocab_size: int, load: Callable[[Path], Tokenizer]
+    profile: Profile, route: Route, path: Path, load: Callable[[Path], Tokenizer]
 ) -> tuple[Optional[TextFindings], list[Problem]]:
     """Passages, tokens and rows of the files, and what is wrong with them. They were looked through before.
 
-    `path` is the tokenizer, or the folder that has it; `vocab_size` how many embeddings the model has.
+    `path` is the tokenizer, or the folder that has it; that the model has its ids was seen before as well.
     """
+    field = "dataset.train_path"
     data, evaluates, shifted = profile.dataset, profile.training.evaluate, route == "direct"
     fraction = data.eval_fraction if evaluates and not data.eval_path else 0.0
     try:
@@ -89,11 +90,12 @@ def look_at_text(
     try:
         reading = text_reading(profile)
         train = _keep_sample(data.train_path, tokenizer, reading, fraction)
+        field = "dataset.eval_path"
         evaluation = _keep_sample(data.eval_path, tokenizer, reading, 0.0) if data.eval_path else None
     except SftError as error:
-        return None, [Problem("dataset.train_path", error.message, error.hint)]
+        return None, [Problem(field, error.message, error.hint)]
     except OSError as error:
-        return None, [Problem("dataset.train_path", f"{error.filename}: {error.strerror}.", "Check the path.")]
+        return None, [Problem(field, f"{error.filename}: {error.strerror}.", "Check the path.")]
     columns = text_columns(reading, shifted=shifted)
     length, keep_all = data.seq_length, data.keep_all
     found = TextFindings(
@@ -105,11 +107,7 @@ def look_at_text(
         eval_rows=_eval_rows(train, evaluation, length, shifted=shifted, keep_all=keep_all) if evaluates else 0,
     )
     found = replace(found, made_rows=_count_made_rows(profile, found, tokenizer.path, shifted=shifted))
-    return found, [
-        *_reading_problems(profile, found),
-        *_row_problems(profile, found, length + (not shifted)),
-        *_vocabulary(found, tokenizer, vocab_size),
-    ]
+    return found, [*_reading_problems(profile, found), *_row_problems(profile, found, length + (not shifted))]
 
 
 def _keep_sample(path: str, tokenizer: Tokenizer, reading: TextReading, fraction: float) -> TextSample:
@@ -170,14 +168,6 @@ def _too_short(field: str, path: str, tokens: int, length: int) -> Problem:
     message = f"{path} has {tokens} tokens in all: it does not fill a single row of {length}."
     hint = "Give more text, or a smaller sequence length; or keep all: the row is then filled up with padding."
     return Problem(field, message, hint)
-
-
-def _vocabulary(found: TextFindings, tokenizer: Tokenizer, vocab_size: int) -> list[Problem]:
-    largest = max(sample.largest_id for sample in (found.train, found.evaluation) if sample is not None)
-    if largest < vocab_size:
-        return []
-    message = f"{tokenizer.path} gives the text ids up to {largest}; the model has only {vocab_size} embeddings."
-    return [Problem("model.tokenizer_model", message, "Take tokenizer and config.json from the same model.")]
 
 
 def _count_made_rows(profile: Profile, found: TextFindings, tokenizer: Path, *, shifted: bool) -> int:

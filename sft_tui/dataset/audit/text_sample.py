@@ -46,7 +46,7 @@ class TextReport:
 class TextSample:
     """Passages and tokens of a text. `held_out` and `held_out_tokens` are those of the share that is not trained on.
 
-    `counted`: of all of it; else foretold from its beginning. `largest_id` is the largest token id. `left_out` is of
+    `counted`: of all of it; else foretold from its beginning. `left_out` is of
     what was read. `begins` is the beginning, as it is trained on.
     """
 
@@ -55,7 +55,6 @@ class TextSample:
     tokens: int
     held_out_tokens: int
     counted: bool
-    largest_id: int
     left_out: Dict[str, int] = field(default_factory=dict)
     begins: str = ""
 
@@ -83,14 +82,13 @@ def sample_text(path: Path, tokenizer: Tokenizer, reading: TextReading, eval_fra
     pieces = list(read_pieces(path, reading, left_out, head=0 if counted else HEAD))
     passages = sum(piece.begins for piece in pieces)
     held_out = count_held_out(passages, eval_fraction)
-    tokens, largest = [0, 0], -1
+    tokens = [0, 0]
     for place, evaluation in enumerate((False, True)):
         share = Share(HeldOut(passages, held_out), evaluation) if held_out else Share()
         if evaluation and not held_out:
             break
         for ids in encode_pieces(choose(iter(pieces), share), tokenizer, reading):
             tokens[place] += len(ids)
-            largest = max(largest, max(ids, default=-1))
     scale = 1.0
     if not counted:
         scale = size / _bytes_read(path)
@@ -104,7 +102,6 @@ def sample_text(path: Path, tokenizer: Tokenizer, reading: TextReading, eval_fra
         round(tokens[0] * scale),
         round(tokens[1] * scale),
         counted,
-        largest,
         dict(left_out),
         "\n".join(piece.text[:_SHOWN] for piece in pieces[:_SHOWN_PIECES])[:_SHOWN],
     )

@@ -136,12 +136,13 @@ def test_the_same_file_for_both_is_noticed_under_another_name(examined):
     assert "the file that is trained on" in said.message and said.severity == "warning"
 
 
-def test_ids_that_the_model_does_not_have_are_named(examined):
-    examined()
-    config = examined.folder / "demo/toy-llama/config.json"
+@pytest.mark.parametrize("toy", OF_FAMILY)
+def test_ids_that_the_model_does_not_have_are_named(examined, toy):
+    examined(toy)
+    config = examined.folder / f"demo/toy-{toy}/config.json"
     config.write_text(json.dumps({**json.loads(config.read_text()), "vocab_size": 300}))
-    said = [p.message for p in examined().problems if p.field == "model.tokenizer_model"]
-    assert any("the model has only 300 embeddings" in message for message in said)
+    found = examined(toy)
+    assert any("only 300 embeddings" in problem.message for problem in found.errors), found.problems
 
 
 def test_what_cleaning_changes_and_loses_is_told(examined):
