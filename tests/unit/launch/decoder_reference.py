@@ -87,7 +87,7 @@ def _attend(config, part, x):
 def _turn(config, x):
     """Rotary positions; the first half of a head is paired with the second."""
     size = x.shape[-1]
-    speed = config["rope_theta"] ** (-np.arange(0, size, 2) / size)
+    speed = config.get("rope_theta", 10000.0) ** (-np.arange(0, size, 2) / size)
     angle = np.outer(np.arange(x.shape[1]), _scale(config.get("rope_scaling"), speed))
     angle = np.concatenate([angle, angle], -1)
     turned = np.concatenate([-x[..., size // 2 :], x[..., : size // 2]], -1)
