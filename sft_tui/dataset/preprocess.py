@@ -237,6 +237,7 @@ class _Run:
     ) -> None:
         self._request, self._tokenizer, self._output = request, tokenizer, output
         self._rejects, self._progress = rejects, progress
+        self._taken = 0  # bytes of text
 
     def write_records(self, pipeline: Pipeline) -> None:
         """Write what comes out of the pipeline."""
@@ -267,7 +268,8 @@ class _Run:
         def flush() -> None:
             output.writer.write(rows)
             rows.clear()
-            self._tell(output.tally.rows)
+            done = output.tally.rows
+            self._tell(done, max(done, round(done * size / max(1, self._taken))))
 
         for stamp in work.inputs:
             encoded = encode_pieces(self._pieces(Path(stamp.path)), self._tokenizer, request.text)
@@ -279,6 +281,7 @@ class _Run:
                     flush()
         if rows:
             flush()
+        self._tell(output.tally.rows)
 
     def _pieces(self, path: Path) -> Iterator[Piece]:
         """The passages of a file that are asked for, counted."""
@@ -290,8 +293,13 @@ class _Run:
             if not held_out:
                 raise InvalidInputError(f"{path} has {total} passage(s): too few to hold some out.", _FEW_PASSAGES)
             share = Share(HeldOut(total, held_out), request.purpose == "eval")
-        for piece in choose(read_pieces(path, request.text, self._output.left_out), share):
+        for piece in choose(self._taking(read_pieces(path, request.text, self._output.left_out)), share):
             self._output.passages += piece.begins
+            yield piece
+
+    def _taking(self, pieces: Iterator[Piece]) -> Iterator[Piece]:
+        for piece in pieces:
+            self._taken += len(piece.text.encode())
             yield piece
 
     def _tell(self, done: int, total: Optional[int] = None) -> None:
