@@ -198,7 +198,7 @@ class _Output:
         request = self._request
         kind = "wiki" if request.is_text else "conversations"
         if not self.tally.rows:
-            raise _no_rows(self.work, self.tally.row_length)
+            raise _no_rows(self.work, self.tally.row_length, self.left_out)
         for name, count in self.left_out.items():
             self.tally.remarks.merge({("left_out", name): count})
         report = self.tally.report(self.work.inputs[0].path, kind, request.seq_length)
@@ -310,10 +310,10 @@ class _Run:
         self._progress(Progress(done, done if total is None else total, unit, ", ".join(counts)))
 
 
-def _no_rows(work: Work, length: int) -> InvalidInputError:
+def _no_rows(work: Work, length: int, left_out: LeftOut) -> InvalidInputError:
     first = work.inputs[0].path
     if work.dataset_type == "wiki":
-        return InvalidInputError(*too_short(first, length))
+        return InvalidInputError(*too_short(first, length, left_out))
     return InvalidInputError(f"{first} holds no record.", "Give a file with at least one.")
 
 

@@ -40,7 +40,7 @@ def preprocess(arguments: argparse.Namespace) -> int:
         on_error=arguments.on_error,
         max_rejected=arguments.max_rejected,
         limits=Limits(arguments.max_masked, arguments.warn_cut, _vocab_size(arguments, config)),
-        labels=_labels(arguments, config),
+        labels=choose_labels(arguments, config),
         pack=arguments.pack,
         on_unread=arguments.on_unread,
         text=text,
@@ -63,13 +63,15 @@ def _config_beside(model_file: Path) -> dict[str, object]:
         return {}
 
 
-def _labels(arguments: argparse.Namespace, config: dict[str, object]) -> str:
+def choose_labels(arguments: argparse.Namespace, config: dict[str, object]) -> str:
     """As asked; else as MindFormers wants them for the model whose config.json lies beside the tokenizer."""
     from sft_tui.stack.routes import choose_route
 
     if arguments.labels:
         return str(arguments.labels.replace("-", " "))
-    return choose_route(str(config.get("model_type")), "").labels if arguments.dataset_type == "qa" else "as tokens"
+    # of plain text the scripts have rows for one kind of network alone: another one is named
+    model = arguments.model if arguments.dataset_type == "wiki" else str(config.get("model_type"))
+    return choose_route(model, "").labels if model else "as tokens"
 
 
 def _vocab_size(arguments: argparse.Namespace, config: dict[str, object]) -> int:

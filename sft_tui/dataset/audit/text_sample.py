@@ -122,15 +122,16 @@ def audit_text(path: Path, tokenizer: Tokenizer, seq_length: int, reading: TextR
     for ids in cut_rows(encoded, tally.row_length, left_out, keep_all=reading.keep_all):
         tally.add_row(len(ids), len(ids), int(ids.max()))
     if not tally.rows:
-        raise InvalidInputError(*too_short(str(path), tally.row_length))
+        raise InvalidInputError(*too_short(str(path), tally.row_length, left_out))
     tally.remarks.merge({("left_out", name): count for name, count in left_out.items()})
     return tally.report(str(path), "wiki", seq_length)
 
 
-def too_short(path: str, length: int) -> Tuple[str, str]:
+def too_short(path: str, length: int, left_out: LeftOut) -> Tuple[str, str]:
     """What is said of a text that makes no row, and what to do."""
+    lost = ", ".join(f"{count:,} {name}" for name, count in left_out.items())
     return (
-        f"{path} does not fill a single row of {length} tokens.",
+        f"{path} does not fill a single row of {length} tokens" + (f"; left out: {lost}." if lost else "."),
         "Give more text, or a smaller seq_length; --keep_all fills the row up with padding.",
     )
 

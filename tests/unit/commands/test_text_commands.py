@@ -6,6 +6,9 @@ import json
 
 import pytest
 
+from sft_tui.cli import build_parser
+from sft_tui.commands.dataset.preprocess import choose_labels
+
 PARAGRAPHS = [f"Paragraph {number} says a thing or two, it is short." for number in range(50)]
 
 
@@ -46,6 +49,28 @@ def test_flags_of_a_text_go_with_a_text_alone(sft, text, flags, golden_tokenizer
         assert said.returncode == 2 and "--dataset_type wiki" in said.stderr
     said = sft("audit", text, *flags, "--model", "nothing")
     assert said.returncode == 2 and "nothing" in said.stderr
+
+
+def test_a_text_of_another_kind_that_a_script_would_lose_is_told(sft, text, flags):
+    said = sft("audit", text, *flags, "--model", "gpt2")
+    assert said.returncode == 2 and "characters of the last passage" in said.stderr
+    assert sft("audit", text, *flags, "--model", "gpt2", "--clean", "none").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "model_type", "labels"),
+    [
+        (["--dataset_type", "wiki"], "qwen3", "as tokens"),
+        (["--dataset_type", "wiki", "--model", "qwen3"], "llama", "shifted"),
+        (["--dataset_type", "wiki", "--model", "gpt2"], "qwen3", "as tokens"),
+        (["--dataset_type", "wiki", "--model", "qwen3", "--labels", "as-tokens"], "qwen3", "as tokens"),
+        ([], "qwen3", "shifted"),
+        ([], None, "as tokens"),
+    ],
+)
+def test_labels_are_those_of_the_family_that_is_named(words, model_type, labels):
+    given = ["preprocess", "--input_glob", "a", "--model_file", "t", "--output_file", "o", *words]
+    assert choose_labels(build_parser().parse_args(given), {"model_type": model_type}) == labels
 
 
 @pytest.mark.parametrize("content", ["", '[{"instruction": "i"}]'], ids=["empty", "records"])
