@@ -6,13 +6,11 @@ Each look is kept with what it depends on, so that the edit of one field costs w
 from __future__ import annotations
 
 import functools
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional
 
 from sft_tui.checkpoint.inspect.report import CheckpointReport, inspect_checkpoint
-from sft_tui.checkpoint.mapping.config_words import ConfigWords
 from sft_tui.checks.data import (
     check_end,
     check_merges,
@@ -34,6 +32,7 @@ from sft_tui.checks.environment_and_data import (
 )
 from sft_tui.checks.kept import Kept
 from sft_tui.checks.ready import check_ready, look_at_ready
+from sft_tui.checks.refused_keys import check_keys
 from sft_tui.checks.run_folder import check_run_folder
 from sft_tui.checks.text import TextFindings, inspect_text_file, is_text, look_at_text
 from sft_tui.checks.tokenizer_path import (
@@ -63,7 +62,6 @@ from sft_tui.launch.plan.work_paths import work_paths
 from sft_tui.launch.yaml.base_yaml import list_base_configs
 from sft_tui.monitor.shared_npu_smi import look_at_npus
 from sft_tui.paths import PACKAGE_DIR, command_under, own_command, visible_npus
-from sft_tui.stack.config_probe import find_refused_keys
 from sft_tui.stack.probe import probe_environment
 from sft_tui.stack.routes import check_route, find_route
 
@@ -158,7 +156,7 @@ def examine(profile: Profile, *, into: bool = False) -> Findings:
     )
     problems += [*check_training(profile, facts), *check_parallel(profile, facts)]
     if route == "direct" and checkpoint.words and checkpoint.words.unknown:
-        problems += _refused_keys(environment, checkpoint.config.family, checkpoint.words)
+        problems += check_keys(environment, checkpoint.config.family, checkpoint.words)
     if not _wrong(problems):
         problems += check_made(profile, checkpoint.parameters, facts)
     plan = early_plan = None if _wrong(problems) or plain != bool(text) else build_plan(profile, facts)
@@ -207,7 +205,6 @@ _data: Kept[DataReport] = Kept(8)
 _tokenizers: Kept[Tokenizer] = Kept(2)
 _samples: Kept[tuple[Optional[AuditReport], list[Problem]]] = Kept(8)
 _configs: Kept[tuple[Path, ...]] = Kept()
-_refused: Kept[tuple[list[str], str]] = Kept()
 
 
 def _look_at_model(profile: Profile, route: Route, base_yaml: str) -> CheckpointReport:
@@ -224,24 +221,6 @@ def _look_at_checkpoint(hf_dir: str) -> CheckpointReport:
     # a download that was broken off leaves its rest there
     stamps = stamp(folder), stamp(folder / ".cache" / "huggingface" / "download")
     return _checkpoints.get((hf_dir, stamps), lambda: inspect_checkpoint(folder), sound=lambda found: bool(found.files))
-
-
-def _refused_keys(environment: EnvironmentFacts, family: str, words: ConfigWords) -> list[Problem]:
-    """Keys of config.json that the installed MindFormers refuses: it is asked where there are unusual ones."""
-    python, home, version = environment.python, environment.mindformers_home, environment.mindformers_version
-    names = ", ".join(f"`{name}`" for name in words.unknown)
-    # an error is kept as well: where the import fails, or hangs, every edit would wait for it again
-    packages = tuple(sorted(environment.packages.items()))  # installing what was missing changes them
-    key = python, home, version, packages, family, json.dumps(words.data, sort_keys=True)
-    refused, error = _refused.get(key, lambda: find_refused_keys(python, home, family, words.data))
-    if error:
-        message = f"config.json has {names}, and MindFormers could not be asked whether it takes that: {error}."
-        return [Problem("model.hf_dir", message, "The training may refuse it.", "warning")]
-    if not refused:
-        return []
-    message = f"config.json has {', '.join(f'`{name}`' for name in refused)}, which MindFormers {version} refuses."
-    hint = "If it does not change the model, remove it from config.json; else use a model without it."
-    return [Problem("model.hf_dir", message, hint)]
 
 
 def _look_at_data(path: str, field: str, columns: dict[str, str], *, plain: bool) -> Optional[DataReport]:

@@ -10,6 +10,7 @@ import pytest
 
 from sft_tui.checkpoint.mapping.config_words import ConfigWords
 from sft_tui.checks import examine as examine_module
+from sft_tui.checks import refused_keys
 from sft_tui.checks.examine import examine, keep_tokenizer
 from sft_tui.checks.kept import Kept
 from sft_tui.core.facts import EnvironmentFacts
@@ -67,13 +68,13 @@ def test_an_edit_looks_at_what_depends_on_it_alone(sound):
 
 def test_a_mindformers_that_cannot_be_asked_is_asked_once(monkeypatch):
     asked = []
-    monkeypatch.setattr(examine_module, "_refused", Kept())
-    monkeypatch.setattr(examine_module, "find_refused_keys", lambda *words: asked.append(words) or ([], "no import"))
+    monkeypatch.setattr(refused_keys, "_refused", Kept())
+    monkeypatch.setattr(refused_keys, "find_refused_keys", lambda *words: asked.append(words) or ([], "no import"))
     words = ConfigWords({"model_type": "qwen3", "odd": 1}, unknown=("odd",))
     for _ in range(3):
-        [problem] = examine_module._refused_keys(EnvironmentFacts(python="/p"), "qwen3", words)
+        [problem] = refused_keys.check_keys(EnvironmentFacts(python="/p"), "qwen3", words)
         assert problem.severity == "warning" and "no import" in problem.message
-    examine_module._refused_keys(EnvironmentFacts(python="/p", packages={"numpy": "2"}), "qwen3", words)
+    refused_keys.check_keys(EnvironmentFacts(python="/p", packages={"numpy": "2"}), "qwen3", words)
     assert len(asked) == 2, "again after something was installed"
 
 
