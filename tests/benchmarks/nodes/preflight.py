@@ -1,6 +1,6 @@
 """How long the look at 64 nodes takes when each answers after a second: the ratio to one answer.
 
-python tests/benchmarks/nodes_preflight.py [NODES]
+python -m tests.benchmarks.nodes.preflight [NODES]
 """
 
 import json

@@ -1,6 +1,6 @@
 """A training on two hosts: seconds until the whole job has stopped, for each thing that can end it.
 
-python -m tests.benchmarks.nodes_failures
+python -m tests.benchmarks.nodes.failures
 
 Two network namespaces with an sshd each, workers that a stub of msrun starts (as bare msrun, it would wait for 30 s
 after a worker died). Wants root, iproute2 and openssh-server.
