@@ -108,6 +108,7 @@ def _add_download(commands: _Commands) -> None:
     flag(parser, "token_env", default="", metavar="NAME", help="environment variable with the token for the source")
     flag(parser, "dry_run", action="store_true", help="tell what would be fetched, and fetch nothing")
     flag(parser, "print_urls", action="store_true", help="print addresses and checksums, as aria2c -i takes them")
+    flag(parser, "from_folder", default="", metavar="DIR", help="take from there what has the right checksum")
     flag(parser, "verify", action="store_true", help="check a folder by its own listing, or that of ORG/NAME")
     flag(parser, "force", action="store_true", help="replace files that are there and differ")
     flag(

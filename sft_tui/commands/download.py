@@ -71,9 +71,12 @@ def _request(arguments: argparse.Namespace) -> Request:
     if arguments.tries:
         patience.tries = arguments.tries
     target = Path(arguments.to) if arguments.to else Path(arguments.repo.partition("/")[2])
+    if arguments.from_folder and not Path(arguments.from_folder).is_dir():
+        raise InvalidInputError(f"{arguments.from_folder} is no folder.", "Name the folder with what was brought.")
     return Request(
         arguments.repo, target, "dataset" if arguments.dataset else "model", arguments.source, arguments.revision,
-        tuple(arguments.files or ()), arguments.token_env, arguments.force, patience,
+        tuple(arguments.files or ()), arguments.token_env, arguments.force,
+        Path(arguments.from_folder) if arguments.from_folder else None, patience,
     )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from sft_tui.hub.choose import Choice, choose_files
 from sft_tui.hub.digest import is_same
 from sft_tui.hub.folder_lock import folder_lock
 from sft_tui.hub.listing import HubFile, Kind, Listing
-from sft_tui.hub.manifest import save_listing
+from sft_tui.hub.manifest import NAME, load_listing, save_listing
 from sft_tui.hub.network import MissingError, Network, NetworkError, NoNetError, Patience, RefusedError, Token
 from sft_tui.hub.sources import AUTO, Source, find_sources
 from sft_tui.hub.transfer import Offer, Transfer, disk_problem, part_path
@@ -37,7 +37,10 @@ _REPO = re.compile(f"{_PART}/{_PART}")
 
 @dataclass(frozen=True)
 class Request:
-    """What is wanted. `files` are patterns; empty: what training needs. `token_env` names a variable with the token."""
+    """What is wanted. `files` are patterns; empty: what training needs. `token_env` names a variable with the token.
+
+    `brought` is a folder with files that came another way, and perhaps with the listing of a download.
+    """
 
     repo: str
     target: Path
@@ -47,6 +50,7 @@ class Request:
     files: Tuple[str, ...] = ()
     token_env: str = ""
     force: bool = False
+    brought: Optional[Path] = None
     patience: Patience = field(default_factory=Patience)
 
 
@@ -85,6 +89,8 @@ class Downloaded:
 def find(request: Request) -> Found:
     """Ask the sources and choose the files. Raises SftError; nothing is written."""
     check_repo(request.repo)
+    if request.brought is not None and (request.brought / NAME).is_file():
+        return _brought(request, request.brought)
     sources = find_sources(request.source)
     tokens = {source.base: source.find_token(request.token_env if len(sources) == 1 else "") for source in sources}
     patience = replace(request.patience, tries=min(request.patience.tries, _LISTING_TRIES))
@@ -103,6 +109,16 @@ def find(request: Request) -> Found:
     if not listings:
         raise _nothing_found(request, sources, errors)
     return Found(listings[0], choose_files(listings[0], request.files), tokens, tuple(listings[1:]))
+
+
+def _brought(request: Request, folder: Path) -> Found:
+    """By the listing that a download elsewhere has left; nobody is asked. Raises InvalidInputError."""
+    listing = load_listing(folder)
+    if (listing.repo, listing.kind) != (request.repo, request.kind):
+        raise InvalidInputError(f"{folder} has the {listing.kind} {listing.repo}.", "Name that one, or another folder.")
+    if not request.files:  # what was chosen there
+        return Found(listing, Choice(tuple(sorted(listing.files.values(), key=lambda file: file.path))), {})
+    return Found(listing, choose_files(listing, request.files), {})
 
 
 def check_repo(repo: str) -> None:
@@ -229,7 +245,7 @@ def _fetch_all(request: Request, found: Found, files: Sequence[HubFile], work: P
 def _fetch(request: Request, found: Found, file: HubFile, work: Path, count: _Counter) -> bool:
     request.patience.check()
     part, target = part_path(work, file), request.target / file.path
-    source = find_cached(file, request.repo, request.kind)
+    source = _find_here(request, file)
     try:
         if source is not None:
             take(source, part)
@@ -248,6 +264,17 @@ def _fetch(request: Request, found: Found, file: HubFile, work: Path, count: _Co
     except OSError as error:
         raise disk_problem(part, error, file.size) from error
     return source is not None
+
+
+def _find_here(request: Request, file: HubFile) -> Optional[Path]:
+    if request.brought is not None:
+        path = request.brought / file.path
+        try:
+            if path.is_file() and is_same(path, file):
+                return path
+        except OSError:
+            return None
+    return find_cached(file, request.repo, request.kind)
 
 
 class _Counter:

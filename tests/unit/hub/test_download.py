@@ -396,6 +396,27 @@ def test_what_another_tool_has_downloaded_is_taken(hub, request_for, tmp_path, l
     assert done.from_cache == 1 and not any(SHARD in p for _, p, _ in hub.requests if "signed" in p)
 
 
+def test_what_was_brought_is_taken_without_a_net(hub, request_for, tmp_path):
+    fetch(request_for(target=tmp_path / "there"))
+    asked = len(hub.requests)
+    done = fetch(replace(request_for(), source="http://127.0.0.1:9", brought=tmp_path / "there"))
+    assert_whole(hub, tmp_path / "toy")
+    assert (done.from_cache, done.fetched, len(hub.requests)) == (len(CHOSEN), 0, asked)
+    with pytest.raises(InvalidInputError, match="has the model org/toy"):
+        find(replace(request_for(), repo="org/other", brought=tmp_path / "there"))
+
+
+def test_of_what_was_brought_only_the_right_content_counts(hub, request_for, tmp_path):
+    there = tmp_path / "there"
+    there.mkdir()
+    for name in CHOSEN:
+        (there / name).write_bytes(hub.files[name])
+    (there / SHARD).write_bytes(b"?" * len(hub.files[SHARD]))
+    done = fetch(request_for(brought=there))
+    assert_whole(hub, tmp_path / "toy")
+    assert (done.from_cache, done.fetched) == (len(CHOSEN) - 1, 1)
+
+
 def test_a_cached_file_that_differs_is_not_taken(hub, request_for, tmp_path):
     path = tmp_path / "cache/huggingface/hub/models--org--toy/blobs" / hashlib.sha256(hub.files[SHARD]).hexdigest()
     path.parent.mkdir(parents=True)
