@@ -34,16 +34,20 @@ def install() -> None:
         return
     modules = importlib.import_module(f"{PACKAGE}.glm2_modules")
     setattr(modules, "check_rmsnorm_big_kernel_valid", lambda: False)  # noqa: B010 - mypy knows no such name
-    # its own steps use a `cast` that MindSpore's cells once had
-    _give(modules.ChatGLM2RMSNorm, "cast", ops.Cast)
-    _give(importlib.import_module(f"{PACKAGE}.glm2_transformer").CoreAttention, "mul_mask", MaskProduct)
+    transformer = importlib.import_module(f"{PACKAGE}.glm2_transformer")
+    # MindSpore's cells once had a `cast`: its own steps count on it, and in MindFormers 1.3 all the others do
+    for name, cell in {**vars(modules), **vars(transformer)}.items():
+        if name.startswith("ChatGLM2") and isinstance(cell, type) and issubclass(cell, nn.Cell):
+            _give(cell, "cast", ops.Cast)
+    _give(transformer.CoreAttention, "mul_mask", MaskProduct, instead=True)
 
 
-def _give(cell: Any, name: str, make: Any) -> None:  # noqa: ANN401 - MindFormers' own
+def _give(cell: Any, name: str, make: Any, *, instead: bool = False) -> None:  # noqa: ANN401 - MindFormers' own
     made = cell.__init__
 
     def make_with(self: Any, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - MindFormers' own
         made(self, *arguments, **named)
-        setattr(self, name, make())
+        if instead or not hasattr(self, name):
+            setattr(self, name, make())
 
     cell.__init__ = make_with
