@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Tuple
+from typing import List, Tuple
 
 # The rules by which WikiText is put back into ordinary writing (Megatron-LM's wikitext detokenizer, which
 # MindFormers uses as well). Order matters: a rule sees what the ones above it left. The oddities are theirs.
@@ -13,13 +13,7 @@ _REPLACE_JOINED: Tuple[Tuple[str, str], ...] = (
     *((f" @{mark}@ ", mark) for mark in "-,."),
     *((f" {mark} ", f"{mark} ") for mark in ":;.!?,"),
 )
-_PATTERN_PAIRS: Tuple[Tuple[str, str], ...] = (
-    (r"\(\s*([^\)]*?)\s*\)", r"(\1)"),
-    (r"\[\s*([^\]]*?)\s*\]", r"[\1]"),
-    (r"{\s*([^}]*?)\s*}", r"{\1}"),
-    (r'"\s*([^"]*?)\s*"', r'"\1"'),
-    (r"'\s*([^']*?)\s*'", r"'\1'"),
-)
+_PAIRS: Tuple[Tuple[str, str], ...] = (("(", ")"), ("[", "]"), ("{", "}"), ('"', '"'), ("'", "'"))
 _REPLACE_LAST: Tuple[Tuple[str, str], ...] = (
     ("= = = =", "===="),
     ("= = =", "==="),
@@ -45,8 +39,23 @@ def clean_wikitext(text: str, *, dots: bool = False) -> str:
         text = text.replace(old, new)
         if dots and old == " . ":
             text = text.replace(" .", ".")
-    for pattern, new in _PATTERN_PAIRS:
-        text = re.sub(pattern, new, text)
+    for opening, closing in _PAIRS:
+        text = _close_up(text, opening, closing)
     for old, new in _REPLACE_LAST:
         text = text.replace(old, new)
     return text
+
+
+def _close_up(text: str, opening: str, closing: str) -> str:
+    """Take the space away within each pair. They have a regular expression, which takes forever where many open and
+    none closes.
+    """
+    parts: List[str] = []
+    at = 0
+    while True:
+        begin = text.find(opening, at)
+        end = text.find(closing, begin + 1) if begin >= 0 else -1
+        if end < 0:
+            return "".join([*parts, text[at:]])
+        parts += [text[at:begin], opening, text[begin + 1 : end].strip(), closing]
+        at = end + 1

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import tracemalloc
 from collections import Counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sft_tui.dataset.read.held_out import HeldOut
 from sft_tui.dataset.text import passages as passages_module
 from sft_tui.dataset.text.passages import Share, TextReading, choose, count_passages, read_pieces
-from sft_tui.dataset.text.wikitext import clean_wikitext
+from sft_tui.dataset.text.wikitext import _PAIRS, _close_up, clean_wikitext
 
 # Made by MindFormers 1.7.0 `wikitext_clean`.
 CLEANED = [
@@ -40,6 +43,31 @@ def read(tmp_path):
 @pytest.mark.parametrize(("text", "expected"), CLEANED)
 def test_the_spacing_of_wikitext_is_undone(text, expected):
     assert clean_wikitext(text) == expected
+
+
+PATTERNS = [
+    (r"\(\s*([^\)]*?)\s*\)", r"(\1)"), (r"\[\s*([^\]]*?)\s*\]", r"[\1]"), (r"{\s*([^}]*?)\s*}", r"{\1}"),
+    (r'"\s*([^"]*?)\s*"', r'"\1"'), (r"'\s*([^']*?)\s*'", r"'\1'"),
+]  # fmt: skip
+
+
+@given(st.text(alphabet="()[]{}\"' \n\x1c\u3000a", max_size=40))
+def test_pairs_are_closed_up_as_by_the_patterns_of_the_script(text):
+    expected = text
+    for pattern, new in PATTERNS:
+        expected = re.sub(pattern, new, expected)
+    for opening, closing in _PAIRS:
+        text = _close_up(text, opening, closing)
+    assert text == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["( " * 10**6, "(" + " " * 10**6 + "x" + " " * 10**6, "' " * 10**6, '[" {' * 10**6],
+    ids=["brackets", "spaces", "quotes", "mixed"],
+)
+def test_what_opens_and_never_closes_takes_no_longer(text):
+    assert len(clean_wikitext(text)) <= len(text)
 
 
 def test_as_for_llama_headings_are_left_out_and_counted(read):
