@@ -16,7 +16,7 @@ from sft_tui.dataset.audit.text_sample import TextSample, inspect_text, sample_t
 from sft_tui.dataset.mindrecord.manifest import load_manifest, stamp_file
 from sft_tui.dataset.read.inspect import DataReport
 from sft_tui.dataset.text.passages import HEADINGS, REST, Clean, TextReading, text_columns
-from sft_tui.dataset.text.text_file import find_text_file, is_meant_as_text
+from sft_tui.dataset.text.text_file import TextFile, find_text_file, is_meant_as_text
 from sft_tui.dataset.tokenizer.load import Tokenizer
 from sft_tui.errors import SftError
 from sft_tui.families.family import Route
@@ -25,6 +25,7 @@ from sft_tui.files.stamps import stamp
 from sft_tui.launch.plan.work_paths import work_paths
 
 _samples: Kept[TextSample] = Kept(8)
+_files: Kept[TextFile] = Kept()
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,14 @@ def text_reading(profile: Profile) -> TextReading:
     clean: Clean = "none"
     if data.clean != "auto":
         clean = data.clean
-    elif find_text_file(Path(data.train_path)).wikitext:
+    elif _has_marks(data.train_path):
         clean = "wikitext"
     return TextReading(family.text_layout, clean, data.keep_all)
+
+
+def _has_marks(path: str) -> bool:
+    """It has the marks of WikiText. To know of blank lines too may take a look at all of a long file."""
+    return _files.get((path, stamp(Path(path))), lambda: find_text_file(Path(path))).wikitext
 
 
 def look_at_text(
@@ -126,7 +132,7 @@ def _eval_rows(
 def _reading_problems(profile: Profile, found: TextFindings) -> list[Problem]:
     """What is lost of the text, or changed in it."""
     data, problems = profile.dataset, []
-    if data.clean == "wikitext" and not find_text_file(Path(data.train_path)).wikitext:
+    if data.clean == "wikitext" and not _has_marks(data.train_path):
         message = (
             f"{data.train_path} has no marks of WikiText: its rules change such a text, ` N ` to ` 1 ` and the like."
         )

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from sft_tui.checks import text as text_checks
 from sft_tui.checks.examine import examine
 from sft_tui.core.profile import Profile
 from sft_tui.dataset.audit import text_sample
@@ -166,3 +167,21 @@ def test_a_long_text_is_foretold_and_then_as_it_was_made(examined, monkeypatch):
     assert not found.text.facts.counted and found.facts.foretold
     assert found.text.train_rows == pytest.approx(counted.train_rows, rel=0.1)
     assert found.plan.step("train").total_steps == 0
+
+
+def test_an_edit_looks_at_the_text_again_only_where_it_matters(examined, monkeypatch):
+    looks = []
+    for name in ("inspect_text", "sample_text", "find_text_file"):
+        look = getattr(text_checks, name)
+        monkeypatch.setattr(text_checks, name, lambda *given, look=look, name=name: looks.append(name) or look(*given))
+
+    def looked(**changes):
+        looks.clear()
+        examined(**changes)
+        return sorted(looks)
+
+    assert looked() == ["find_text_file", "inspect_text", "sample_text"]
+    assert looked(dataset__seq_length=32) == looked(training__epochs=5) == []
+    assert looked(dataset__eval_fraction=0.2) == ["sample_text"]
+    examined.text.write_text("Another text.\n\n" * 500)
+    assert looked() == ["find_text_file", "inspect_text", "sample_text"]
