@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sft_tui.dataset.audit import text_sample
 from sft_tui.dataset.audit.text_sample import HEAD, PassageViewer, audit_text, inspect_text, sample_text
@@ -65,3 +67,31 @@ def test_the_audit_counts_the_rows_and_what_is_left_out(text, tokenizer):
     assert report.remarks["left_out"] == {"tokens at the end, too few for a row": sample.tokens - 33 * report.rows}
     with pytest.raises(InvalidInputError, match="does not fill a single row of 4097"):
         audit_text(text, tokenizer, 4096, READINGS[0])
+
+
+MARKS = st.sampled_from(
+    [b" = T = ", b"\n", b"\n\n", b"\t", b" @-@ ", b"=", b"(", b'"', b"\r", b"\xef\xbb\xbf", b"\xff", b"\x00"]
+)
+
+
+@given(
+    st.lists(MARKS | st.text(max_size=5).map(lambda text: text.encode("utf-8", "ignore")), max_size=12).map(b"".join)
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_whatever_stands_in_a_file_is_counted_or_named(tmp_path, tokenizer, content):
+    path = tmp_path / "any.txt"
+    path.write_bytes(content)
+    for reading in (*READINGS, TextReading("passages"), TextReading("passages", keep_all=True), TextReading()):
+        try:
+            inspect_text(path)
+        except InvalidInputError as error:
+            assert str(path) in error.message and error.hint
+            return
+        sample = sample_text(path, tokenizer, reading, 0.3)
+        assert sample.tokens >= 0 and 0 <= sample.held_out <= sample.passages
+        pieces = list(read_pieces(path, reading, Counter()))
+        assert sum(piece.begins for piece in pieces) == sample.passages
+        if reading.clean == "none":  # nothing but empty lines and what parts passages is lost
+            text = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+            kept = "".join(piece.text for piece in pieces)
+            assert "".join(kept.split()) == "".join(text.split())
