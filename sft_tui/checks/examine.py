@@ -38,6 +38,7 @@ from sft_tui.checks.text import TextFindings, inspect_text_file, is_text, look_a
 from sft_tui.checks.tokenizer_path import (
     check_tokenizer_files,
     find_tokenizer,
+    is_of_other_tokenizer,
     is_tokenizer_json,
     tokenizer_file,
 )
@@ -116,7 +117,7 @@ def examine(profile: Profile, *, into: bool = False) -> Findings:
         *check_paths(profile),
         *check_environment(profile, environment),
         *filter(None, [check_route(checkpoint.model_type or profile.model.family, environment.mindformers_version)]),
-        *(p for p in checkpoint.problems if not _is_of_other_tokenizer(p, tokenizer, route)),
+        *(p for p in checkpoint.problems if not is_of_other_tokenizer(p, tokenizer, route)),
         *check_family(profile, checkpoint),
         *check_ready(profile, route, tokenizer),
         *tokenizer_problems,
@@ -179,13 +180,6 @@ def examine(profile: Profile, *, into: bool = False) -> Findings:
 def _wrong(problems: list[Problem]) -> set[str]:
     """The fields with an error."""
     return {p.field for p in problems if p.severity == "error"}
-
-
-def _is_of_other_tokenizer(problem: Problem, tokenizer: Optional[Path], route: Route) -> bool:
-    """Of the folder's tokenizer, where another one was chosen or is looked at by itself."""
-    if tokenizer is None or problem.field != "model.tokenizer_model":
-        return False
-    return route != "direct" or problem.severity != "error"
 
 
 def _needed(

@@ -67,3 +67,10 @@ def check_tokenizer_files(profile: Profile) -> list[Problem]:
     message = f"{folder} lacks {' and '.join(missing)}, which MindFormers' {network.tokenizer_class} reads."
     hint = "Fetch them from the model's own page: tokenizer.json alone is not enough there."
     return [Problem("model.hf_dir", message, hint)]
+
+
+def is_of_other_tokenizer(problem: Problem, tokenizer: Optional[Path], route: Route) -> bool:
+    """Of the folder's tokenizer, where another one was chosen or is looked at by itself."""
+    if tokenizer is None or problem.field != "model.tokenizer_model":
+        return False
+    return route != "direct" or problem.severity != "error"
