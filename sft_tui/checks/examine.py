@@ -132,7 +132,7 @@ def examine(profile: Profile, *, into: bool = False) -> Findings:
     if plain:
         read = train is not None and train.count and (evaluation is None or evaluation.count)
         if read and tokenizer and vocab and checkpoint.config:
-            text, text_problems = look_at_text(profile, route, tokenizer, keep_tokenizer)
+            text, text_problems = look_at_text(profile, tokenizer, keep_tokenizer)
             problems += text_problems
     elif tokenizer and vocab and _fits(profile, checkpoint) and train and train.count:
         sample, sample_problems = _look_at_samples(profile, tokenizer, prompt_template(profile, route), columns)

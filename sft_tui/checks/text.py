@@ -19,7 +19,6 @@ from sft_tui.dataset.text.passages import HEADINGS, REST, Clean, TextReading, te
 from sft_tui.dataset.text.text_file import TextFile, find_text_file, is_meant_as_text
 from sft_tui.dataset.tokenizer.load import Tokenizer
 from sft_tui.errors import SftError
-from sft_tui.families.family import Route
 from sft_tui.families.table import FAMILIES
 from sft_tui.files.stamps import stamp
 from sft_tui.launch.plan.work_paths import work_paths
@@ -80,17 +79,21 @@ def _has_marks(path: str) -> bool:
 
 
 def look_at_text(
-    profile: Profile, route: Route, path: Path, load: Callable[[Path], Tokenizer]
+    profile: Profile, path: Path, load: Callable[[Path], Tokenizer]
 ) -> tuple[Optional[TextFindings], list[Problem]]:
     """Passages, tokens and rows of the files, and what is wrong with them. They were looked through before.
 
     `path` is the tokenizer, or the folder that has it; that the model has its ids was seen before as well.
     """
     field = "dataset.train_path"
-    data, evaluates, shifted = profile.dataset, profile.training.evaluate, route == "direct"
+    data, evaluates, shifted = (
+        profile.dataset,
+        profile.training.evaluate,
+        FAMILIES[profile.model.family].labels == "shifted",
+    )
     fraction = data.eval_fraction if evaluates and not data.eval_path else 0.0
     try:
-        tokenizer = load(text_tokenizer(path, route))
+        tokenizer = load(text_tokenizer(path, shifted=shifted))
     except SftError as error:
         return None, [Problem("model.tokenizer_model", error.message, error.hint)]
     try:
@@ -106,7 +109,7 @@ def look_at_text(
     length, keep_all = data.seq_length, data.keep_all
     found = TextFindings(
         reading,
-        TextFacts(reading.clean, columns, train.counted),
+        TextFacts(reading.clean, columns, shifted, train.counted),
         train,
         evaluation,
         train_rows=train.rows(length + (not shifted), shifted=shifted, keep_all=keep_all),

@@ -33,10 +33,10 @@ def find_tokenizer(profile: Profile, route: Route = "checkpoint") -> Optional[Pa
     return other if other.is_file() and not usual.exists() else usual
 
 
-def text_tokenizer(path: Path, route: Route) -> Path:
+def text_tokenizer(path: Path, *, shifted: bool) -> Path:
     """The file that `preprocess` takes for plain text: with shifted labels a folder's tokenizer.json."""
     better = path / "tokenizer.json"
-    if route == "direct" and better.is_file():
+    if shifted and better.is_file():
         return better
     return Path(tokenizer_file(path) or path)
 

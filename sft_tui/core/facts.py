@@ -40,12 +40,14 @@ class EnvironmentFacts:
 class TextFacts:
     """How training data that is plain text becomes rows.
 
-    `clean` is "wikitext" or "none"; `columns` are those of the rows. `counted`: the numbers of rows are those that will
+    `clean` is "wikitext" or "none"; `columns` are those of the rows. `shifted`: a label is the token behind its place,
+    as the network takes it. `counted`: the numbers of rows are those that will
     be; else they are foretold from the beginning of a long text.
     """
 
     clean: str
     columns: tuple[str, ...]
+    shifted: bool = False
     counted: bool = True
 
 

@@ -17,7 +17,7 @@ def text_arguments(profile: Profile, facts: Facts, part: str, output: str) -> tu
     argv = (
         *facts.training_command, "preprocess", "--dataset_type", "wiki", "--input_glob", path,
         "--model", profile.model.family, "--clean", facts.text.clean, *(("--keep_all",) if data.keep_all else ()),
-        *(("--tokenizer", tokenizer, "--labels", "shifted") if facts.direct else ("--model_file", tokenizer)),
+        *(("--tokenizer", tokenizer, "--labels", "shifted") if facts.text.shifted else ("--model_file", tokenizer)),
         "--seq_length", str(data.seq_length), "--purpose", part, "--output_file", output,
         "--vocab_size", str(facts.model.vocab_size), "--force",
     )  # fmt: skip

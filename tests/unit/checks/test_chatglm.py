@@ -20,7 +20,8 @@ def examined(home, fake_stack, tmp_path):
     data["model"].update(family="chatglm", hf_dir=str(tmp_path / "glm"))
     data["dataset"]["template"] = "chat"
 
-    def look(version="1.9.0", mindspore="2.9.0", tokenizer=str(tmp_path / "glm-hf")):
+    def look(version="1.9.0", mindspore="2.9.0", tokenizer=str(tmp_path / "glm-hf"), **dataset):
+        data["dataset"].update(dataset)
         data["environment"]["python"] = str(
             fake_stack(mindspore=mindspore, mindformers=version, tokenizers="0.22", transformers="4.57.1")
         )
@@ -43,6 +44,18 @@ def test_its_network_speaks_words_of_its_own_and_takes_shifted_labels(examined):
     for part in ("train", "eval"):
         argv = plan.step(f"preprocess-{part}").argv
         assert argv[argv.index("--labels") + 1] == "shifted" and argv[argv.index("--template") + 1] == "chat"
+
+
+def test_of_plain_text_its_network_takes_shifted_labels_as_well(examined, tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("Some words, and some more of them.\n\n" * 900, encoding="utf-8")
+    found = examined(train_path=str(path), eval_path="", eval_fraction=0.2, seq_length=64)
+    assert not found.errors
+    argv, text = found.plan.step("preprocess-train").argv, found.text
+    assert argv[argv.index("--labels") + 1] == "shifted" and argv[argv.index("--model") + 1] == "chatglm"
+    config = yaml.safe_load(next(file.text for file in found.plan.files if file.path.endswith("/train.yaml")))
+    assert config["train_dataset"]["input_columns"] == ["input_ids", "labels"]
+    assert text.train_rows == (text.train.tokens - 1) // 64
 
 
 def test_its_own_tokenizer_cannot_be_read_and_the_one_that_can_is_named(examined):

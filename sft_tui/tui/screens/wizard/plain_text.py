@@ -34,10 +34,10 @@ def text_lines(session: Session) -> list[str]:
             lines += [f"! {p.message} {p.hint}" for p in report.problems]
     if text is None or session.readable is None:
         return lines
-    train, facts = text.train, findings.facts
+    train = text.train
     about = "" if train.counted else "about "
     lines.append(f"train on {about}{train.passages - train.held_out} passages, {about}{train.tokens:,} tokens")
-    length, shifted = session.readable.dataset.seq_length, facts is not None and facts.direct
+    length, shifted = session.readable.dataset.seq_length, text.facts.shifted
     rows = f"{text.made_rows or about + str(text.train_rows)} rows of {length + (not shifted)} tokens"
     lines.append(f"{rows}{', as they were made' * bool(text.made_rows)}; passages run on from row to row")
     if text.evaluation is not None:

@@ -68,7 +68,7 @@ def test_the_network_is_given_what_the_rows_have_and_it_takes(make_profile, make
 
 
 def test_on_the_direct_route_labels_come_shifted(make_profile, make_direct_facts):
-    plan = build_plan(make_profile(model__family="qwen3"), make_direct_facts(**text(LABELLED)))
+    plan = build_plan(make_profile(model__family="qwen3"), make_direct_facts(**text(LABELLED, shifted=True)))
     words = shlex.join(plan.step("preprocess-train").argv)
     assert "--model qwen3 " in words and "--tokenizer /models/llama --labels shifted" in words
     assert "--template" not in words and "--pack" not in words
