@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Optional
 
 from sft_tui.checkpoint.inspect.report import CheckpointReport, inspect_checkpoint
+from sft_tui.checks.base_generation import check_base_generation
 from sft_tui.checks.data import (
     check_end,
     check_merges,
@@ -155,7 +156,11 @@ def examine(profile: Profile, *, into: bool = False) -> Findings:
         text=text.facts if text else None,
         made_rows=text.made_rows if text else 0,
     )
-    problems += [*check_training(profile, facts), *check_parallel(profile, facts)]
+    problems += [
+        *check_base_generation(profile, facts),
+        *check_training(profile, facts),
+        *check_parallel(profile, facts),
+    ]
     if route == "direct" and checkpoint.words and checkpoint.words.unknown:
         problems += check_keys(environment, checkpoint.config.family, checkpoint.words)
     if not _wrong(problems):

@@ -31,3 +31,4 @@ class Release:
     pads_with_token_0: bool = False  # the token 0 counts as padding on the direct route, whatever the tokenizer says
     # a key of model_config that it calls unknown, which is an error there -> what has taken its place
     renamed: Mapping[str, str] = field(default_factory=dict)
+    gone: tuple[str, ...] = ()  # classes that YAML files of earlier ones name

@@ -12,6 +12,7 @@ from typing import Optional
 
 from sft_tui.core.release import Release
 
+_GONE = ("FP32StateAdamWeightDecay", "ObsMonitor")  # since 1.6
 RELEASES: tuple[Release, ...] = (
     Release(
         "1.2", ("2.3",), "8.0.RC2", "24.1.RC2",
@@ -27,32 +28,33 @@ RELEASES: tuple[Release, ...] = (
     ),
     Release(
         "1.6", ("2.7",), "8.2.RC1", "25.2.0",
-        "AdamW", betas_as_list=True, graceful_exit=True, transformers="4.51.3",
+        "AdamW", betas_as_list=True, gone=_GONE, graceful_exit=True, transformers="4.51.3",
         end_of_life="2026-04-29",
     ),
     Release(
         "1.7", ("2.7.1", "2.7.2"), "8.3.RC1", "25.3.RC1",
-        "AdamW", betas_as_list=True, graceful_exit=True, transformers="4.51.3", pads_with_token_0=True,
+        "AdamW", betas_as_list=True, gone=_GONE, graceful_exit=True, transformers="4.51.3", pads_with_token_0=True,
         end_of_life="2026-07-27",
     ),
     Release(
         "1.8", ("2.7.2",), "8.5.0", "25.5.0",
-        "AdamW", betas_as_list=True, graceful_exit=True, transformers="4.57.1", end_of_life="2026-10-26",
+        "AdamW", betas_as_list=True, gone=_GONE, graceful_exit=True, transformers="4.57.1", end_of_life="2026-10-26",
     ),
     Release(
         "1.9", ("2.9",), "9.0.0", "26.0.RC1",
-        "AdamW", betas_as_list=True, graceful_exit=True, transformers="4.57.1",
+        "AdamW", betas_as_list=True, gone=_GONE, graceful_exit=True, transformers="4.57.1",
         renamed={"residual_dtype": "fp32_residual_connection"},
     ),
     # hyper_parallel: its trainer for DeepSeek models (PyNative) alone uses it, and every start imports it
     Release(
         "2.0", ("2.10",), "9.1.0", "26.1.0",
-        "AdamW", betas_as_list=True, graceful_exit=True, transformers="4.57.1", needs=("hyper_parallel",),
+        "AdamW", betas_as_list=True, gone=_GONE, graceful_exit=True, transformers="4.57.1", needs=("hyper_parallel",),
         renamed={"residual_dtype": "fp32_residual_connection"},
     ),
     Release(
         "2.1", ("2.11",), "9.2.0", "26.2.RC1",
-        "AdamW", betas_as_list=True, python_from=(3, 10), cpu=False, graceful_exit=True, transformers=">=5.3",
+        "AdamW", betas_as_list=True, gone=_GONE, python_from=(3, 10), cpu=False, graceful_exit=True,
+        transformers=">=5.3",
         needs=("hyper_parallel",), renamed={"residual_dtype": "fp32_residual_connection"},
     ),
 )  # fmt: skip
