@@ -42,6 +42,7 @@ from sft_tui.dataset.read.held_out import HeldOut, count_held_out
 from sft_tui.dataset.read.rejects import Rejects
 from sft_tui.dataset.read.remarks import check_unread
 from sft_tui.dataset.text.passages import LeftOut, Piece, Share, choose, count_passages, read_pieces
+from sft_tui.dataset.text.text_file import find_text_file
 from sft_tui.dataset.tokenizer.load import Tokenizer, load_tokenizer
 from sft_tui.errors import InvalidInputError
 from sft_tui.files.made import FORCE_HINT
@@ -107,6 +108,9 @@ def preprocess(request: Request, *, reuse: bool = True, progress: ProgressCallba
     check_tokenizer(request, tokenizer)
     check_output_path(output)
     _check_outputs(request, force=not reuse)
+    if request.is_text:
+        for stamp in work.inputs:
+            find_text_file(Path(stamp.path))
     with ExitStack() as stack:
         rejects = stack.enter_context(Rejects(output, request.on_error, request.max_rejected, force=not reuse))
         # before MindSpore is imported: the processes of the pipeline start without it, and work while it loads

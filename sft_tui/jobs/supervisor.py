@@ -202,5 +202,7 @@ def supervise_command(arguments: list[str]) -> int:
         Supervisor(JobFolder(job_dir)).run()
     except BaseException:
         say(traceback.format_exc())
+        # it cannot be written down any more, and nobody would watch over what runs on
+        process.end_descendants(ORPHAN_GRACE_SECONDS)
         return 1
     return 0

@@ -167,3 +167,4 @@ def test_the_end_of_a_job_does_not_wait_for_a_file_that_cannot_be_one(lab, event
     make(folder.path / name)
     assert client.stop(folder, at_once=True)
     eventually(lambda: not is_supervised(folder), "the supervisor has ended", within=10)
+    assert marked(folder.path) == []
